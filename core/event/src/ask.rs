@@ -1,0 +1,122 @@
+//! The seam to nodes: one question, one answer, or a fault.
+
+use crate::{BlockNumHash, BlockRange, ChainId, Fault, Filter, Header, Logs, NodeId, Receipt};
+use alloy_primitives::B256;
+use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc};
+
+/// Block tags of execution-apis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Tag {
+    /// The head.
+    Latest,
+    /// Justified.
+    Safe,
+    /// Finalized.
+    Finalized,
+}
+
+/// A question to a node. Every one is request and response; nothing rests on a subscription.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// `eth_chainId`.
+    ChainId,
+    /// `web3_clientVersion`.
+    ClientVersion,
+    /// `eth_getBlockByNumber(tag, false)`.
+    Head(Tag),
+    /// `eth_getLogs` over a range.
+    Logs {
+        /// What.
+        filter: Arc<Filter>,
+        /// Where.
+        range: BlockRange,
+    },
+    /// `eth_getLogs` by block hash (EIP-234).
+    LogsByHash {
+        /// What.
+        filter: Arc<Filter>,
+        /// Where.
+        block: BlockNumHash,
+    },
+    /// `eth_getBlockByNumber(n, false)` for each block, in JSON-RPC batches.
+    Headers {
+        /// Where.
+        range: BlockRange,
+    },
+    /// `eth_getBlockByHash(hash, false)`.
+    HeaderByHash {
+        /// Which.
+        hash: B256,
+    },
+    /// `eth_getBlockReceipts` by hash.
+    Receipts {
+        /// Which.
+        block: BlockNumHash,
+    },
+}
+
+/// A block's header as a node gave it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockAnswer {
+    /// Hash as given.
+    pub hash: B256,
+    /// Fields.
+    pub header: Box<Header>,
+    /// Hashes of its transactions, in order.
+    pub transactions: Vec<B256>,
+}
+
+/// Where a node's head is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Block.
+    pub block: BlockNumHash,
+    /// Unix seconds.
+    pub timestamp: u64,
+}
+
+/// Logs as a node gave them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogsAnswer {
+    /// Number, hash and (where logs carry it and it is not 0) timestamp of each block that
+    /// `logs.block` indexes, in order of first appearance.
+    pub blocks: Vec<(u64, B256, Option<u64>)>,
+    /// The logs, in the node's order. Those marked `removed` are left out and counted.
+    pub logs: Logs,
+    /// Logs marked `removed`.
+    pub removed: u64,
+    /// Size of the answer on the wire, decompressed, in bytes.
+    pub bytes: u64,
+}
+
+/// What a node answered. Never made of `null` or of an error: those are faults.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// To [`Ask::ChainId`].
+    ChainId(ChainId),
+    /// To [`Ask::ClientVersion`].
+    ClientVersion(String),
+    /// To [`Ask::Head`].
+    Head(Head),
+    /// To [`Ask::Logs`] and [`Ask::LogsByHash`].
+    Logs(LogsAnswer),
+    /// To [`Ask::Headers`] (one per block of the range, in order) and [`Ask::HeaderByHash`].
+    Headers(Vec<BlockAnswer>),
+    /// To [`Ask::Receipts`], in the node's order.
+    Receipts(Vec<Receipt>),
+}
+
+/// The future of an answer.
+pub type AnswerFuture<'a> = Pin<Box<dyn Future<Output = Result<Answer, Fault>> + Send + 'a>>;
+
+/// One endpoint: a real node, a recording, or a simulated liar.
+pub trait Node: Send + Sync {
+    /// Returns its name.
+    fn id(&self) -> &NodeId;
+
+    /// Asks once. Retries, waits and narrower ranges are the tracker's business.
+    fn ask(&self, ask: Ask) -> AnswerFuture<'_>;
+
+    /// Returns the number of JSON-RPC calls sent so far, by method.
+    fn calls(&self) -> BTreeMap<String, u64>;
+}

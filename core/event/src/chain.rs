@@ -1,0 +1,154 @@
+//! Chains, blocks and ranges of blocks: the coordinates of everything else.
+
+use alloy_primitives::B256;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Identifies a chain as `eth_chainId` does (EIP-155). Part of every key in the ledger.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct ChainId(pub u64);
+
+impl fmt::Display for ChainId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A block named so that a reorg cannot change what it means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct BlockNumHash {
+    /// Height.
+    pub number: u64,
+    /// Header hash.
+    pub hash: B256,
+}
+
+impl fmt::Display for BlockNumHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.number, self.hash)
+    }
+}
+
+/// A run of block numbers that includes both ends, like `fromBlock`/`toBlock`. Never empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "(u64, u64)", into = "(u64, u64)")]
+pub struct BlockRange {
+    first: u64,
+    last: u64,
+}
+
+impl BlockRange {
+    /// Returns the range from `first` to `last`, or `None` when it would be empty.
+    pub const fn new(first: u64, last: u64) -> Option<Self> {
+        if first <= last { Some(Self { first, last }) } else { None }
+    }
+
+    /// Returns the range of one block.
+    pub const fn one(number: u64) -> Self {
+        Self { first: number, last: number }
+    }
+
+    /// Returns the range of `width` blocks from `first` (at least one, cut at `u64::MAX`).
+    pub const fn of_width(first: u64, width: u64) -> Self {
+        let width = if width == 0 { 1 } else { width };
+        Self { first, last: first.saturating_add(width - 1) }
+    }
+
+    /// First block of the range.
+    pub const fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// Last block of the range.
+    pub const fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// Number of blocks, at least one; saturates at `u64::MAX`.
+    pub const fn count(&self) -> u64 {
+        (self.last - self.first).saturating_add(1)
+    }
+
+    /// Whether `number` lies in the range.
+    pub const fn contains(&self, number: u64) -> bool {
+        self.first <= number && number <= self.last
+    }
+
+    /// Whether all of `other` lies in the range.
+    pub const fn covers(&self, other: &Self) -> bool {
+        self.first <= other.first && other.last <= self.last
+    }
+
+    /// Returns what both ranges have in common.
+    pub fn intersection(&self, other: &Self) -> Option<Self> {
+        Self::new(self.first.max(other.first), self.last.min(other.last))
+    }
+}
+
+impl TryFrom<(u64, u64)> for BlockRange {
+    type Error = String;
+
+    fn try_from((first, last): (u64, u64)) -> Result<Self, String> {
+        Self::new(first, last).ok_or_else(|| format!("range {first}:{last} holds no block"))
+    }
+}
+
+impl From<BlockRange> for (u64, u64) {
+    fn from(range: BlockRange) -> Self {
+        (range.first, range.last)
+    }
+}
+
+impl fmt::Display for BlockRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.first, self.last)
+    }
+}
+
+/// When a block of a chain counts as final.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Finality {
+    /// The node's `finalized` tag.
+    Tag,
+    /// So many blocks below the head: for chains and nodes without the tag; labelled in output.
+    Depth(u64),
+}
+
+/// What holds on a chain and what cannot, so that a check is off where it would cry wolf.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChainProfile {
+    /// Which chain.
+    pub chain: ChainId,
+    /// A name for people, for example `mainnet`.
+    pub name: String,
+    /// Usual time between blocks, in milliseconds.
+    pub block_time_ms: u64,
+    /// How finality is known.
+    pub finality: Finality,
+    /// Whether the header hash recomputes from the header's fields.
+    pub check_header_hash: bool,
+    /// Whether the header's bloom covers all logs that nodes return. A zero bloom on a chain
+    /// where this is false is unknown, not empty.
+    pub check_bloom: bool,
+    /// Whether the receipts root recomputes from the receipts that nodes return.
+    pub check_receipts_root: bool,
+}
+
+impl ChainProfile {
+    /// Returns the profile of a plain Ethereum chain: every check on.
+    pub fn ethereum(chain: ChainId) -> Self {
+        Self {
+            chain,
+            name: chain.to_string(),
+            block_time_ms: 12_000,
+            finality: Finality::Tag,
+            check_header_hash: true,
+            check_bloom: true,
+            check_receipts_root: true,
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Which logs are wanted: one normalised box, addresses × topic 0 × topics 1 to 3.
+
+use crate::LogRef;
+use alloy_primitives::{Address, B256, Keccak256};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// One side of a box: anything, or one of a set (sorted, without repeats, never empty).
+///
+/// An empty set is unrepresentable on purpose: nodes read `address: []` as "any" or as "none"
+/// (nethermind#6084), so it must never be sent.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AnyOf<T> {
+    /// No constraint.
+    Any,
+    /// One of these. Use [`AnyOf::of`], which normalises.
+    Of(Vec<T>),
+}
+
+impl<T: Ord> AnyOf<T> {
+    /// Returns the normalised set, or `None` when `values` is empty.
+    pub fn of(values: impl IntoIterator<Item = T>) -> Option<Self> {
+        let mut values: Vec<T> = values.into_iter().collect();
+        values.sort_unstable();
+        values.dedup();
+        (!values.is_empty()).then_some(Self::Of(values))
+    }
+
+    /// Returns the side that allows one value.
+    pub fn one(value: T) -> Self {
+        Self::Of(vec![value])
+    }
+
+    /// Whether `value` is allowed.
+    pub fn allows(&self, value: &T) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Of(set) => set.binary_search(value).is_ok(),
+        }
+    }
+
+    /// Whether every value is allowed.
+    pub const fn is_any(&self) -> bool {
+        matches!(self, Self::Any)
+    }
+}
+
+/// Digest of a filter, by which the ledger interns it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FilterId(pub B256);
+
+impl fmt::Display for FilterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A box of logs: every side must allow the log.
+///
+/// A constrained topic position demands that the log has that topic; an unconstrained one does
+/// not, as in `eth_getLogs`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Filter {
+    /// Emitting contracts.
+    pub addresses: AnyOf<Address>,
+    /// Topics 0 to 3.
+    pub topics: [AnyOf<B256>; 4],
+}
+
+impl Filter {
+    /// Returns the filter that matches every log.
+    pub const fn any() -> Self {
+        Self { addresses: AnyOf::Any, topics: [AnyOf::Any, AnyOf::Any, AnyOf::Any, AnyOf::Any] }
+    }
+
+    /// Returns the filter for the given contracts and first topics.
+    pub const fn new(addresses: AnyOf<Address>, topic0: AnyOf<B256>) -> Self {
+        Self { addresses, topics: [topic0, AnyOf::Any, AnyOf::Any, AnyOf::Any] }
+    }
+
+    /// Whether the log lies in the box.
+    pub fn matches(&self, log: LogRef<'_>) -> bool {
+        self.addresses.allows(log.address)
+            && self.topics.iter().enumerate().all(|(position, side)| {
+                match log.topics.get(position) {
+                    Some(topic) => side.allows(topic),
+                    None => side.is_any(),
+                }
+            })
+    }
+
+    /// Returns the digest that names this filter in the ledger.
+    pub fn id(&self) -> FilterId {
+        let mut hasher = Keccak256::new();
+        digest_side(&mut hasher, &self.addresses);
+        for side in &self.topics {
+            digest_side(&mut hasher, side);
+        }
+        FilterId(hasher.finalize())
+    }
+}
+
+fn digest_side<T: AsRef<[u8]>>(hasher: &mut Keccak256, side: &AnyOf<T>) {
+    match side {
+        AnyOf::Any => hasher.update([0]),
+        AnyOf::Of(set) => {
+            hasher.update([1]);
+            hasher.update((set.len() as u64).to_be_bytes());
+            for value in set {
+                hasher.update(value);
+            }
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! The seams to the ledger: reports in and answers out for commands, commits for the owner.
+
+use crate::{
+    BatchBlock, BlockRange, BlockRow, Candidate, ChainId, Commit, Descriptor, EventId, EventSchema,
+    Filter, Interval, JournalRow, Logs, PluginState, Report, StateWrite, TableRows,
+};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Why the ledger could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// Another process holds it.
+    #[error("ledger {path} is in use{}", pid.map(|p| format!(" by process {p}")).unwrap_or_default())]
+    Busy {
+        /// File.
+        path: String,
+        /// Holder, where known.
+        pid: Option<u32>,
+    },
+    /// Written by a newer version; left unchanged.
+    #[error("ledger {path} has schema {found}, this program knows up to {known}")]
+    Newer {
+        /// File.
+        path: String,
+        /// Its version.
+        found: u32,
+        /// Ours.
+        known: u32,
+    },
+    /// Not a ledger, or torn.
+    #[error("ledger {path} cannot be read: {reason}")]
+    Unreadable {
+        /// File.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// Disk full, read-only, or a failing device. Nothing of the commit took effect.
+    #[error("writing the ledger: {0}")]
+    Io(String),
+    /// Wrong SQL.
+    #[error("{0}")]
+    Sql(String),
+    /// A statement of ours failed: a bug.
+    #[error("ledger: {0}")]
+    Internal(String),
+}
+
+/// Answer to a report, after its commit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ack {
+    /// The report's `seq`.
+    pub seq: u64,
+    /// Events that were new.
+    pub new_events: u64,
+    /// Logs that were known already.
+    pub known_events: u64,
+    /// Blocks of the range that are not covered as the policy demands, with why.
+    pub open: Vec<(BlockRange, String)>,
+    /// Flaws recorded.
+    pub incidents: u64,
+}
+
+/// How every command reaches the ledger, whether its owner is this process or another one.
+pub trait Ledger {
+    /// Takes a report and returns after its commit.
+    fn submit(&self, report: Report) -> Result<Ack, LedgerError>;
+}
+
+/// What the aggregator needs to know of a chain when a process starts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChainState {
+    /// Coverage by filter, intervals sorted.
+    pub coverage: Vec<(Arc<Filter>, Vec<Interval>)>,
+    /// Blocks above the finalized one, and the newest one at or below it; canonical and not.
+    pub blocks: Vec<BlockRow>,
+    /// Candidates not admitted yet.
+    pub candidates: Vec<Candidate>,
+    /// Highest finalized block.
+    pub finalized: Option<u64>,
+    /// Last journal row of the whole ledger (0 when empty).
+    pub journal_seq: u64,
+}
+
+/// A lane: one plugin on one chain.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LaneId {
+    /// Plugin name.
+    pub plugin: String,
+    /// Chain.
+    pub chain: ChainId,
+}
+
+/// How far a lane has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    /// Every block below this one was handled.
+    pub next_block: u64,
+    /// Delivery number of the next event, from 1.
+    pub next_seq: u64,
+    /// Id of the next batch, from 1.
+    pub next_batch: u64,
+    /// Journal rows up to this one were taken into account.
+    pub journal_seq: u64,
+}
+
+/// A lane as the ledger keeps it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LaneState {
+    /// `None` on a lane that never ran.
+    pub cursor: Option<Cursor>,
+    /// Counts rebuilds, from 1.
+    pub generation: u32,
+    /// First block the lane handles.
+    pub start_block: u64,
+    /// Blocks below this one cannot be rewound to: their undo images are gone.
+    pub undo_floor: u64,
+    /// Blocks of each committed batch at or above `undo_floor`, in order. An undo never splits a
+    /// batch: it goes back to the first block of one.
+    pub batches: Vec<BlockRange>,
+    /// Key-value state.
+    pub state: PluginState,
+    /// Why the plugin is halted, if it is.
+    pub halted: Option<String>,
+}
+
+/// An event that a plugin could not take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Delivery number.
+    pub seq: u64,
+    /// Which event.
+    pub event: EventId,
+    /// Height of its block.
+    pub block: u64,
+    /// Class of the fault: `reject`, `trap`, `deadline`, `limit`.
+    pub class: String,
+    /// The plugin's or host's words.
+    pub reason: String,
+    /// Deliveries so far.
+    pub attempts: u32,
+}
+
+/// What a lane writes, in one transaction with its cursor.
+///
+/// Rows and state are kept as versions tagged with their batch: undoing is deleting the newer
+/// versions, so an undo image costs nothing to write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneCommit {
+    /// Which lane.
+    pub lane: LaneId,
+    /// Its generation.
+    pub generation: u32,
+    /// Expected cursor in the ledger: a fence against a second process. `None` on first commit.
+    pub before: Option<Cursor>,
+    /// Cursor afterwards.
+    pub after: Cursor,
+    /// First block of the lane, written with the first commit.
+    pub start_block: u64,
+    /// First undo everything that derives from blocks at or above this one, which is the first
+    /// block of a batch.
+    pub undo_from: Option<u64>,
+    /// Blocks of each batch (or of each group of final batches, merged) in this commit.
+    pub batches: Vec<BlockRange>,
+    /// Versions superseded at or below this block may be dropped; the new undo floor.
+    pub undo_floor: u64,
+    /// Rows, with the block and batch they derive from.
+    pub rows: Vec<LaneRows>,
+    /// State writes, each list with the index into `batches` that it belongs to.
+    pub state: Vec<(u32, Vec<StateWrite>)>,
+    /// Events set aside.
+    pub dead_letters: Vec<DeadLetter>,
+    /// Set when the plugin was halted.
+    pub halted: Option<String>,
+    /// The generation before this one is dropped: a rebuild is complete.
+    pub drop_older: bool,
+}
+
+/// Rows of one batch for one table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneRows {
+    /// Index into [`LaneCommit::batches`].
+    pub batch: u32,
+    /// Rows; `rows.table` indexes the descriptor's tables.
+    pub rows: TableRows,
+    /// Block number of each row.
+    pub block_number: Vec<u64>,
+    /// Block hash of each row.
+    pub block_hash: Vec<alloy_primitives::B256>,
+}
+
+/// Which canonical events a lane wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventQuery {
+    /// Chain.
+    pub chain: ChainId,
+    /// An event that any of these matches is wanted, once.
+    pub filters: Vec<Arc<Filter>>,
+    /// Blocks.
+    pub range: BlockRange,
+    /// Stop after the block in which this many events are reached.
+    pub limit: usize,
+}
+
+/// Canonical events in order of block and position, whole blocks only.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventPage {
+    /// Blocks that `logs.block` indexes.
+    pub blocks: Vec<BatchBlock>,
+    /// The events.
+    pub logs: Logs,
+    /// Occurrence of each event.
+    pub occurrence: Vec<u32>,
+    /// Every block up to this one was looked at.
+    pub through: u64,
+}
+
+/// The ledger as its owner sees it. One writer; implemented by `store`, crashed by `sim`.
+pub trait Store: Send {
+    /// Returns what the aggregator needs to go on with a chain.
+    fn load(&mut self, chain: ChainId) -> Result<ChainState, LedgerError>;
+
+    /// Makes typed tables and views for these schemas; a changed schema of the same name is an
+    /// error that names both.
+    fn prepare_schemas(&mut self, schemas: &[EventSchema]) -> Result<(), LedgerError>;
+
+    /// Makes the tables of a plugin and returns its lane as it stands.
+    fn open_lane(
+        &mut self,
+        lane: &LaneId,
+        descriptor: &Descriptor,
+    ) -> Result<LaneState, LedgerError>;
+
+    /// Applies commits in one transaction: all of them or none.
+    fn apply(&mut self, commits: &[Commit]) -> Result<(), LedgerError>;
+
+    /// Applies what lanes wrote in one transaction: all of it or nothing.
+    fn apply_lanes(&mut self, commits: &[LaneCommit]) -> Result<(), LedgerError>;
+
+    /// Returns the ids of stored events of the range, on every branch, in no order.
+    fn known_events(
+        &mut self,
+        chain: ChainId,
+        range: BlockRange,
+    ) -> Result<Vec<EventId>, LedgerError>;
+
+    /// Returns canonical, unrefuted events.
+    fn events(&mut self, query: &EventQuery) -> Result<EventPage, LedgerError>;
+
+    /// Returns the chain's journal after row `after`, at most `limit` rows.
+    fn journal(
+        &mut self,
+        chain: ChainId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<JournalRow>, LedgerError>;
+}
