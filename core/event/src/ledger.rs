@@ -216,6 +216,20 @@ pub struct EventPage {
     pub through: u64,
 }
 
+/// Reads the ledger beside the writer, so that a lane can look while the owner commits.
+pub trait Reader: Send {
+    /// Returns canonical, unrefuted events.
+    fn events(&mut self, query: &EventQuery) -> Result<EventPage, LedgerError>;
+
+    /// Returns the chain's journal after row `after`, at most `limit` rows.
+    fn journal(
+        &mut self,
+        chain: ChainId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<JournalRow>, LedgerError>;
+}
+
 /// The ledger as its owner sees it. One writer; implemented by `store`, crashed by `sim`.
 pub trait Store: Send {
     /// Returns what the aggregator needs to go on with a chain.

@@ -41,7 +41,7 @@ pub use identity::{EventId, content_digest};
 pub use judgement::{BlockVerdict, Judgement, Prover, Recovered};
 pub use ledger::{
     Ack, ChainState, Cursor, DeadLetter, EventPage, EventQuery, LaneCommit, LaneId, LaneState,
-    Ledger, LedgerError, Store,
+    Ledger, LedgerError, Reader, Store,
 };
 pub use logs::{Log, LogRef, Logs};
 pub use report::{NodeId, REPORT_VERSION, Report, ReportedBlock, Via};

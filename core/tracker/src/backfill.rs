@@ -1,0 +1,414 @@
+//! A backfill: many chunks through one node, a few at a time, retried, split and given up.
+
+use crate::{
+    chunk::{Chunk, Context, Part, Step},
+    width::{FIRST_WIDTH, WIDTH_MAX, Width},
+};
+use event::{
+    Answer, AnyOf, Ask, BlockNumHash, BlockRange, ChainProfile, Fault, FaultClass, Filter, NodeId,
+    Prover, Report, Verify,
+};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+/// Tries of one call, and of one chunk from its start, before the range is given up.
+const ATTEMPTS_MAX: u32 = 5;
+/// First wait after a fault that may pass, in milliseconds; doubles with each attempt.
+const BACKOFF_MS: u64 = 250;
+/// Longest wait between attempts, in milliseconds.
+const BACKOFF_MS_MAX: u64 = 8_000;
+/// Calls under way at once, for each chunk under way.
+const ASKS_PER_CHUNK: usize = 4;
+
+/// What a node said of itself before the backfill started.
+#[derive(Clone, Debug)]
+pub struct NodeStatus {
+    /// Name.
+    pub node: NodeId,
+    /// `web3_clientVersion`, where it answers.
+    pub client: Option<Arc<str>>,
+    /// Head.
+    pub head: BlockNumHash,
+    /// Finalized block: by tag, or by configured depth below the head. `None`: nothing is.
+    pub finalized: Option<u64>,
+}
+
+/// Settings of a backfill.
+#[derive(Clone)]
+pub struct BackfillConfig {
+    /// The node.
+    pub status: NodeStatus,
+    /// What must be shown of each block.
+    pub verify: Verify,
+    /// What holds on the chain.
+    pub profile: ChainProfile,
+    /// Chunks under way at once, at least 1.
+    pub concurrency: usize,
+    /// Widest range to ask for, in blocks, where the operator knows it.
+    pub width_max: Option<u64>,
+    /// Name of this process in reports.
+    pub reporter: Arc<str>,
+}
+
+impl std::fmt::Debug for BackfillConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BackfillConfig").field("status", &self.status).finish_non_exhaustive()
+    }
+}
+
+/// Names a call under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ticket(u64);
+
+/// A range that this node could not give.
+#[derive(Clone, Debug)]
+pub struct Surrender {
+    /// What was asked.
+    pub filter: Arc<Filter>,
+    /// Where.
+    pub range: BlockRange,
+    /// The last fault.
+    pub fault: Fault,
+}
+
+/// What to do next.
+#[derive(Debug)]
+pub enum Action {
+    /// Ask the node; hand the answer back with the ticket.
+    Ask(Ticket, Ask),
+    /// Hand the report to the ledger.
+    Submit(Box<Report>),
+    /// Leave the range to another node.
+    Surrender(Surrender),
+    /// Step again at this time, or when an answer arrives.
+    WaitUntil(u64),
+    /// Step again when an answer arrives.
+    WaitForAnswer,
+    /// Every range was reported or given up.
+    Done,
+}
+
+struct Call {
+    chunk: u64,
+    part: Part,
+    ask: Ask,
+    attempts: u32,
+}
+
+/// Reads ranges through one node. Step with [`Self::next`], feed with [`Self::on_answer`].
+pub struct Backfill {
+    context: Context,
+    concurrency: usize,
+    width_max: u64,
+    widths: BTreeMap<Arc<Filter>, Width>,
+    work: VecDeque<(Arc<Filter>, BlockRange)>,
+    chunks: BTreeMap<u64, Chunk>,
+    next_chunk: u64,
+    ready: VecDeque<Call>,
+    waiting: BTreeMap<Ticket, Call>,
+    next_ticket: u64,
+    retries: BTreeMap<(u64, u64), Call>,
+    paused_until: u64,
+    /// The node has returned more logs than this in one answer, so smaller round numbers are
+    /// no cap of its.
+    caps_refuted: u64,
+    out: VecDeque<Action>,
+    seq: u64,
+}
+
+impl std::fmt::Debug for Backfill {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Backfill")
+            .field("node", &self.context.status.node)
+            .field("work", &self.work.len())
+            .field("chunks", &self.chunks.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Backfill {
+    /// Returns a backfill of `work`, in order.
+    pub fn new(
+        config: BackfillConfig,
+        prover: Arc<dyn Prover>,
+        work: impl IntoIterator<Item = (Arc<Filter>, BlockRange)>,
+    ) -> Self {
+        let BackfillConfig { status, verify, profile, concurrency, width_max, reporter } = config;
+        Self {
+            context: Context { status, verify, profile, prover, reporter },
+            concurrency: concurrency.max(1),
+            width_max: width_max.unwrap_or(WIDTH_MAX),
+            widths: BTreeMap::new(),
+            work: work.into_iter().collect(),
+            chunks: BTreeMap::new(),
+            next_chunk: 0,
+            ready: VecDeque::new(),
+            waiting: BTreeMap::new(),
+            next_ticket: 0,
+            retries: BTreeMap::new(),
+            paused_until: 0,
+            caps_refuted: 0,
+            out: VecDeque::new(),
+            seq: 0,
+        }
+    }
+
+    /// Returns the next thing to do. Call until it says to wait, or is done.
+    pub fn next(&mut self, now_ms: u64) -> Action {
+        if let Some(action) = self.out.pop_front() {
+            return action;
+        }
+        if now_ms < self.paused_until {
+            return Action::WaitUntil(self.paused_until);
+        }
+        if self.waiting.len() < self.concurrency * ASKS_PER_CHUNK {
+            if let Some(call) = self.due_retry(now_ms).or_else(|| self.ready.pop_front()) {
+                return self.send(call);
+            }
+            if self.chunks.len() < self.concurrency && self.open_chunk() {
+                if let Some(call) = self.ready.pop_front() {
+                    return self.send(call);
+                }
+            }
+        }
+        if let Some(((due_ms, _), _)) = self.retries.first_key_value() {
+            return Action::WaitUntil(*due_ms);
+        }
+        if self.waiting.is_empty() && self.chunks.is_empty() && self.work.is_empty() {
+            return Action::Done;
+        }
+        Action::WaitForAnswer
+    }
+
+    /// Stops taking up new ranges; what is under way is still finished.
+    pub fn stop(&mut self) {
+        self.work.clear();
+    }
+
+    fn due_retry(&mut self, now_ms: u64) -> Option<Call> {
+        let entry = self.retries.first_entry()?;
+        (entry.key().0 <= now_ms).then(|| entry.remove())
+    }
+
+    fn send(&mut self, call: Call) -> Action {
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket += 1;
+        let ask = call.ask.clone();
+        self.waiting.insert(ticket, call);
+        Action::Ask(ticket, ask)
+    }
+
+    fn open_chunk(&mut self) -> bool {
+        let Some((filter, range)) = self.work.pop_front() else { return false };
+        let width = self.width(&filter).blocks();
+        let taken =
+            BlockRange::of_width(range.first(), width).intersection(&range).unwrap_or(range);
+        if let Some(rest) = BlockRange::new(taken.last().saturating_add(1), range.last()) {
+            self.work.push_front((filter.clone(), rest));
+        }
+        let chunk = Chunk::new(filter, taken, &self.context);
+        self.start(self.next_chunk, chunk);
+        self.next_chunk += 1;
+        true
+    }
+
+    fn width(&mut self, filter: &Arc<Filter>) -> &mut Width {
+        let width_max = self.width_max;
+        self.widths.entry(filter.clone()).or_insert_with(|| Width::new(FIRST_WIDTH, width_max))
+    }
+
+    fn start(&mut self, id: u64, mut chunk: Chunk) {
+        let asks = chunk.start(&self.context);
+        self.chunks.insert(id, chunk);
+        self.enqueue(id, asks);
+    }
+
+    fn enqueue(&mut self, chunk: u64, asks: Vec<(Part, Ask)>) {
+        let calls = asks.into_iter().map(|(part, ask)| Call { chunk, part, ask, attempts: 0 });
+        self.ready.extend(calls);
+    }
+
+    /// Takes the answer to a ticket. One that is no longer waited for is dropped.
+    pub fn on_answer(&mut self, ticket: Ticket, answer: Result<Answer, Fault>, now_ms: u64) {
+        let Some(call) = self.waiting.remove(&ticket) else { return };
+        if !self.chunks.contains_key(&call.chunk) {
+            return;
+        }
+        match answer {
+            Ok(answer) => self.on_success(call, answer, now_ms),
+            Err(fault) => self.on_fault(call, fault, now_ms),
+        }
+    }
+
+    fn on_success(&mut self, call: Call, answer: Answer, now_ms: u64) {
+        if let (Part::Logs, Answer::Logs(logs)) = (call.part, &answer) {
+            let (count, bytes) = (logs.logs.len() as u64, logs.bytes);
+            if let Ask::Logs { filter, range } = &call.ask {
+                self.width(filter).on_answer(range.count(), bytes);
+            }
+            // Remembered before this answer is judged only when it is not round itself.
+            self.caps_refuted = self.caps_refuted.max(count.saturating_sub(1));
+        }
+        let Some(chunk) = self.chunks.get_mut(&call.chunk) else { return };
+        let step = chunk.on_answer(call.part, answer, self.caps_refuted, &self.context);
+        self.take(call.chunk, step, now_ms);
+    }
+
+    fn take(&mut self, id: u64, step: Step, now_ms: u64) {
+        match step {
+            Step::Ask(asks) => self.enqueue(id, asks),
+            Step::Report(mut report) => {
+                self.chunks.remove(&id);
+                self.seq += 1;
+                report.seq = self.seq;
+                self.out.push_back(Action::Submit(report));
+            }
+            Step::Suspicious => self.split(id),
+            Step::Restart(reason) => self.restart(id, &reason, now_ms),
+            Step::GiveUp(reason) => {
+                if let Some(chunk) = self.forget(id) {
+                    self.surrender_because(chunk, &reason);
+                }
+            }
+        }
+    }
+
+    /// Reads a chunk in halves.
+    fn split(&mut self, id: u64) {
+        let Some(chunk) = self.forget(id) else { return };
+        let half = chunk.range.count() / 2;
+        let left = BlockRange::of_width(chunk.range.first(), half);
+        self.width(&chunk.filter).on_refusal(chunk.range.count(), &FaultClass::Size);
+        if let Some(right) = BlockRange::new(left.last() + 1, chunk.range.last()) {
+            self.work.push_front((chunk.filter.clone(), right));
+        }
+        self.work.push_front((chunk.filter, left));
+    }
+
+    fn restart(&mut self, id: u64, reason: &str, now_ms: u64) {
+        let Some(mut chunk) = self.forget(id) else { return };
+        chunk.attempts += 1;
+        if chunk.attempts < ATTEMPTS_MAX {
+            // Give a moving chain, or a load balancer, time to settle.
+            let due_ms = now_ms + backoff_ms(chunk.attempts);
+            let asks = chunk.start(&self.context);
+            self.chunks.insert(id, chunk);
+            for (part, ask) in asks {
+                self.retry_at(due_ms, Call { chunk: id, part, ask, attempts: 0 });
+            }
+            return;
+        }
+        self.surrender_because(chunk, reason);
+    }
+
+    fn surrender_because(&mut self, chunk: Chunk, reason: &str) {
+        let fault = Fault {
+            node: self.context.status.node.clone(),
+            method: "eth_getLogs".into(),
+            class: FaultClass::Malformed,
+            text: reason.to_owned(),
+        };
+        self.surrender(chunk, fault);
+    }
+
+    fn retry_at(&mut self, due_ms: u64, call: Call) {
+        self.next_ticket += 1;
+        self.retries.insert((due_ms, self.next_ticket), call);
+    }
+
+    /// Removes a chunk and all its calls that were not sent.
+    fn forget(&mut self, id: u64) -> Option<Chunk> {
+        self.ready.retain(|call| call.chunk != id);
+        self.retries.retain(|_, call| call.chunk != id);
+        self.waiting.retain(|_, call| call.chunk != id);
+        self.chunks.remove(&id)
+    }
+
+    fn surrender(&mut self, chunk: Chunk, fault: Fault) {
+        let Chunk { filter, range, .. } = chunk;
+        self.out.push_back(Action::Surrender(Surrender { filter, range, fault }));
+    }
+
+    fn on_fault(&mut self, mut call: Call, fault: Fault, now_ms: u64) {
+        let is_logs = matches!(call.part, Part::Logs);
+        if is_logs && (fault.class.is_splittable() || fault.class == FaultClass::Filter) {
+            return self.on_refusal(call.chunk, fault, now_ms);
+        }
+        if let FaultClass::Rate { retry_after_ms } = fault.class {
+            let wait = retry_after_ms.unwrap_or_else(|| backoff_ms(call.attempts));
+            self.paused_until = self.paused_until.max(now_ms + wait);
+        }
+        call.attempts += 1;
+        if fault.class.is_retryable() && call.attempts < ATTEMPTS_MAX {
+            return self.retry_at(now_ms + backoff_ms(call.attempts), call);
+        }
+        let Some(chunk) = self.chunks.get_mut(&call.chunk) else { return };
+        if chunk.can_do_without(call.part) {
+            let step = chunk.on_loss(fault, &self.context);
+            return self.take(call.chunk, step, now_ms);
+        }
+        if let Some(chunk) = self.forget(call.chunk) {
+            self.surrender(chunk, fault);
+        }
+    }
+
+    /// The node will not answer this much: ask for less, in the order that helps most.
+    fn on_refusal(&mut self, id: u64, fault: Fault, now_ms: u64) {
+        let Some(chunk) = self.chunks.get_mut(&id) else { return };
+        let (filter, range) = (chunk.filter.clone(), chunk.range);
+        if fault.class == FaultClass::Filter {
+            if let Some(halves) = halves(&filter) {
+                self.forget(id);
+                for half in halves {
+                    self.work.push_front((Arc::new(half), range));
+                }
+                return;
+            }
+        } else if range.count() > 1 {
+            self.width(&filter).on_refusal(range.count(), &fault.class);
+            self.forget(id);
+            self.work.push_front((filter, range));
+            return;
+        }
+        let step = chunk.after_refusal(&self.context);
+        match step {
+            Some(step) => self.take(id, step, now_ms),
+            None => {
+                if let Some(chunk) = self.forget(id) {
+                    self.surrender(chunk, fault);
+                }
+            }
+        }
+    }
+}
+
+fn backoff_ms(attempts: u32) -> u64 {
+    (BACKOFF_MS << attempts.min(16)).min(BACKOFF_MS_MAX)
+}
+
+/// Splits the addresses in two, or else the first topics.
+fn halves(filter: &Filter) -> Option<[Filter; 2]> {
+    if let Some([left, right]) = halves_of(&filter.addresses) {
+        let with = |addresses| Filter { addresses, ..filter.clone() };
+        return Some([with(left), with(right)]);
+    }
+    let [left, right] = halves_of(&filter.topics[0])?;
+    let with = |topic0| {
+        let mut half = filter.clone();
+        half.topics[0] = topic0;
+        half
+    };
+    Some([with(left), with(right)])
+}
+
+fn halves_of<T: Clone>(side: &AnyOf<T>) -> Option<[AnyOf<T>; 2]> {
+    match side {
+        AnyOf::Of(set) if set.len() > 1 => {
+            let (left, right) = set.split_at(set.len() / 2);
+            Some([AnyOf::Of(left.to_vec()), AnyOf::Of(right.to_vec())])
+        }
+        AnyOf::Of(_) | AnyOf::Any => None,
+    }
+}

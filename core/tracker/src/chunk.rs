@@ -1,0 +1,485 @@
+//! One chunk of a backfill: a filter over a few hundred blocks, from first call to finished report.
+//!
+//! The verification ladder as a state machine. What is asked depends on the policy and on what
+//! the prover doubts; an empty answer is never the end of it where a bloom says otherwise.
+
+use crate::NodeStatus;
+use alloy_primitives::B256;
+use event::{
+    Answer, Ask, BlockAnswer, BlockNumHash, BlockRange, ChainProfile, Content, Fault, Filter, Flaw,
+    Judgement, Logs, LogsAnswer, Prover, REPORT_VERSION, Receipt, Report, ReportedBlock, Verify,
+    Via,
+};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// Headers asked for in one go, in blocks: a few JSON-RPC batches, so that they overlap.
+const HEADER_SEGMENT: u64 = 250;
+/// Round numbers at which providers silently cut answers off (faults.md F21).
+const RESULT_CAPS: [u64; 4] = [1_000, 5_000, 10_000, 20_000];
+
+/// Where a chunk stands.
+#[derive(Debug, PartialEq, Eq)]
+enum State {
+    /// The end of an unfinalized range is read first, so that a reorg in between shows.
+    Before,
+    /// Logs and headers are on their way.
+    Reading,
+    /// Blocks in doubt are asked for again by hash: in most clients another code path.
+    ByHash,
+    /// Blocks still in doubt are recomputed from their receipts.
+    Receipts,
+    /// The end of an unfinalized range is read once more.
+    After,
+}
+
+/// Which part of a chunk an answer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Part {
+    Before,
+    Logs,
+    Headers(BlockRange),
+    ByHash(u32),
+    Receipts(u32),
+    After,
+}
+
+/// What a chunk wants after an answer.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// Ask these; none when other answers are still on their way.
+    Ask(Vec<(Part, Ask)>),
+    /// The report is whole.
+    Report(Box<Report>),
+    /// Read the chunk again from the start: the chain moved, or the answer contradicts itself.
+    Restart(String),
+    /// This node has no way left to give the chunk.
+    GiveUp(String),
+    /// The answer is exactly as long as a known cap: read the range in halves.
+    Suspicious,
+}
+
+/// What all chunks of a backfill share.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) status: NodeStatus,
+    pub(crate) verify: Verify,
+    pub(crate) profile: ChainProfile,
+    pub(crate) prover: Arc<dyn Prover>,
+    pub(crate) reporter: Arc<str>,
+}
+
+pub(crate) struct Chunk {
+    pub(crate) filter: Arc<Filter>,
+    pub(crate) range: BlockRange,
+    pub(crate) attempts: u32,
+    state: State,
+    is_tail: bool,
+    /// The node will not answer `eth_getLogs` over even this one block.
+    is_refused: bool,
+    end_before: Option<BlockAnswer>,
+    logs: Option<LogsAnswer>,
+    headers: BTreeMap<u64, Vec<BlockAnswer>>,
+    report: Option<Report>,
+    waiting: usize,
+    flaws: Vec<(Option<u32>, Flaw, u64, String)>,
+}
+
+impl Chunk {
+    pub(crate) fn new(filter: Arc<Filter>, range: BlockRange, context: &Context) -> Self {
+        let is_tail = context.status.finalized.is_none_or(|finalized| range.last() > finalized);
+        Self {
+            filter,
+            range,
+            attempts: 0,
+            state: if is_tail { State::Before } else { State::Reading },
+            is_tail,
+            is_refused: false,
+            end_before: None,
+            logs: None,
+            headers: BTreeMap::new(),
+            report: None,
+            waiting: 0,
+            flaws: Vec::new(),
+        }
+    }
+
+    /// Returns the first questions; also after a restart, which forgets all answers.
+    pub(crate) fn start(&mut self, context: &Context) -> Vec<(Part, Ask)> {
+        self.end_before = None;
+        self.logs = None;
+        self.headers.clear();
+        self.report = None;
+        self.flaws.clear();
+        self.is_refused = false;
+        if self.is_tail {
+            self.state = State::Before;
+            let end = BlockRange::one(self.range.last());
+            return self.wait_for(vec![(Part::Before, Ask::Headers { range: end })]);
+        }
+        self.read(context)
+    }
+
+    fn read(&mut self, context: &Context) -> Vec<(Part, Ask)> {
+        self.state = State::Reading;
+        let logs = Ask::Logs { filter: self.filter.clone(), range: self.range };
+        let mut asks = vec![(Part::Logs, logs)];
+        if context.verify != Verify::Off {
+            let mut first = self.range.first();
+            loop {
+                let segment = BlockRange::of_width(first, HEADER_SEGMENT);
+                let Some(segment) = segment.intersection(&self.range) else { break };
+                asks.push((Part::Headers(segment), Ask::Headers { range: segment }));
+                if segment.last() == self.range.last() {
+                    break;
+                }
+                first = segment.last() + 1;
+            }
+        }
+        self.wait_for(asks)
+    }
+
+    /// Goes on without `eth_getLogs` over a range, which the node refuses for even one block:
+    /// by hash, then from the receipts (faults.md F20). `None` when the chunk is wider than that.
+    pub(crate) fn after_refusal(&mut self, context: &Context) -> Option<Step> {
+        if self.range.count() != 1 || self.is_refused {
+            return None;
+        }
+        self.waiting = self.waiting.saturating_sub(1);
+        self.is_refused = true;
+        self.logs = Some(LogsAnswer::default());
+        if context.verify == Verify::Off && self.end_before.is_none() {
+            let asks = vec![(Part::Headers(self.range), Ask::Headers { range: self.range })];
+            return Some(Step::Ask(self.wait_for(asks)));
+        }
+        Some(self.advance(context))
+    }
+
+    fn wait_for(&mut self, asks: Vec<(Part, Ask)>) -> Vec<(Part, Ask)> {
+        self.waiting = asks.len();
+        asks
+    }
+
+    /// Takes an answer and returns the next step.
+    pub(crate) fn on_answer(
+        &mut self,
+        part: Part,
+        answer: Answer,
+        caps_refuted: u64,
+        context: &Context,
+    ) -> Step {
+        self.waiting = self.waiting.saturating_sub(1);
+        match (part, answer) {
+            (Part::Before, Answer::Headers(mut headers)) => {
+                self.end_before = headers.pop();
+                return Step::Ask(self.read(context));
+            }
+            (Part::After, Answer::Headers(mut headers)) => {
+                let end = headers.pop().map(|block| block.hash);
+                if end != self.end_before.as_ref().map(|block| block.hash) {
+                    return Step::Restart("the chain moved while the range was read".into());
+                }
+                return self.finish();
+            }
+            (Part::Logs, Answer::Logs(logs)) => {
+                let count = logs.logs.len() as u64 + logs.removed;
+                if self.range.count() > 1 && count > caps_refuted && RESULT_CAPS.contains(&count) {
+                    return Step::Suspicious;
+                }
+                self.logs = Some(logs);
+            }
+            (Part::Headers(segment), Answer::Headers(headers)) => {
+                self.headers.insert(segment.first(), headers);
+            }
+            (Part::ByHash(index), Answer::Logs(logs)) => self.add_by_hash(index, logs),
+            (Part::Receipts(index), Answer::Receipts(receipts)) => {
+                self.add_receipts(index, receipts);
+            }
+            // A node that answers another question is caught by its transport; a fake that does
+            // is read again.
+            _ => return Step::Restart("the answer is for another question".into()),
+        }
+        self.advance(context)
+    }
+
+    /// Takes the loss of a part that the ladder can do without.
+    pub(crate) fn on_loss(&mut self, fault: Fault, context: &Context) -> Step {
+        self.waiting = self.waiting.saturating_sub(1);
+        if let Some(report) = &mut self.report {
+            report.faults.push(fault);
+        }
+        self.advance(context)
+    }
+
+    fn advance(&mut self, context: &Context) -> Step {
+        if self.waiting > 0 {
+            return Step::Ask(Vec::new());
+        }
+        if self.state == State::Reading {
+            match self.assemble(context) {
+                Ok(report) => self.report = Some(report),
+                Err(reason) => return Step::Restart(reason),
+            }
+        }
+        let Some(report) = &self.report else {
+            return Step::Restart("nothing was read".into());
+        };
+        let judgement = context.prover.judge(report, &context.profile);
+        if self.is_tail && context.verify != Verify::Off && !judgement.complete_headers {
+            return Step::Restart("the headers of the range do not link".into());
+        }
+        let asks = self.deepen(&judgement, context);
+        if let Some(report) = &mut self.report {
+            report.judged = Some(judgement);
+        }
+        if !asks.is_empty() {
+            return Step::Ask(self.wait_for(asks));
+        }
+        if self.unread_block().is_some() {
+            return Step::GiveUp("the block is refused by range, by hash and as receipts".into());
+        }
+        if self.is_tail {
+            self.state = State::After;
+            let end = BlockRange::one(self.range.last());
+            return Step::Ask(self.wait_for(vec![(Part::After, Ask::Headers { range: end })]));
+        }
+        self.finish()
+    }
+
+    fn finish(&mut self) -> Step {
+        let Some(mut report) = self.report.take() else {
+            return Step::Restart("nothing was read".into());
+        };
+        if self.is_tail {
+            report.head_after = report.head_after.max(self.range.last());
+        }
+        if let Some(judged) = &mut report.judged {
+            judged.flaws.append(&mut self.flaws);
+        }
+        Step::Report(Box::new(report))
+    }
+
+    /// The block that a refusing node has not given in any other way yet.
+    fn unread_block(&self) -> Option<usize> {
+        let report = self.report.as_ref()?;
+        let index = report.blocks.iter().position(|block| block.via == Via::Range)?;
+        self.is_refused.then_some(index)
+    }
+
+    /// Returns the ladder's next questions: by hash first, then receipts.
+    fn deepen(&mut self, judgement: &Judgement, context: &Context) -> Vec<(Part, Ask)> {
+        let Some(report) = &self.report else { return Vec::new() };
+        let proves = context.verify == Verify::Prove;
+        let unread = self.unread_block();
+        let is_due = |index: usize| match context.verify {
+            _ if unread == Some(index) => true,
+            _ if report.blocks[index].receipts.is_some() => false,
+            Verify::Off => false,
+            Verify::Prove => judgement.blocks[index].content < Content::Receipts,
+            Verify::Bloom | Verify::Agree(_) => judgement.blocks[index].doubt,
+        };
+        let due: Vec<(u32, BlockNumHash)> = (0..report.blocks.len())
+            .filter(|index| is_due(*index))
+            .map(|index| {
+                let block = &report.blocks[index];
+                (index as u32, BlockNumHash { number: block.number, hash: block.hash })
+            })
+            .collect();
+        let next = match self.state {
+            State::Reading if !proves || unread.is_some() => State::ByHash,
+            State::Reading | State::ByHash => State::Receipts,
+            State::Before | State::Receipts | State::After => return Vec::new(),
+        };
+        if due.is_empty() {
+            return Vec::new();
+        }
+        let by_hash = next == State::ByHash;
+        self.state = next;
+        let ask = |(index, block): (u32, BlockNumHash)| {
+            if by_hash {
+                let filter = self.filter.clone();
+                (Part::ByHash(index), Ask::LogsByHash { filter, block })
+            } else {
+                (Part::Receipts(index), Ask::Receipts { block })
+            }
+        };
+        due.into_iter().map(ask).collect()
+    }
+
+    /// Attaches receipts. A block that was refused takes its logs from them.
+    fn add_receipts(&mut self, index: u32, receipts: Vec<Receipt>) {
+        let is_unread = self.unread_block() == Some(index as usize);
+        let Some(report) = &mut self.report else { return };
+        let Some(block) = report.blocks.get_mut(index as usize) else { return };
+        if is_unread {
+            block.via = Via::Receipts;
+            for log in receipts.iter().flat_map(|receipt| &receipt.logs) {
+                if self.filter.matches(log.into()) {
+                    report.logs.push_log(index, log);
+                }
+            }
+            report.logs = sorted_by_block(&report.logs);
+        }
+        block.receipts = Some(receipts);
+    }
+
+    /// Adds the logs a node gives by hash to a block for which its range answer had none.
+    fn add_by_hash(&mut self, index: u32, answer: LogsAnswer) {
+        let was_asked = !self.is_refused;
+        let Some(report) = &mut self.report else { return };
+        let Some(block) = report.blocks.get_mut(index as usize) else { return };
+        block.via = Via::BlockHash;
+        let mut found = 0;
+        for row in answer.logs.rows() {
+            let (number, hash, _) = answer.blocks[row.block as usize];
+            if (number, hash) == (block.number, block.hash) {
+                report.logs.push(event::LogRef { block: index, ..row });
+                found += 1;
+            }
+        }
+        let strange = answer.logs.len() as u64 - found;
+        if strange > 0 {
+            let text = format!("asked for block {} by hash, got logs of another", block.hash);
+            self.flaws.push((Some(index), Flaw::WrongBlock, strange, text));
+        }
+        if found > 0 {
+            if was_asked {
+                let text = "given by block hash, left out of the range".to_owned();
+                self.flaws.push((Some(index), Flaw::Missing, found, text));
+            }
+            report.logs = sorted_by_block(&report.logs);
+        }
+    }
+
+    /// Puts the answers of `Reading` together.
+    fn assemble(&mut self, context: &Context) -> Result<Report, String> {
+        let answer = self.logs.take().ok_or("no logs were read")?;
+        let headers: Vec<BlockAnswer> =
+            std::mem::take(&mut self.headers).into_values().flatten().collect();
+        let mut blocks: Vec<ReportedBlock> = headers.into_iter().map(with_header).collect();
+        if blocks.is_empty() {
+            blocks = self.blocks_of(&answer)?;
+        }
+        let (logs, removed) = (answer.logs, answer.removed);
+        let logs = self.place(logs, &answer.blocks, &blocks)?;
+        if removed > 0 {
+            let text = "marked `removed`: the node calls their block not canonical".to_owned();
+            self.flaws.push((None, Flaw::Removed, removed, text));
+        }
+        Ok(Report {
+            version: REPORT_VERSION,
+            reporter: context.reporter.clone(),
+            seq: 0,
+            chain: context.profile.chain,
+            node: context.status.node.clone(),
+            client: context.status.client.clone(),
+            filter: self.filter.clone(),
+            range: self.range,
+            head_before: context.status.head.number,
+            head_after: context.status.head.number,
+            finalized: context.status.finalized,
+            blocks,
+            logs,
+            faults: Vec::new(),
+            judged: None,
+        })
+    }
+
+    /// Returns the blocks that the logs name; the end of an unfinalized range too.
+    fn blocks_of(&self, answer: &LogsAnswer) -> Result<Vec<ReportedBlock>, String> {
+        let mut blocks: Vec<ReportedBlock> = answer
+            .blocks
+            .iter()
+            .filter(|(number, ..)| self.range.contains(*number))
+            .map(|(number, hash, timestamp)| ReportedBlock {
+                number: *number,
+                hash: *hash,
+                parent: None,
+                timestamp: *timestamp,
+                header: None,
+                transactions: None,
+                receipts: None,
+                via: Via::Range,
+            })
+            .collect();
+        if let Some(end) = &self.end_before {
+            blocks.push(with_header(end.clone()));
+        }
+        // The header, where there is one, sorts before the bare mention of the same block.
+        blocks.sort_by_key(|block| (block.number, block.hash, block.header.is_none()));
+        blocks.dedup_by_key(|block| (block.number, block.hash));
+        if blocks.windows(2).any(|pair| pair[0].number == pair[1].number) {
+            return Err("one height with two block hashes in one answer".into());
+        }
+        Ok(blocks)
+    }
+
+    /// Renumbers the logs' blocks to the report's; logs of foreign blocks are left out and named.
+    fn place(
+        &mut self,
+        mut logs: Logs,
+        given: &[(u64, B256, Option<u64>)],
+        blocks: &[ReportedBlock],
+    ) -> Result<Logs, String> {
+        const FOREIGN: u32 = u32::MAX;
+        let index_of = |number: u64, hash: &B256| {
+            blocks
+                .binary_search_by_key(&number, |block| block.number)
+                .ok()
+                .filter(|index| blocks[*index].hash == *hash)
+                .map_or(FOREIGN, |index| index as u32)
+        };
+        let placed: Vec<u32> =
+            given.iter().map(|(number, hash, _)| index_of(*number, hash)).collect();
+        let mut foreign = 0u64;
+        let mut is_sorted = true;
+        let mut last = 0;
+        for block in &mut logs.block {
+            *block = placed[*block as usize];
+            if *block == FOREIGN {
+                foreign += 1;
+            } else {
+                is_sorted &= last <= *block;
+                last = *block;
+            }
+        }
+        if foreign > 0 {
+            if self.is_tail && self.attempts == 0 {
+                return Err("logs and headers are of different branches".into());
+            }
+            let text = "outside the range, or of a block that is not the one in the headers";
+            self.flaws.push((None, Flaw::WrongBlock, foreign, text.into()));
+            let keep: Vec<bool> = logs.block.iter().map(|block| *block != FOREIGN).collect();
+            logs = logs.filtered(&keep);
+        }
+        Ok(if is_sorted { logs } else { sorted_by_block(&logs) })
+    }
+
+    /// Whether losing this part leaves the report worth sending: its blocks stay in doubt.
+    pub(crate) fn can_do_without(&self, part: Part) -> bool {
+        matches!(part, Part::ByHash(_) | Part::Receipts(_))
+    }
+}
+
+fn with_header(block: BlockAnswer) -> ReportedBlock {
+    ReportedBlock {
+        number: block.header.number,
+        hash: block.hash,
+        parent: Some(block.header.parent_hash),
+        timestamp: Some(block.header.timestamp),
+        header: Some(block.header),
+        transactions: Some(block.transactions),
+        receipts: None,
+        via: Via::Range,
+    }
+}
+
+/// Sorts by block and leaves the node's order inside a block: its log indexes may be wrong.
+fn sorted_by_block(logs: &Logs) -> Logs {
+    let mut order: Vec<usize> = (0..logs.len()).collect();
+    order.sort_by_key(|row| logs.block[*row]);
+    let mut sorted = Logs::default();
+    for row in order {
+        sorted.push(logs.row(row));
+    }
+    sorted
+}
