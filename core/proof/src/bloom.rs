@@ -1,0 +1,153 @@
+//! The header's bloom against a filter. It can show that a block has no matching log; that it
+//! admits the filter shows nothing.
+
+use alloy_primitives::{Address, B256, Bloom, keccak256};
+use event::{AnyOf, Filter, Receipt};
+
+/// Returns the bloom of all logs of these receipts.
+pub fn bloom_of(receipts: &[Receipt]) -> Bloom {
+    let mut bloom = Bloom::ZERO;
+    for log in receipts.iter().flat_map(|receipt| &receipt.logs) {
+        bloom.accrue_raw_log(log.address, &log.topics);
+    }
+    bloom
+}
+
+/// Whether a block with this bloom may hold a log that the filter matches.
+///
+/// Hashes every value of the filter on each call; [`FilterBits`] does so once per report.
+pub fn bloom_admits(bloom: &Bloom, filter: &Filter) -> bool {
+    FilterBits::new(filter).admit(bloom)
+}
+
+/// The three bits of one value: byte of the bloom, and bit in it.
+type Bits = [(u8, u8); 3];
+
+/// The bloom bits of a filter's values, hashed once. `None` is a side without constraint; the
+/// others run in parallel to the filter's sorted sets.
+#[derive(Debug)]
+pub(crate) struct FilterBits {
+    addresses: Option<Vec<Bits>>,
+    topics: [Option<Vec<Bits>>; 4],
+}
+
+impl FilterBits {
+    pub(crate) fn new(filter: &Filter) -> Self {
+        Self {
+            addresses: side_bits(&filter.addresses),
+            topics: filter.topics.each_ref().map(side_bits),
+        }
+    }
+
+    /// Whether every side has a value that the bloom admits. A zero bloom admits nothing: a log
+    /// sets at least the bits of its address.
+    pub(crate) fn admit(&self, bloom: &Bloom) -> bool {
+        if *bloom == Bloom::ZERO {
+            return false;
+        }
+        std::iter::once(&self.addresses).chain(&self.topics).all(|side| match side {
+            None => true,
+            Some(values) => values.iter().any(|bits| has(bloom, bits)),
+        })
+    }
+
+    /// Whether the bloom admits the values by which this log matched. A side with one value
+    /// needs no second look: [`Self::admit`] held for it.
+    pub(crate) fn admit_log(
+        &self,
+        bloom: &Bloom,
+        filter: &Filter,
+        address: &Address,
+        topics: &[B256],
+    ) -> bool {
+        value_admitted(bloom, self.addresses.as_deref(), &filter.addresses, address)
+            && topics
+                .iter()
+                .zip(&self.topics)
+                .zip(&filter.topics)
+                .all(|((topic, bits), side)| value_admitted(bloom, bits.as_deref(), side, topic))
+    }
+}
+
+fn value_admitted<T: Ord>(
+    bloom: &Bloom,
+    bits: Option<&[Bits]>,
+    side: &AnyOf<T>,
+    value: &T,
+) -> bool {
+    let (Some(bits), AnyOf::Of(set)) = (bits, side) else { return true };
+    if set.len() == 1 {
+        return true;
+    }
+    match set.binary_search(value) {
+        Ok(at) => has(bloom, &bits[at]),
+        Err(_) => false,
+    }
+}
+
+fn side_bits<T: AsRef<[u8]>>(side: &AnyOf<T>) -> Option<Vec<Bits>> {
+    match side {
+        AnyOf::Any => None,
+        AnyOf::Of(set) => Some(set.iter().map(|value| bits_of(value.as_ref())).collect()),
+    }
+}
+
+fn bits_of(value: &[u8]) -> Bits {
+    let hash = keccak256(value);
+    [0, 2, 4].map(|at| {
+        let bit = u16::from_be_bytes([hash[at], hash[at + 1]]) & 2047;
+        (255 - (bit >> 3) as u8, 1 << (bit & 7))
+    })
+}
+
+fn has(bloom: &Bloom, bits: &Bits) -> bool {
+    let bytes = bloom.data();
+    bits.iter().all(|(byte, bit)| bytes[*byte as usize] & bit != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_primitives::BloomInput;
+
+    #[test]
+    fn bits_are_those_of_the_yellow_paper() {
+        for seed in 0..=255u8 {
+            let value = Address::repeat_byte(seed);
+            let mut bloom = Bloom::ZERO;
+            bloom.accrue(BloomInput::Raw(value.as_slice()));
+            let bits = bits_of(value.as_slice());
+            assert!(has(&bloom, &bits));
+            let mut built = Bloom::ZERO;
+            for (byte, bit) in bits {
+                built.data_mut()[byte as usize] |= bit;
+            }
+            assert_eq!(built, bloom);
+        }
+    }
+
+    #[test]
+    fn every_side_must_be_possible() {
+        let (here, away) = (Address::repeat_byte(1), Address::repeat_byte(2));
+        let (topic, other) = (B256::repeat_byte(3), B256::repeat_byte(4));
+        let mut bloom = Bloom::ZERO;
+        bloom.accrue_raw_log(here, &[topic]);
+        let filter = |address, topic0| Filter::new(AnyOf::one(address), AnyOf::one(topic0));
+        assert!(bloom_admits(&bloom, &filter(here, topic)));
+        assert!(!bloom_admits(&bloom, &filter(away, topic)));
+        assert!(!bloom_admits(&bloom, &filter(here, other)));
+        let both = Filter::new(AnyOf::Of(vec![here, away]), AnyOf::Of(vec![topic, other]));
+        assert!(bloom_admits(&bloom, &both));
+        let mut third = both.clone();
+        third.topics[2] = AnyOf::one(other);
+        assert!(!bloom_admits(&bloom, &third));
+    }
+
+    #[test]
+    fn a_filter_without_constraint_is_excluded_by_a_zero_bloom_only() {
+        assert!(!bloom_admits(&Bloom::ZERO, &Filter::any()));
+        let mut bloom = Bloom::ZERO;
+        bloom.accrue_raw_log(Address::ZERO, &[]);
+        assert!(bloom_admits(&bloom, &Filter::any()));
+    }
+}
