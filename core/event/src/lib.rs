@@ -40,8 +40,8 @@ pub use header::{Header, Outcome, Receipt};
 pub use identity::{EventId, content_digest};
 pub use judgement::{BlockVerdict, Judgement, Prover, Recovered};
 pub use ledger::{
-    Ack, ChainState, Cursor, DeadLetter, EventPage, EventQuery, LaneCommit, LaneId, LaneState,
-    Ledger, LedgerError, Reader, Store,
+    Ack, ChainState, Cursor, DeadLetter, EventPage, EventQuery, LaneCommit, LaneId, LaneRows,
+    LaneState, Ledger, LedgerError, Reader, Store,
 };
 pub use logs::{Log, LogRef, Logs};
 pub use report::{NodeId, REPORT_VERSION, Report, ReportedBlock, Via};
