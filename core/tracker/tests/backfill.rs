@@ -1,0 +1,460 @@
+//! A backfill against a scripted node: what it asks, doubts, splits and gives up.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use alloy_primitives::{Address, B256, keccak256};
+use event::*;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+use tracker::{Action, Backfill, BackfillConfig, NodeStatus, Surrender};
+
+fn hash(number: u64) -> B256 {
+    keccak256(number.to_be_bytes())
+}
+
+/// A chain with one log in each of `with_logs`, and a node whose answers a test may bend.
+struct Script {
+    with_logs: BTreeSet<u64>,
+    bend: Box<dyn FnMut(&Ask) -> Option<Result<Answer, FaultClass>>>,
+    asked: Vec<Ask>,
+}
+
+impl Script {
+    fn honest(with_logs: impl IntoIterator<Item = u64>) -> Self {
+        Self { with_logs: with_logs.into_iter().collect(), bend: Box::new(|_| None), asked: vec![] }
+    }
+
+    fn bent(
+        with_logs: impl IntoIterator<Item = u64>,
+        bend: impl FnMut(&Ask) -> Option<Result<Answer, FaultClass>> + 'static,
+    ) -> Self {
+        Self { bend: Box::new(bend), ..Self::honest(with_logs) }
+    }
+
+    fn logs(&self, numbers: impl IntoIterator<Item = u64>) -> LogsAnswer {
+        let mut answer = LogsAnswer::default();
+        for number in numbers {
+            answer.logs.push_log(answer.blocks.len() as u32, &log(number));
+            answer.blocks.push((number, hash(number), None));
+        }
+        answer
+    }
+
+    fn answer(&mut self, ask: &Ask) -> Result<Answer, Fault> {
+        self.asked.push(ask.clone());
+        let bent = (self.bend)(ask);
+        bent.unwrap_or_else(|| Ok(self.honest_answer(ask))).map_err(|class| Fault {
+            node: NodeId::new("scripted"),
+            method: "eth_getLogs".into(),
+            class,
+            text: "as scripted".into(),
+        })
+    }
+
+    fn honest_answer(&self, ask: &Ask) -> Answer {
+        match ask {
+            Ask::Logs { range, .. } => {
+                Answer::Logs(self.logs(self.with_logs.range(range.first()..=range.last()).copied()))
+            }
+            Ask::LogsByHash { block, .. } => {
+                Answer::Logs(self.logs(self.with_logs.get(&block.number).copied()))
+            }
+            Ask::Headers { range } => {
+                Answer::Headers((range.first()..=range.last()).map(header).collect())
+            }
+            Ask::Receipts { block } => Answer::Receipts(
+                self.with_logs
+                    .get(&block.number)
+                    .map(|number| receipt(*number))
+                    .into_iter()
+                    .collect(),
+            ),
+            _ => unreachable!("a backfill does not ask {ask:?}"),
+        }
+    }
+}
+
+fn log(number: u64) -> Log {
+    Log {
+        address: Address::ZERO,
+        topics: vec![],
+        data: Default::default(),
+        log_index: 0,
+        tx_index: 0,
+        tx_hash: hash(number),
+        block_number: number,
+        block_hash: hash(number),
+        removed: false,
+    }
+}
+
+fn receipt(number: u64) -> Receipt {
+    Receipt {
+        tx_type: 2,
+        tx_hash: hash(number),
+        tx_index: 0,
+        block_hash: hash(number),
+        block_number: number,
+        outcome: Outcome::Status(true),
+        cumulative_gas_used: 0,
+        logs: vec![log(number)],
+        deposit_nonce: None,
+        deposit_receipt_version: None,
+    }
+}
+
+fn header(number: u64) -> BlockAnswer {
+    let header = Header {
+        number,
+        parent_hash: number.checked_sub(1).map(hash).unwrap_or_default(),
+        ..Header::default()
+    };
+    BlockAnswer { hash: hash(number), header: Box::new(header), transactions: vec![] }
+}
+
+/// Knows the true blooms: a block admits the filter when it has a log, or is a false positive.
+struct Blooms(BTreeSet<u64>);
+
+impl Prover for Blooms {
+    fn judge(&self, report: &Report, _: &ChainProfile) -> Judgement {
+        let verdict = |(index, block): (usize, &ReportedBlock)| {
+            let has_logs = report.logs.block.contains(&(index as u32));
+            let (content, doubt) = match (block.receipts.is_some(), has_logs) {
+                (true, _) => (Content::Receipts, false),
+                (false, true) => (Content::Bloom, false),
+                (false, false) if self.0.contains(&block.number) => (Content::Claimed, true),
+                (false, false) => (Content::Receipts, false),
+            };
+            BlockVerdict { content, doubt }
+        };
+        Judgement {
+            admit: vec![true; report.logs.len()],
+            blocks: report.blocks.iter().enumerate().map(verdict).collect(),
+            complete_headers: report.blocks.len() as u64 == report.range.count(),
+            ..Judgement::default()
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Run {
+    reports: Vec<Report>,
+    surrendered: Vec<Surrender>,
+    asked: Vec<Ask>,
+    ended_ms: u64,
+}
+
+impl Run {
+    fn log_blocks(&self) -> Vec<u64> {
+        let mut numbers: Vec<u64> = self
+            .reports
+            .iter()
+            .flat_map(|r| r.logs.block.iter().map(|b| r.blocks[*b as usize].number))
+            .collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
+    fn covered(&self) -> Vec<BlockRange> {
+        let mut ranges: Vec<BlockRange> = self.reports.iter().map(|r| r.range).collect();
+        ranges.sort_unstable();
+        ranges
+    }
+
+    fn flaws(&self) -> Vec<Flaw> {
+        let judged = self.reports.iter().filter_map(|report| report.judged.as_ref());
+        judged.flat_map(|judgement| judgement.flaws.iter().map(|flaw| flaw.1)).collect()
+    }
+}
+
+/// Steps a backfill to its end. More than 50,000 steps are a spin.
+fn run(mut script: Script, verify: Verify, range: BlockRange, finalized: u64) -> Run {
+    let status = NodeStatus {
+        node: NodeId::new("scripted"),
+        client: None,
+        head: BlockNumHash { number: 1_000_000, hash: hash(1_000_000) },
+        finalized: Some(finalized),
+    };
+    let config = BackfillConfig {
+        status,
+        verify,
+        profile: ChainProfile::ethereum(ChainId(1)),
+        concurrency: 3,
+        width_max: None,
+        reporter: "test".into(),
+    };
+    let blooms = Arc::new(Blooms(script.with_logs.clone()));
+    let filter = Filter::new(
+        AnyOf::of([Address::repeat_byte(1), Address::repeat_byte(2)]).unwrap(),
+        AnyOf::Any,
+    );
+    let mut backfill = Backfill::new(config, blooms, [(Arc::new(filter), range)]);
+    let mut run = Run::default();
+    let mut waiting = BTreeMap::new();
+    for _ in 0..50_000 {
+        match backfill.next(run.ended_ms) {
+            Action::Ask(ticket, ask) => {
+                waiting.insert(ticket, ask);
+            }
+            Action::Submit(report) => run.reports.push(*report),
+            Action::Surrender(surrender) => run.surrendered.push(surrender),
+            Action::Done => {
+                run.asked = script.asked;
+                return run;
+            }
+            wait @ (Action::WaitUntil(_) | Action::WaitForAnswer) => {
+                // The newest call is answered first: answers come in any order.
+                match (waiting.pop_last(), wait) {
+                    (Some((ticket, ask)), _) => {
+                        let answer = script.answer(&ask);
+                        backfill.on_answer(ticket, answer, run.ended_ms);
+                    }
+                    (None, Action::WaitUntil(at_ms)) => run.ended_ms = at_ms,
+                    (None, _) => panic!("waits for an answer to nothing"),
+                }
+            }
+        }
+    }
+    panic!("spins");
+}
+
+fn range(first: u64, last: u64) -> BlockRange {
+    BlockRange::new(first, last).unwrap()
+}
+
+fn contiguous(ranges: &[BlockRange], whole: BlockRange) -> bool {
+    let ends_meet = ranges.windows(2).all(|pair| pair[0].last() + 1 == pair[1].first());
+    ends_meet
+        && ranges.first().is_some_and(|first| first.first() == whole.first())
+        && ranges.last().is_some_and(|last| last.last() == whole.last())
+}
+
+#[test]
+fn an_honest_node_is_read_once_and_whole() {
+    let whole = range(10, 4_000);
+    for verify in [Verify::Off, Verify::Bloom, Verify::Prove] {
+        let run = run(Script::honest([10, 17, 999, 4_000]), verify, whole, 10_000);
+        assert_eq!(run.log_blocks(), [10, 17, 999, 4_000]);
+        assert!(contiguous(&run.covered(), whole), "{:?}", run.covered());
+        assert!(run.surrendered.is_empty());
+        let receipts = run.asked.iter().filter(|ask| matches!(ask, Ask::Receipts { .. })).count();
+        assert_eq!(receipts, if verify == Verify::Prove { 4 } else { 0 });
+    }
+}
+
+#[test]
+fn f25_a_block_lost_in_range_mode_is_recovered_by_hash_and_named() {
+    let script = Script::bent([50, 60], |ask| match ask {
+        Ask::Logs { .. } => Some(Ok(Answer::Logs(LogsAnswer::default()))),
+        _ => None,
+    });
+    let run = run(script, Verify::Bloom, range(1, 100), 10_000);
+    assert_eq!(run.log_blocks(), [50, 60]);
+    assert_eq!(run.flaws(), [Flaw::Missing, Flaw::Missing]);
+    assert!(!run.asked.iter().any(|ask| matches!(ask, Ask::Receipts { .. })));
+}
+
+#[test]
+fn f26_a_block_lost_in_all_modes_is_asked_for_as_receipts() {
+    let script = Script::bent([50], |ask| match ask {
+        Ask::Logs { .. } | Ask::LogsByHash { .. } => Some(Ok(Answer::Logs(LogsAnswer::default()))),
+        _ => None,
+    });
+    let run = run(script, Verify::Bloom, range(1, 100), 10_000);
+    let report = &run.reports[0];
+    let block = report.blocks.iter().find(|block| block.number == 50).unwrap();
+    assert_eq!(block.receipts.as_ref().unwrap()[0].logs.len(), 1);
+}
+
+#[test]
+fn a_doubt_that_nothing_settles_is_sent_as_doubt() {
+    let script = Script::bent([50], |ask| match ask {
+        Ask::Logs { .. } | Ask::LogsByHash { .. } => Some(Ok(Answer::Logs(LogsAnswer::default()))),
+        Ask::Receipts { .. } => Some(Err(FaultClass::Off)),
+        _ => None,
+    });
+    let run = run(script, Verify::Bloom, range(1, 100), 10_000);
+    let report = &run.reports[0];
+    let doubts = report.judged.as_ref().unwrap().blocks.iter().filter(|b| b.doubt).count();
+    assert_eq!((doubts, report.faults.len()), (1, 1));
+}
+
+#[test]
+fn f18_f19_a_hint_narrows_from_our_own_start_and_no_block_is_skipped() {
+    let script = Script::bent([5, 700, 2_000], |ask| match ask {
+        Ask::Logs { range, .. } if range.count() > 100 => {
+            Some(Err(FaultClass::Hint { width: 100 }))
+        }
+        _ => None,
+    });
+    let whole = range(1, 2_000);
+    let run = run(script, Verify::Off, whole, 10_000);
+    assert!(contiguous(&run.covered(), whole), "{:?}", run.covered());
+    assert!(run.covered().iter().all(|range| range.count() <= 100));
+    assert_eq!(run.log_blocks(), [5, 700, 2_000]);
+}
+
+#[test]
+fn f20_a_limit_at_width_one_goes_by_hash_then_by_receipts_and_never_spins() {
+    for verify in [Verify::Off, Verify::Bloom, Verify::Prove] {
+        let by_hash = Script::bent([3], |ask| match ask {
+            Ask::Logs { .. } => Some(Err(FaultClass::Size)),
+            _ => None,
+        });
+        let run = run(by_hash, verify, range(1, 4), 10_000);
+        assert_eq!(run.log_blocks(), [3], "{verify}");
+        assert!(contiguous(&run.covered(), range(1, 4)));
+        assert!(run.flaws().is_empty(), "a refusal is no lie: {:?}", run.flaws());
+    }
+    let by_receipts = Script::bent([3], |ask| match ask {
+        Ask::Logs { .. } | Ask::LogsByHash { .. } => Some(Err(FaultClass::Size)),
+        _ => None,
+    });
+    let run = run(by_receipts, Verify::Bloom, range(1, 4), 10_000);
+    // The scripted filter matches no scripted log, so the receipts themselves are looked at.
+    let block = run.reports.iter().flat_map(|r| &r.blocks).find(|b| b.number == 3).unwrap();
+    assert_eq!(block.via, Via::Receipts);
+}
+
+#[test]
+fn f20_a_node_that_refuses_every_way_gives_the_block_up_in_a_bounded_number_of_calls() {
+    let script = Script::bent([], |ask| match ask {
+        Ask::Headers { .. } => None,
+        _ => Some(Err(FaultClass::Size)),
+    });
+    let run = run(script, Verify::Bloom, range(1, 8), 10_000);
+    assert_eq!(run.surrendered.len(), 8);
+    assert!(run.asked.len() < 8 * 8, "{} calls", run.asked.len());
+}
+
+#[test]
+fn too_many_addresses_are_asked_in_groups() {
+    let script = Script::bent([3], |ask| match ask {
+        Ask::Logs { filter, .. } => match &filter.addresses {
+            AnyOf::Of(set) if set.len() > 1 => Some(Err(FaultClass::Filter)),
+            _ => None,
+        },
+        _ => None,
+    });
+    let run = run(script, Verify::Off, range(1, 8), 10_000);
+    assert_eq!(run.reports.len(), 2, "one report for each address");
+    assert!(run.surrendered.is_empty());
+}
+
+#[test]
+fn f21_an_answer_exactly_as_long_as_a_cap_is_read_in_halves() {
+    let numbers = 0..=1_199u64;
+    let script = Script::bent(numbers.clone(), move |ask| match ask {
+        Ask::Logs { range, .. } => {
+            let kept = (range.first()..=range.last()).take(1_000);
+            let script = Script::honest([]);
+            Some(Ok(Answer::Logs(script.logs(kept))))
+        }
+        _ => None,
+    });
+    let run = run(script, Verify::Off, range(0, 1_199), 10_000);
+    assert_eq!(run.log_blocks(), numbers.collect::<Vec<_>>());
+}
+
+#[test]
+fn f22_a_hole_is_given_up_and_its_siblings_are_kept() {
+    let script = Script::bent([5, 700, 1_900], |ask| match ask {
+        Ask::Logs { range, .. } if range.contains(700) => {
+            Some(Err(FaultClass::Pruned { earliest: None }))
+        }
+        _ => None,
+    });
+    let run = run(script, Verify::Off, range(1, 2_000), 10_000);
+    assert_eq!(run.surrendered.len(), 1);
+    assert!(run.surrendered[0].range.contains(700));
+    assert_eq!(run.log_blocks(), [5, 1_900]);
+}
+
+#[test]
+fn f8_a_torn_answer_is_discarded_and_asked_again_a_bounded_number_of_times() {
+    let mut left = 2;
+    let script = Script::bent([5], move |ask| match ask {
+        Ask::Logs { .. } if left > 0 => {
+            left -= 1;
+            Some(Err(FaultClass::Dropped))
+        }
+        _ => None,
+    });
+    let torn = run(script, Verify::Off, range(1, 100), 10_000);
+    assert_eq!(torn.log_blocks(), [5]);
+
+    let never = Script::bent([5], |ask| match ask {
+        Ask::Logs { .. } => Some(Err(FaultClass::Malformed)),
+        _ => None,
+    });
+    let run = run(never, Verify::Off, range(1, 100), 10_000);
+    assert!(run.reports.is_empty());
+    assert_eq!((run.surrendered.len(), run.asked.len()), (1, 5));
+}
+
+#[test]
+fn f4_a_rate_limit_pauses_the_node_as_long_as_it_asked() {
+    let mut left = 1;
+    let script = Script::bent([5], move |ask| match ask {
+        Ask::Logs { .. } if left > 0 => {
+            left -= 1;
+            Some(Err(FaultClass::Rate { retry_after_ms: Some(30_000) }))
+        }
+        _ => None,
+    });
+    let run = run(script, Verify::Off, range(1, 100), 10_000);
+    assert_eq!(run.log_blocks(), [5]);
+    assert!(run.ended_ms >= 30_000);
+}
+
+#[test]
+fn f38_logs_of_another_block_are_left_out_and_named() {
+    let script = Script::bent([5], |ask| match ask {
+        Ask::Logs { .. } => {
+            let mut answer = Script::honest([]).logs([5, 5_000]);
+            answer.blocks[1].1 = hash(1);
+            Some(Ok(Answer::Logs(answer)))
+        }
+        _ => None,
+    });
+    let run = run(script, Verify::Bloom, range(1, 100), 10_000);
+    assert_eq!(run.log_blocks(), [5]);
+    assert_eq!(run.flaws(), [Flaw::WrongBlock]);
+}
+
+#[test]
+fn f48_removed_logs_are_no_logs_and_are_named() {
+    let script = Script::bent([5], |ask| match ask {
+        Ask::Logs { .. } => {
+            let mut answer = Script::honest([]).logs([5]);
+            answer.removed = 2;
+            Some(Ok(Answer::Logs(answer)))
+        }
+        _ => None,
+    });
+    let run = run(script, Verify::Off, range(1, 100), 10_000);
+    assert_eq!(run.flaws(), [Flaw::Removed]);
+    assert_eq!(run.log_blocks(), [5]);
+}
+
+#[test]
+fn an_unfinalized_range_whose_end_moved_is_read_again() {
+    let mut calls = 0;
+    let script = Script::bent([5], move |ask| match ask {
+        Ask::Headers { range } if range.count() == 1 => {
+            calls += 1;
+            let mut block = header(range.first());
+            if calls == 1 {
+                block.hash = hash(77);
+            }
+            Some(Ok(Answer::Headers(vec![block])))
+        }
+        _ => None,
+    });
+    let run = run(script, Verify::Bloom, range(1, 100), 10);
+    assert_eq!(run.log_blocks(), [5]);
+    let reads = run.asked.iter().filter(|ask| matches!(ask, Ask::Logs { .. })).count();
+    assert_eq!(reads, 2);
+}
