@@ -1,0 +1,195 @@
+//! Drives one lane on a thread of its own: between the ledger and a plugin.
+//!
+//! A plugin that is slow or bad delays nobody: recording has another thread, and so has every
+//! other plugin.
+
+use crate::{LaneHandle, Timer};
+use dispatcher::{Action, Lane, LanePolicy, Ready, SubscriptionError, subscription_filters};
+use event::{
+    ChainId, Content, DeadLetter, Decoder, LaneCommit, LaneId, LedgerError, Plugin, PluginFault,
+    Reader,
+};
+use std::{
+    sync::{Arc, mpsc},
+    time::Duration,
+};
+
+/// How long a lane that asked to wait sleeps at once, so that it notices news and the end.
+const WAIT_STEP: Duration = Duration::from_millis(50);
+
+/// Why a lane ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum LaneError {
+    /// The plugin asks for what does not exist.
+    #[error("subscription of plugin {plugin}")]
+    Subscription {
+        /// Its name.
+        plugin: String,
+        /// What is wrong.
+        source: SubscriptionError,
+    },
+    /// The ledger failed.
+    #[error("lane of plugin {plugin}")]
+    Ledger {
+        /// Its name.
+        plugin: String,
+        /// What failed.
+        source: LedgerError,
+    },
+}
+
+/// What a lane did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LaneReport {
+    /// Plugin.
+    pub plugin: String,
+    /// Every block below this one was handled.
+    pub next_block: u64,
+    /// Events delivered.
+    pub events: u64,
+    /// Batches handled.
+    pub batches: u64,
+    /// Rows written.
+    pub rows: u64,
+    /// Events set aside, with why.
+    pub dead_letters: Vec<DeadLetter>,
+    /// Why the plugin is halted, if it is.
+    pub halted: Option<String>,
+    /// The plugin asked to be called again and was not, because the run ended.
+    pub waiting: Option<String>,
+}
+
+/// Everything a lane runs with.
+pub struct LaneRun {
+    /// The plugin.
+    pub plugin: Box<dyn Plugin>,
+    /// The chain.
+    pub chain: ChainId,
+    /// The owner.
+    pub owner: LaneHandle,
+    /// Reads beside the owner.
+    pub reader: Box<dyn Reader>,
+    /// Decodes, where the plugin asks for it.
+    pub decoder: Arc<dyn Decoder>,
+    /// Bounds.
+    pub policy: LanePolicy,
+    /// What coverage must show before the lane advances.
+    pub content: Content,
+    /// First block, for a plugin that names none.
+    pub start_block: u64,
+}
+
+impl std::fmt::Debug for LaneRun {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LaneRun").field("chain", &self.chain).finish_non_exhaustive()
+    }
+}
+
+impl LaneRun {
+    /// Runs until the plugin has handled everything and the owner was closed, or it is halted.
+    pub fn run(mut self, timer: &dyn Timer) -> Result<LaneReport, LaneError> {
+        let descriptor = self.plugin.descriptor().clone();
+        let name = descriptor.name.clone();
+        let in_ledger = |source| LaneError::Ledger { plugin: name.clone(), source };
+        let filters = subscription_filters(&descriptor, self.chain)
+            .map_err(|source| LaneError::Subscription { plugin: name.clone(), source })?;
+        let id = LaneId { plugin: name.clone(), chain: self.chain };
+        let stored = self.owner.open(&id, &descriptor).map_err(in_ledger)?;
+        let asked = descriptor.subscriptions.iter().filter_map(|s| s.start_block).min();
+        // A lane that ran before keeps its start, unless the plugin names another one.
+        let start_block = match (asked, &stored.cursor) {
+            (Some(asked), _) => asked,
+            (None, Some(_)) => stored.start_block,
+            (None, None) => self.start_block,
+        };
+        let mut lane = Lane::new(
+            id.clone(),
+            descriptor.clone(),
+            stored,
+            self.policy.clone(),
+            filters,
+            start_block,
+        )
+        .with_decoder(self.decoder.clone());
+        let news =
+            self.owner.watch(self.chain, lane.filters().to_vec(), lane.start_block(), self.content);
+        let mut report = LaneReport { plugin: name.clone(), ..LaneReport::default() };
+        let mut is_closing = false;
+        loop {
+            match lane.next(timer.now_ms()) {
+                Action::ReadJournal { after, limit } => {
+                    let rows = self.reader.journal(self.chain, after, limit).map_err(in_ledger)?;
+                    lane.on_journal(&rows);
+                }
+                Action::ReadEvents(query) => {
+                    lane.on_events(self.reader.events(&query).map_err(in_ledger)?);
+                }
+                Action::Handle(batch) => {
+                    let handled = self.plugin.handle(&batch, lane.state());
+                    report.batches += 1;
+                    match &handled {
+                        Ok(_) => report.events += batch.logs.len() as u64,
+                        Err(fault) => self.on_plugin_fault(&name, fault, &mut report),
+                    }
+                    lane.on_handled(handled, timer.now_ms());
+                }
+                Action::Commit(commit) => {
+                    let (rows, letters) = (rows_of(&commit), commit.dead_letters.clone());
+                    self.owner.commit(*commit).map_err(in_ledger)?;
+                    report.rows += rows;
+                    report.dead_letters.extend(letters);
+                    report.waiting = None;
+                    lane.on_committed();
+                }
+                Action::Reload => {
+                    lane.on_reloaded(self.owner.open(&id, &descriptor).map_err(in_ledger)?);
+                }
+                Action::Wait { until_ms } => {
+                    // At the end of a run nobody waits for a plugin that wants to be asked later:
+                    // its cursor stays, and the next run goes on there.
+                    if is_closing {
+                        break;
+                    }
+                    let left = Duration::from_millis(until_ms.saturating_sub(timer.now_ms()));
+                    is_closing = hear(&news, Some(left.min(WAIT_STEP)), &mut lane);
+                }
+                Action::Idle if is_closing => break,
+                Action::Idle => is_closing = hear(&news, None, &mut lane),
+                Action::Halted(reason) => {
+                    report.halted = Some(reason);
+                    break;
+                }
+            }
+        }
+        report.next_block = lane.cursor().next_block;
+        Ok(report)
+    }
+
+    fn on_plugin_fault(&self, plugin: &str, fault: &PluginFault, report: &mut LaneReport) {
+        tracing::warn!(plugin, %fault, "batch failed");
+        if let PluginFault::Retry { .. } | PluginFault::Deadline { .. } = fault {
+            report.waiting = Some(fault.to_string());
+        }
+    }
+}
+
+/// Waits for news, then takes all that is there. Returns whether the owner has closed.
+fn hear(news: &mpsc::Receiver<Ready>, wait: Option<Duration>, lane: &mut Lane) -> bool {
+    let first = match wait {
+        None => news.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected),
+        Some(wait) => news.recv_timeout(wait),
+    };
+    match first {
+        Ok(ready) => {
+            // Only the newest word counts.
+            lane.on_ready(news.try_iter().last().unwrap_or(ready));
+            false
+        }
+        Err(mpsc::RecvTimeoutError::Timeout) => false,
+        Err(mpsc::RecvTimeoutError::Disconnected) => true,
+    }
+}
+
+fn rows_of(commit: &LaneCommit) -> u64 {
+    commit.rows.iter().map(|rows| rows.rows.seq.len() as u64).sum()
+}

@@ -1,0 +1,321 @@
+//! `replay`: reads what is missing of a range, node after node, until it is covered or no node
+//! is left. What cannot be had stays open and is named.
+
+use crate::{OwnerHandle, Timer};
+use event::{BlockRange, ChainProfile, Filter, LedgerError, Node, NodeId, Prover, Verify};
+use futures_util::{
+    FutureExt, StreamExt, future::FusedFuture, select_biased, stream::FuturesUnordered,
+};
+use std::{collections::BTreeMap, future::Future, sync::Arc};
+use tracker::{Action, Backfill, BackfillConfig, NodeStatus, Surrender};
+
+/// Logs handed to the owner and not acknowledged yet, at most: about 300 MB.
+const UNACKED_LOGS_MAX: u64 = 400_000;
+
+/// A node to replay through, in order of preference.
+#[derive(Clone)]
+pub struct ReplayNode {
+    /// The node.
+    pub node: Arc<dyn Node>,
+    /// What it said of itself.
+    pub status: NodeStatus,
+}
+
+impl std::fmt::Debug for ReplayNode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReplayNode").field("status", &self.status).finish_non_exhaustive()
+    }
+}
+
+/// What to replay.
+#[derive(Clone, Debug)]
+pub struct ReplayRequest {
+    /// Chain and what holds there.
+    pub profile: ChainProfile,
+    /// What is wanted.
+    pub filters: Vec<Filter>,
+    /// Where.
+    pub range: BlockRange,
+    /// What must be shown.
+    pub verify: Verify,
+    /// Read also what is covered.
+    pub refetch: bool,
+    /// Nodes.
+    pub nodes: Vec<ReplayNode>,
+    /// Chunks under way at once.
+    pub concurrency: usize,
+    /// Widest range to ask for, where the operator knows it.
+    pub width_max: Option<u64>,
+    /// This process in reports.
+    pub reporter: Arc<str>,
+}
+
+/// How far it has come; plain data for a progress bar.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Blocks read and committed.
+    pub blocks_done: u64,
+    /// Blocks to read.
+    pub blocks_total: u64,
+    /// Events new to the ledger.
+    pub events: u64,
+    /// Node in use, and what it does.
+    pub node: Option<(NodeId, String)>,
+}
+
+/// Told of progress, after each ack.
+pub trait Watcher: Send + Sync {
+    /// Takes the latest figures.
+    fn on_progress(&self, progress: &Progress);
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default)]
+pub struct ReplayOutcome {
+    /// Blocks times filters that were read, in blocks of the widest filter.
+    pub blocks_read: u64,
+    /// Blocks that were covered before.
+    pub blocks_covered_before: u64,
+    /// Events new to the ledger.
+    pub new_events: u64,
+    /// Logs known before.
+    pub known_events: u64,
+    /// Flaws recorded.
+    pub incidents: u64,
+    /// What stays open, with why.
+    pub open: Vec<(BlockRange, String)>,
+    /// Stopped before the end by the operator or the clock.
+    pub stopped: bool,
+}
+
+/// Why a replay ended early.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The ledger could not be written; its own error is returned by [`OwnerHandle::close`].
+    #[error("the ledger could not be written")]
+    Ledger(#[source] Arc<LedgerError>),
+    /// The owner's thread is gone.
+    #[error("the ledger's owner has ended")]
+    OwnerGone,
+}
+
+/// Replays a range. Ends early, with everything committed that was read, when `stop` is ready.
+pub async fn replay(
+    request: ReplayRequest,
+    owner: &OwnerHandle,
+    prover: Arc<dyn Prover>,
+    timer: &dyn Timer,
+    stop: impl Future<Output = ()> + Send,
+    watcher: &dyn Watcher,
+) -> Result<ReplayOutcome, ReplayError> {
+    let mut stop = std::pin::pin!(stop.fuse());
+    let mut outcome = ReplayOutcome::default();
+    let mut reasons = BTreeMap::new();
+    let mut work = first_work(&request, owner).await?;
+    let mut progress = Progress { blocks_total: blocks_of(&work), ..Progress::default() };
+    outcome.blocks_covered_before = request.range.count() - progress.blocks_total;
+    for node in &request.nodes {
+        if work.is_empty() || outcome.stopped {
+            break;
+        }
+        let (within, beyond) = split_at_head(work, node.status.head.number);
+        for (_, range) in beyond {
+            let text = format!("{} is at block {} only", node.status.node, node.status.head.number);
+            reasons.insert(range.first(), (range, text));
+        }
+        let mut drive = Drive {
+            owner,
+            timer,
+            watcher,
+            node,
+            progress: &mut progress,
+            outcome: &mut outcome,
+            reasons: &mut reasons,
+        };
+        drive.run(&request, prover.clone(), within, stop.as_mut()).await?;
+        work = missing(&request, owner).await?;
+    }
+    for (range, _) in merged(work) {
+        let reason = reasons
+            .values()
+            .find(|(reported, _)| reported.intersection(&range).is_some())
+            .map_or_else(|| "not read yet".to_owned(), |(_, reason)| reason.clone());
+        outcome.open.push((range, reason));
+    }
+    outcome.blocks_read = progress.blocks_done;
+    Ok(outcome)
+}
+
+type Work = Vec<(Arc<Filter>, BlockRange)>;
+
+async fn first_work(request: &ReplayRequest, owner: &OwnerHandle) -> Result<Work, ReplayError> {
+    if request.refetch {
+        let all = request.filters.iter().map(|f| (Arc::new(f.clone()), request.range));
+        return Ok(all.collect());
+    }
+    missing(request, owner).await
+}
+
+async fn missing(request: &ReplayRequest, owner: &OwnerHandle) -> Result<Work, ReplayError> {
+    let ReplayRequest { profile: ChainProfile { chain, .. }, range, verify, .. } = request;
+    let mut work = Work::new();
+    for filter in &request.filters {
+        let reply = owner.missing(*chain, filter.clone(), *range, *verify);
+        for (range, filters) in reply.await.map_err(|_| ReplayError::OwnerGone)? {
+            work.extend(filters.into_iter().map(|filter| (Arc::new(filter), range)));
+        }
+    }
+    Ok(work)
+}
+
+/// Blocks that the work touches, each counted once.
+fn blocks_of(work: &Work) -> u64 {
+    merged(work.clone()).iter().map(|(range, ())| range.count()).sum()
+}
+
+fn merged(work: Work) -> Vec<(BlockRange, ())> {
+    let mut ranges: Vec<BlockRange> = work.into_iter().map(|(_, range)| range).collect();
+    ranges.sort_unstable();
+    let mut merged: Vec<(BlockRange, ())> = Vec::new();
+    for range in ranges {
+        match merged.last_mut() {
+            Some((last, ())) if range.first() <= last.last().saturating_add(1) => {
+                let end = last.last().max(range.last());
+                *last = BlockRange::new(last.first(), end).unwrap_or(range);
+            }
+            _ => merged.push((range, ())),
+        }
+    }
+    merged
+}
+
+fn split_at_head(work: Work, head: u64) -> (Work, Work) {
+    let (mut within, mut beyond) = (Work::new(), Work::new());
+    for (filter, range) in work {
+        if let Some(range) = BlockRange::new(range.first(), range.last().min(head)) {
+            within.push((filter.clone(), range));
+        }
+        if let Some(range) = BlockRange::new(range.first().max(head + 1), range.last()) {
+            beyond.push((filter, range));
+        }
+    }
+    (within, beyond)
+}
+
+/// One pass over the work through one node.
+struct Drive<'a> {
+    owner: &'a OwnerHandle,
+    timer: &'a dyn Timer,
+    watcher: &'a dyn Watcher,
+    node: &'a ReplayNode,
+    progress: &'a mut Progress,
+    outcome: &'a mut ReplayOutcome,
+    reasons: &'a mut BTreeMap<u64, (BlockRange, String)>,
+}
+
+impl Drive<'_> {
+    async fn run(
+        &mut self,
+        request: &ReplayRequest,
+        prover: Arc<dyn Prover>,
+        work: Work,
+        mut stop: std::pin::Pin<&mut impl FusedFuture<Output = ()>>,
+    ) -> Result<(), ReplayError> {
+        let config = BackfillConfig {
+            status: self.node.status.clone(),
+            verify: request.verify,
+            profile: request.profile.clone(),
+            concurrency: request.concurrency,
+            width_max: request.width_max,
+            reporter: request.reporter.clone(),
+        };
+        let mut backfill = Backfill::new(config, prover, work);
+        let mut answers = FuturesUnordered::new();
+        let mut acks = FuturesUnordered::new();
+        let mut unacked = 0u64;
+        let mut is_flushed = false;
+        self.tell("reading");
+        loop {
+            let mut wake = std::pin::pin!(futures_util::future::Fuse::terminated());
+            if unacked < UNACKED_LOGS_MAX {
+                match backfill.next(self.timer.now_ms()) {
+                    Action::Ask(ticket, ask) => {
+                        let answer = self.node.node.ask(ask);
+                        answers.push(answer.map(move |answer| (ticket, answer)));
+                        continue;
+                    }
+                    Action::Submit(report) => {
+                        let (logs, range) = (report.logs.len() as u64, report.range);
+                        unacked += logs;
+                        acks.push(self.owner.submit(report).map(move |ack| (logs, range, ack)));
+                        continue;
+                    }
+                    Action::Surrender(Surrender { range, fault, .. }) => {
+                        tracing::warn!(%fault, %range, "range given up");
+                        self.reasons.insert(range.first(), (range, fault.to_string()));
+                        continue;
+                    }
+                    Action::WaitUntil(at_ms) => {
+                        wake.set(self.timer.sleep_until(at_ms).fuse());
+                    }
+                    Action::WaitForAnswer => {}
+                    Action::Done if acks.is_empty() => return Ok(()),
+                    Action::Done if !is_flushed => {
+                        is_flushed = true;
+                        self.owner.flush();
+                    }
+                    Action::Done => {}
+                }
+            }
+            select_biased! {
+                () = stop => {
+                    self.outcome.stopped = true;
+                    break;
+                }
+                (logs, range, ack) = acks.select_next_some() => {
+                    unacked -= logs;
+                    self.on_ack(range, ack)?;
+                }
+                (ticket, answer) = answers.select_next_some() => {
+                    if let Err(fault) = &answer {
+                        self.tell(&fault.text);
+                        tracing::debug!(%fault, "no answer");
+                    }
+                    backfill.on_answer(ticket, answer, self.timer.now_ms());
+                }
+                () = wake => {}
+                complete => return Ok(()),
+            }
+        }
+        // What was read is committed; what is on its way is let go.
+        self.owner.flush();
+        while let Some((_, range, ack)) = acks.next().await {
+            self.on_ack(range, ack)?;
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, doing: &str) {
+        self.progress.node = Some((self.node.status.node.clone(), doing.to_owned()));
+        self.watcher.on_progress(self.progress);
+    }
+
+    fn on_ack(
+        &mut self,
+        range: BlockRange,
+        ack: Result<Result<event::Ack, Arc<LedgerError>>, futures_channel::oneshot::Canceled>,
+    ) -> Result<(), ReplayError> {
+        let ack = ack.map_err(|_| ReplayError::OwnerGone)?.map_err(ReplayError::Ledger)?;
+        self.outcome.new_events += ack.new_events;
+        self.outcome.known_events += ack.known_events;
+        self.outcome.incidents += ack.incidents;
+        for (range, reason) in ack.open {
+            self.reasons.insert(range.first(), (range, reason));
+        }
+        self.progress.events = self.outcome.new_events;
+        let total = self.progress.blocks_total;
+        self.progress.blocks_done = (self.progress.blocks_done + range.count()).min(total);
+        self.tell("reading");
+        Ok(())
+    }
+}
