@@ -91,6 +91,7 @@ pub struct LogsAnswer {
 
 /// What a node answered. Never made of `null` or of an error: those are faults.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "logs are what nearly every answer is")]
 pub enum Answer {
     /// To [`Ask::ChainId`].
     ChainId(ChainId),

@@ -167,10 +167,11 @@ impl Backfill {
             if let Some(call) = self.due_retry(now_ms).or_else(|| self.ready.pop_front()) {
                 return self.send(call);
             }
-            if self.chunks.len() < self.concurrency && self.open_chunk() {
-                if let Some(call) = self.ready.pop_front() {
-                    return self.send(call);
-                }
+            if self.chunks.len() < self.concurrency
+                && self.open_chunk()
+                && let Some(call) = self.ready.pop_front()
+            {
+                return self.send(call);
             }
         }
         if let Some(((due_ms, _), _)) = self.retries.first_key_value() {
