@@ -1,0 +1,264 @@
+//! Applies the aggregator's commits: one transaction, one appender per table and call, no loop
+//! over rows of events.
+
+use crate::{
+    arrow_columns::{
+        addresses, append, constant, data, decoded, fixed, fixed_or_null, hashes, record_batch,
+        texts, topics, u32s, u64s,
+    },
+    blocks, coverage,
+    error::{Result, statement_failed},
+    ledger::DuckLedger,
+    sql::atomically,
+    tables::TYPED_SCHEMA,
+    typed,
+};
+use duckdb::{Appender, Connection, arrow::array::ArrayRef, params};
+use event::{Commit, EventBatch, LedgerError, Op, TypedRows};
+use std::collections::BTreeMap;
+
+/// Applies all commits or none.
+pub(crate) fn apply(ledger: &mut DuckLedger, commits: &[Commit]) -> Result<()> {
+    if commits.is_empty() {
+        return Ok(());
+    }
+    let failpoints = ledger.failpoints.clone();
+    failpoints.pass("store.apply.before_begin");
+    let next = atomically(&ledger.conn, || {
+        let next = write_events(ledger, commits)?;
+        blocks::write(&ledger.conn, commits)?;
+        write_journal(&ledger.conn, commits)?;
+        coverage::write(&ledger.conn, commits)?;
+        coverage::write_sightings(&ledger.conn, commits)?;
+        for commit in commits {
+            write_candidates(&ledger.conn, commit)?;
+            write_refuted(&ledger.conn, commit)?;
+            write_finalized(&ledger.conn, commit)?;
+        }
+        write_incidents(&ledger.conn, commits)?;
+        failpoints.pass("store.apply.after_append");
+        failpoints.pass("store.apply.before_commit");
+        Ok(next)
+    })?;
+    ledger.next_event = next;
+    failpoints.pass("store.apply.after_commit");
+    Ok(())
+}
+
+/// Appends events and their decoded rows, and returns the next free event number.
+fn write_events(ledger: &DuckLedger, commits: &[Commit]) -> Result<u64> {
+    let mut next = ledger.next_event;
+    if commits.iter().all(|commit| commit.event_count() == 0) {
+        return Ok(next);
+    }
+    let appender =
+        |schema, table: &str| ledger.conn.appender_to_db(table, schema).map_err(statement_failed);
+    let mut raw = appender("main", "events")?;
+    let mut tables: BTreeMap<u32, Appender<'_>> = BTreeMap::new();
+    for commit in commits {
+        for batch in commit.events.iter().filter(|batch| !batch.logs.is_empty()) {
+            let columns = raw_columns(commit.chain.0, next, batch)?;
+            for rows in batch.typed.iter().filter(|rows| !rows.row.is_empty()) {
+                let Some(schema) = ledger.schemas.get(rows.schema as usize) else {
+                    let number = rows.schema;
+                    return Err(LedgerError::Internal(format!("no schema {number} was prepared")));
+                };
+                if !tables.contains_key(&rows.schema) {
+                    let table = appender(TYPED_SCHEMA, &typed::physical(schema))?;
+                    tables.insert(rows.schema, table);
+                }
+                let table = tables.get_mut(&rows.schema).expect("it was put there just now");
+                let columns = typed_columns(&columns, rows)?;
+                table.append_record_batch(record_batch(columns)?).map_err(statement_failed)?;
+            }
+            next += batch.logs.len() as u64;
+            raw.append_record_batch(record_batch(columns)?).map_err(statement_failed)?;
+        }
+    }
+    raw.flush().map_err(statement_failed)?;
+    for table in tables.values_mut() {
+        table.flush().map_err(statement_failed)?;
+    }
+    Ok(next)
+}
+
+/// Columns of `events`, in the table's order.
+fn raw_columns(chain: u64, first_id: u64, batch: &EventBatch) -> Result<Vec<ArrayRef>> {
+    let logs = &batch.logs;
+    let len = logs.len();
+    let known = batch.blocks.len();
+    if batch.occurrence.len() != len || logs.block.iter().any(|block| *block as usize >= known) {
+        return Err(LedgerError::Internal("an event batch with columns that do not fit".into()));
+    }
+    let block = |row: &u32| &batch.blocks[*row as usize];
+    Ok(vec![
+        u64s((first_id..first_id + len as u64).collect()),
+        constant(chain, len),
+        u64s(logs.block.iter().map(|row| block(row).0).collect()),
+        fixed(len, logs.block.iter().map(|row| &block(row).1.0)),
+        hashes(&logs.tx_hash),
+        u32s(logs.tx_index.clone()),
+        u32s(logs.log_index.clone()),
+        addresses(&logs.address),
+        topics(logs, 0),
+        topics(logs, 1),
+        topics(logs, 2),
+        topics(logs, 3),
+        data(logs),
+        u32s(batch.occurrence.clone()),
+        constant(batch.journal_seq, len),
+    ])
+}
+
+/// Positions in `events` of what a typed row carries of its event, in the typed table's order.
+const CARRIED: [usize; 9] = [0, 1, 2, 3, 4, 5, 6, 7, 13];
+
+fn typed_columns(raw: &[ArrayRef], rows: &TypedRows) -> Result<Vec<ArrayRef>> {
+    let len = raw[0].len();
+    let is_every_row =
+        rows.row.len() == len && rows.row.iter().enumerate().all(|(i, row)| i == *row as usize);
+    let picked = duckdb::arrow::array::UInt32Array::from(rows.row.clone());
+    let mut columns = Vec::with_capacity(CARRIED.len() + rows.columns.len());
+    for position in CARRIED {
+        columns.push(if is_every_row {
+            raw[position].clone()
+        } else {
+            duckdb::arrow::compute::take(&raw[position], &picked, None)
+                .map_err(|error| LedgerError::Internal(format!("typed rows: {error}")))?
+        });
+    }
+    for column in &rows.columns {
+        columns.push(decoded(column, &[])?);
+    }
+    Ok(columns)
+}
+
+fn write_journal(conn: &Connection, commits: &[Commit]) -> Result<()> {
+    let rows: Vec<_> = commits.iter().flat_map(|commit| &commit.journal).collect();
+    let len = rows.len();
+    let filters = rows.iter().map(|row| row.filter.as_ref().map(|filter| &filter.0.0));
+    let columns = vec![
+        u64s(rows.iter().map(|row| row.seq).collect()),
+        u64s(rows.iter().map(|row| row.chain.0).collect()),
+        texts(rows.iter().map(|row| op_name(row.op))),
+        fixed_or_null(len, filters),
+        u64s(rows.iter().map(|row| row.range.first()).collect()),
+        u64s(rows.iter().map(|row| row.range.last()).collect()),
+        fixed_or_null(len, rows.iter().map(|row| row.block_hash.as_ref().map(|hash| &hash.0))),
+        u64s(rows.iter().map(|row| row.events).collect()),
+    ];
+    append(conn, "main", "journal", columns)
+}
+
+/// Returns the word of the `op` column.
+pub(crate) const fn op_name(op: Op) -> &'static str {
+    match op {
+        Op::Extend => "extend",
+        Op::Revert => "revert",
+        Op::Reinstate => "reinstate",
+        Op::Late => "late",
+        Op::Refute => "refute",
+    }
+}
+
+fn write_candidates(conn: &Connection, commit: &Commit) -> Result<()> {
+    let gone = commit.candidates.iter().map(|candidate| &candidate.id);
+    for id in gone.chain(&commit.candidates_closed) {
+        conn.execute(
+            "DELETE FROM candidates WHERE chain = ? AND block_hash = ? AND tx_hash = ?
+                AND digest = ? AND occurrence = ?",
+            params![
+                id.chain.0,
+                id.block_hash.as_slice(),
+                id.tx_hash.as_slice(),
+                id.digest.as_slice(),
+                id.occurrence
+            ],
+        )
+        .map_err(statement_failed)?;
+    }
+    for candidate in &commit.candidates {
+        if candidate.log.len() != 1 {
+            return Err(LedgerError::Internal("a candidate that is not one log".into()));
+        }
+        let (id, log) = (&candidate.id, candidate.log.row(0));
+        let topic = |position: usize| log.topics.get(position).map(|topic| topic.to_vec());
+        let sql = format!(
+            "INSERT INTO candidates VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {})",
+            coverage::NODES_PARAMETER
+        );
+        conn.execute(
+            &sql,
+            params![
+                id.chain.0,
+                id.block_hash.as_slice(),
+                id.tx_hash.as_slice(),
+                id.digest.as_slice(),
+                id.occurrence,
+                candidate.number,
+                log.tx_index,
+                log.log_index,
+                log.address.as_slice(),
+                topic(0),
+                topic(1),
+                topic(2),
+                topic(3),
+                log.data,
+                coverage::joined(&candidate.nodes)
+            ],
+        )
+        .map_err(statement_failed)?;
+    }
+    Ok(())
+}
+
+fn write_refuted(conn: &Connection, commit: &Commit) -> Result<()> {
+    for id in &commit.refuted {
+        let event = crate::events::number_of(conn, id)?;
+        conn.execute(
+            "INSERT INTO refuted VALUES (?, ?, ?, ?, ?, ?)",
+            params![
+                id.chain.0,
+                id.block_hash.as_slice(),
+                id.tx_hash.as_slice(),
+                id.digest.as_slice(),
+                id.occurrence,
+                event
+            ],
+        )
+        .map_err(statement_failed)?;
+    }
+    Ok(())
+}
+
+fn write_incidents(conn: &Connection, commits: &[Commit]) -> Result<()> {
+    let rows: Vec<_> = commits.iter().flat_map(|commit| &commit.incidents).collect();
+    let flaws: Vec<String> = rows.iter().map(|row| row.flaw.to_string()).collect();
+    let columns = vec![
+        u64s(rows.iter().map(|row| row.chain.0).collect()),
+        texts(rows.iter().map(|row| &*row.node.0)),
+        u64s(rows.iter().map(|row| row.range.first()).collect()),
+        u64s(rows.iter().map(|row| row.range.last()).collect()),
+        texts(flaws.iter().map(String::as_str)),
+        u64s(rows.iter().map(|row| row.count).collect()),
+        texts(rows.iter().map(|row| row.detail.as_str())),
+    ];
+    append(conn, "main", "incidents", columns)
+}
+
+/// The finalized block only rises.
+fn write_finalized(conn: &Connection, commit: &Commit) -> Result<()> {
+    let Some(finalized) = commit.finalized else { return Ok(()) };
+    let chain = commit.chain.0;
+    let updated = conn
+        .execute(
+            "UPDATE chains SET finalized = greatest(finalized, ?) WHERE chain = ?",
+            params![finalized, chain],
+        )
+        .map_err(statement_failed)?;
+    if updated == 0 {
+        conn.execute("INSERT INTO chains VALUES (?, ?)", params![chain, finalized])
+            .map_err(statement_failed)?;
+    }
+    Ok(())
+}

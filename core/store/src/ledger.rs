@@ -1,0 +1,183 @@
+//! The two handles to an open ledger: its one writer, and readers of the same process.
+
+use crate::{
+    append, check, digest,
+    error::{Result, statement_failed},
+    events::{self, Pager},
+    failpoint::Failpoints,
+    lanes, load,
+    lock::LedgerLock,
+    open::{self, OpenMode, OpenOptions},
+    query::{self, Column, Value},
+    sql, typed,
+};
+use alloy_primitives::B256;
+use duckdb::Connection;
+use event::{
+    BlockRange, ChainId, ChainState, Commit, Decoder, Descriptor, EventId, EventPage, EventQuery,
+    EventSchema, JournalRow, LaneCommit, LaneId, LaneState, LedgerError, Store,
+};
+use std::{ops::ControlFlow, path::Path};
+
+/// An open ledger. Dropping it without [`DuckLedger::close`] loses nothing that was applied.
+#[derive(Debug)]
+pub struct DuckLedger {
+    // In this order: the connection must be gone before the lock is.
+    pub(crate) conn: Connection,
+    pub(crate) schemas: Vec<EventSchema>,
+    pub(crate) next_event: u64,
+    pub(crate) lanes: lanes::Lanes,
+    pub(crate) failpoints: Failpoints,
+    pager: Pager,
+    writes: bool,
+    _lock: LedgerLock,
+}
+
+/// A second handle to the same open ledger, for another thread. It sees what was committed.
+/// It must be dropped before the process gives the ledger to another.
+#[derive(Debug)]
+pub struct LedgerReader {
+    conn: Connection,
+    pager: Pager,
+}
+
+impl DuckLedger {
+    /// Opens the ledger at `path` with the defaults.
+    pub fn open(path: impl AsRef<Path>, mode: OpenMode) -> std::result::Result<Self, LedgerError> {
+        Self::open_with(path, mode, &OpenOptions::default())
+    }
+
+    /// Opens the ledger at `path`: takes the lock, refuses what is not a ledger of a known
+    /// version without touching it, and brings an older one forward.
+    pub fn open_with(
+        path: impl AsRef<Path>,
+        mode: OpenMode,
+        options: &OpenOptions,
+    ) -> std::result::Result<Self, LedgerError> {
+        let (lock, conn) = open::open(path.as_ref(), mode, options)?;
+        let next_event =
+            sql::number(&conn, "SELECT coalesce(max(id) + 1, 1)::UBIGINT FROM events")?;
+        Ok(Self {
+            conn,
+            schemas: Vec::new(),
+            next_event,
+            lanes: lanes::Lanes::default(),
+            failpoints: options.failpoints.clone(),
+            pager: Pager::default(),
+            writes: mode != OpenMode::ReadOnly,
+            _lock: lock,
+        })
+    }
+
+    /// Returns a handle for another thread.
+    pub fn reader(&self) -> std::result::Result<LedgerReader, LedgerError> {
+        let conn = self.conn.try_clone().map_err(statement_failed)?;
+        Ok(LedgerReader { conn, pager: Pager::default() })
+    }
+
+    /// Compacts lanes, folds the log into the file and closes it. Without this the next start
+    /// does the work.
+    pub fn close(mut self) -> std::result::Result<(), LedgerError> {
+        if self.writes {
+            self.compact_lanes()?;
+            sql::run(&self.conn, "CHECKPOINT")?;
+        }
+        Ok(())
+    }
+
+    /// Decodes stored events into typed tables that came later than they, and returns the number
+    /// of rows added. A killed run goes on where it stopped.
+    pub fn backfill_typed(
+        &mut self,
+        decoder: &dyn Decoder,
+    ) -> std::result::Result<u64, LedgerError> {
+        typed::backfill(&self.conn, decoder)
+    }
+
+    /// Drops versions of plugin rows and state that nothing can go back to.
+    pub fn compact_lanes(&mut self) -> std::result::Result<(), LedgerError> {
+        lanes::compact(&self.conn, &mut self.lanes)
+    }
+
+    /// Returns a SHA-256 over canonical events, coverage, provenance and plugin rows: equal for
+    /// two ledgers that say the same, however they came to it.
+    pub fn digest(&self) -> std::result::Result<B256, LedgerError> {
+        digest::of(&self.conn)
+    }
+
+    /// Returns what is inconsistent, in sentences; nothing in a sound ledger.
+    pub fn check(&self) -> std::result::Result<Vec<String>, LedgerError> {
+        check::problems(&self.conn)
+    }
+
+    /// Runs one statement that returns rows and hands each row to `each` until it breaks.
+    /// Returns the columns. The ledger must have been opened [`OpenMode::ReadOnly`].
+    pub fn query(
+        &self,
+        statement: &str,
+        each: &mut dyn FnMut(&[Column], Vec<Value>) -> ControlFlow<()>,
+    ) -> std::result::Result<Vec<Column>, LedgerError> {
+        if self.writes {
+            return Err(LedgerError::Internal("queries need a ledger opened read-only".into()));
+        }
+        query::run(&self.conn, statement, each)
+    }
+}
+
+impl Store for DuckLedger {
+    fn load(&mut self, chain: ChainId) -> Result<ChainState> {
+        load::chain_state(&self.conn, chain)
+    }
+
+    fn prepare_schemas(&mut self, schemas: &[EventSchema]) -> Result<()> {
+        typed::prepare(&self.conn, schemas)?;
+        self.schemas = schemas.to_vec();
+        Ok(())
+    }
+
+    fn open_lane(&mut self, lane: &LaneId, descriptor: &Descriptor) -> Result<LaneState> {
+        lanes::open(&self.conn, &mut self.lanes, lane, descriptor)
+    }
+
+    fn apply(&mut self, commits: &[Commit]) -> Result<()> {
+        append::apply(self, commits)
+    }
+
+    fn apply_lanes(&mut self, commits: &[LaneCommit]) -> Result<()> {
+        lanes::apply(&self.conn, &mut self.lanes, &self.failpoints, commits)
+    }
+
+    fn known_events(&mut self, chain: ChainId, range: BlockRange) -> Result<Vec<EventId>> {
+        events::known(&self.conn, chain, range)
+    }
+
+    fn events(&mut self, query: &EventQuery) -> Result<EventPage> {
+        self.pager.page(&self.conn, query)
+    }
+
+    fn journal(&mut self, chain: ChainId, after: u64, limit: usize) -> Result<Vec<JournalRow>> {
+        load::journal(&self.conn, chain, after, limit)
+    }
+}
+
+impl LedgerReader {
+    /// As [`Store::events`].
+    pub fn events(&mut self, query: &EventQuery) -> std::result::Result<EventPage, LedgerError> {
+        self.pager.page(&self.conn, query)
+    }
+
+    /// As [`Store::journal`].
+    pub fn journal(
+        &mut self,
+        chain: ChainId,
+        after: u64,
+        limit: usize,
+    ) -> std::result::Result<Vec<JournalRow>, LedgerError> {
+        load::journal(&self.conn, chain, after, limit)
+    }
+
+    /// As [`Store::load`].
+    pub fn load(&mut self, chain: ChainId) -> std::result::Result<ChainState, LedgerError> {
+        load::chain_state(&self.conn, chain)
+    }
+}

@@ -1,0 +1,165 @@
+//! What the aggregator and the dispatcher ask for when they start: a chain's state, its journal.
+
+use crate::{
+    blocks,
+    coverage::NODE_SEPARATOR,
+    error::{Result, statement_failed},
+    sql::{hash_at, hash_or_null_at, number, parsed_at, wrong_text},
+};
+use alloy_primitives::{Address, B256};
+use duckdb::{Connection, OptionalExt, Row, params};
+use event::{
+    BlockRange, Candidate, ChainId, ChainState, EventId, Evidence, Filter, FilterId, Interval,
+    JournalRow, Links, LogRef, Logs, NodeId, Op,
+};
+use std::sync::Arc;
+
+/// Returns what the aggregator needs to know of a chain.
+pub(crate) fn chain_state(conn: &Connection, chain: ChainId) -> Result<ChainState> {
+    let finalized: Option<u64> = conn
+        .query_row("SELECT finalized FROM chains WHERE chain = ?", [chain.0], |row| row.get(0))
+        .optional()
+        .map_err(statement_failed)?;
+    let condition = "chain = ? AND number >= (SELECT coalesce(max(number), 0) FROM blocks
+        WHERE chain = ? AND number <= ?)";
+    let floor = finalized.unwrap_or(0);
+    Ok(ChainState {
+        coverage: coverage(conn, chain)?,
+        blocks: blocks::read(conn, condition, params![chain.0, chain.0, floor])?,
+        candidates: candidates(conn, chain)?,
+        finalized,
+        journal_seq: number(conn, "SELECT coalesce(max(seq), 0)::UBIGINT FROM journal")?,
+    })
+}
+
+fn coverage(conn: &Connection, chain: ChainId) -> Result<Vec<(Arc<Filter>, Vec<Interval>)>> {
+    let mut statement = conn
+        .prepare(
+            "SELECT c.filter, f.spec, c.first_block, c.last_block, c.content, c.anchor,
+                array_to_string(c.nodes, chr(31)), c.first_parent, c.last_hash
+            FROM coverage c JOIN filters f USING (filter)
+            WHERE c.chain = ? ORDER BY c.filter, c.first_block",
+        )
+        .map_err(statement_failed)?;
+    let mut rows = statement.query([chain.0]).map_err(statement_failed)?;
+    let mut coverage: Vec<(B256, Arc<Filter>, Vec<Interval>)> = Vec::new();
+    while let Some(row) = rows.next().map_err(statement_failed)? {
+        let id = hash_at(row, 0).map_err(statement_failed)?;
+        if coverage.last().is_none_or(|(last, _, _)| *last != id) {
+            let filter = filter_at(row, 1).map_err(statement_failed)?;
+            coverage.push((id, Arc::new(filter), Vec::new()));
+        }
+        let interval = interval_at(row).map_err(statement_failed)?;
+        if let Some((_, _, intervals)) = coverage.last_mut() {
+            intervals.push(interval);
+        }
+    }
+    Ok(coverage.into_iter().map(|(_, filter, intervals)| (filter, intervals)).collect())
+}
+
+fn filter_at(row: &Row<'_>, column: usize) -> duckdb::Result<Filter> {
+    let text: String = row.get(column)?;
+    serde_json::from_str(&text).map_err(|error| wrong_text(column, error))
+}
+
+fn interval_at(row: &Row<'_>) -> duckdb::Result<Interval> {
+    let links = match (hash_or_null_at(row, 7)?, hash_or_null_at(row, 8)?) {
+        (Some(first_parent), Some(last_hash)) => Some(Links { first_parent, last_hash }),
+        _ => None,
+    };
+    Ok(Interval {
+        range: range_at(row, 2)?,
+        evidence: Evidence { content: parsed_at(row, 4)?, anchor: parsed_at(row, 5)? },
+        nodes: nodes_at(row, 6)?,
+        links,
+    })
+}
+
+/// Reads a range from two columns.
+fn range_at(row: &Row<'_>, column: usize) -> duckdb::Result<BlockRange> {
+    BlockRange::try_from((row.get(column)?, row.get(column + 1)?))
+        .map_err(|error| wrong_text(column, error))
+}
+
+fn nodes_at(row: &Row<'_>, column: usize) -> duckdb::Result<Vec<NodeId>> {
+    let text: String = row.get(column)?;
+    Ok(text.split(NODE_SEPARATOR).filter(|name| !name.is_empty()).map(NodeId::new).collect())
+}
+
+fn candidates(conn: &Connection, chain: ChainId) -> Result<Vec<Candidate>> {
+    let mut statement = conn
+        .prepare(
+            "SELECT block_hash, tx_hash, digest, occurrence, number, tx_index, log_index, address,
+                topic0, topic1, topic2, topic3, data, array_to_string(nodes, chr(31))
+            FROM candidates WHERE chain = ?
+            ORDER BY number, block_hash, tx_hash, digest, occurrence",
+        )
+        .map_err(statement_failed)?;
+    let rows = statement.query_map([chain.0], |row| candidate_at(chain, row));
+    rows.and_then(Iterator::collect).map_err(statement_failed)
+}
+
+fn candidate_at(chain: ChainId, row: &Row<'_>) -> duckdb::Result<Candidate> {
+    let tx_hash = hash_at(row, 1)?;
+    let address: Vec<u8> = row.get(7)?;
+    let address = Address::try_from(address.as_slice()).map_err(|error| wrong_text(7, error))?;
+    let mut topics = Vec::new();
+    for column in 8..12 {
+        topics.extend(hash_or_null_at(row, column)?);
+    }
+    let data: Vec<u8> = row.get(12)?;
+    let mut log = Logs::default();
+    log.push(LogRef {
+        block: 0,
+        tx_hash: &tx_hash,
+        tx_index: row.get(5)?,
+        log_index: row.get(6)?,
+        address: &address,
+        topics: &topics,
+        data: &data,
+    });
+    let id = EventId {
+        chain,
+        block_hash: hash_at(row, 0)?,
+        tx_hash,
+        digest: hash_at(row, 2)?,
+        occurrence: row.get(3)?,
+    };
+    Ok(Candidate { id, log, number: row.get(4)?, nodes: nodes_at(row, 13)? })
+}
+
+/// Returns the chain's journal after row `after`.
+pub(crate) fn journal(
+    conn: &Connection,
+    chain: ChainId,
+    after: u64,
+    limit: usize,
+) -> Result<Vec<JournalRow>> {
+    let mut statement = conn
+        .prepare(
+            "SELECT seq, op, filter, first_block, last_block, block_hash, events FROM journal
+            WHERE chain = ? AND seq > ? ORDER BY seq LIMIT ?",
+        )
+        .map_err(statement_failed)?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = statement.query_map(params![chain.0, after, limit], |row| {
+        Ok(JournalRow {
+            seq: row.get(0)?,
+            chain,
+            op: op_at(row, 1)?,
+            filter: hash_or_null_at(row, 2)?.map(FilterId),
+            range: range_at(row, 3)?,
+            block_hash: hash_or_null_at(row, 5)?,
+            events: row.get(6)?,
+        })
+    });
+    rows.and_then(Iterator::collect).map_err(statement_failed)
+}
+
+fn op_at(row: &Row<'_>, column: usize) -> duckdb::Result<Op> {
+    let text: String = row.get(column)?;
+    [Op::Extend, Op::Revert, Op::Reinstate, Op::Late, Op::Refute]
+        .into_iter()
+        .find(|op| crate::append::op_name(*op) == text)
+        .ok_or_else(|| wrong_text(column, format!("`{text}` is no transition")))
+}

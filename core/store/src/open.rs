@@ -1,0 +1,159 @@
+//! How a ledger is opened: lock first, then a look without writing, then the writer.
+//!
+//! A file that is not a ledger of a known version is left as it was, byte for byte. A new one is
+//! made beside its name and moved there when it is whole, so that a killed process never leaves
+//! half of one.
+
+use crate::{
+    error::{Result, file_failed, open_failed, statement_failed},
+    failpoint::Failpoints,
+    lock::{LedgerLock, beside},
+    sql::run,
+    tables::{self, SCHEMA_VERSION},
+};
+use duckdb::{AccessMode, Config, Connection};
+use event::LedgerError;
+use std::{
+    fs::{self, File},
+    path::Path,
+};
+
+/// The write-ahead log is folded into the file when it has grown to this, and at close. Commits
+/// of many rows bypass it; a larger one would only make the next start after a crash slower.
+const WAL_MAX: &str = "256MB";
+
+/// How a ledger is to be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenMode {
+    /// As owner; made when it is not there.
+    Create,
+    /// As owner; must be there.
+    Existing,
+    /// Beside other readers, for queries: nothing can be written, no other file be reached.
+    ReadOnly,
+}
+
+/// What else may be chosen.
+#[derive(Clone, Debug, Default)]
+pub struct OpenOptions {
+    /// DuckDB threads; `None` is one per core.
+    pub threads: Option<u32>,
+    /// DuckDB's memory limit, for example `512MB`; `None` is DuckDB's own.
+    pub memory_limit: Option<String>,
+    /// Where to abort, in kill tests.
+    pub failpoints: Failpoints,
+}
+
+/// Opens the file and returns the held lock beside the connection.
+pub(crate) fn open(
+    path: &Path,
+    mode: OpenMode,
+    options: &OpenOptions,
+) -> Result<(LedgerLock, Connection)> {
+    if mode != OpenMode::Create {
+        must_exist(path)?;
+    }
+    let lock = match mode {
+        OpenMode::ReadOnly => LedgerLock::shared(path)?,
+        OpenMode::Create | OpenMode::Existing => LedgerLock::exclusive(path)?,
+    };
+    if mode == OpenMode::Create && !path.exists() {
+        create(path, options)?;
+    }
+    must_exist(path)?;
+    let reader = connect(path, AccessMode::ReadOnly, options)?;
+    let found = known_version(path, &reader)?;
+    if mode == OpenMode::ReadOnly {
+        if found < SCHEMA_VERSION {
+            let reason = format!("schema {found} must be brought to {SCHEMA_VERSION} by an owner");
+            return Err(unreadable(path, reason));
+        }
+        return Ok((lock, reader));
+    }
+    drop(reader);
+    let conn = connect(path, AccessMode::ReadWrite, options)?;
+    tables::migrate(&conn, found)?;
+    Ok((lock, conn))
+}
+
+fn must_exist(path: &Path) -> Result<()> {
+    match fs::metadata(path) {
+        Ok(meta) if meta.is_dir() => Err(unreadable(path, "it is a directory".into())),
+        // DuckDB would take an empty file for a new database: a truncated ledger is none.
+        Ok(meta) if meta.len() == 0 => Err(unreadable(path, "the file is empty".into())),
+        Ok(_) => Ok(()),
+        Err(error) => Err(unreadable(path, error.to_string())),
+    }
+}
+
+/// Refuses what is not ours to touch.
+fn known_version(path: &Path, conn: &Connection) -> Result<u32> {
+    let found = tables::version(conn).map_err(|error| unreadable(path, error.to_string()))?;
+    match found {
+        Some(found) if found > SCHEMA_VERSION => Err(LedgerError::Newer {
+            path: path.display().to_string(),
+            found,
+            known: SCHEMA_VERSION,
+        }),
+        Some(found) => Ok(found),
+        None => Err(unreadable(path, "a DuckDB file, but not a ledger".into())),
+    }
+}
+
+/// Makes a whole new ledger and only then gives it its name.
+fn create(path: &Path, options: &OpenOptions) -> Result<()> {
+    let log = beside(path, ".wal");
+    if log.exists() {
+        let reason = format!("it is missing, but its log {} is there", log.display());
+        return Err(unreadable(path, reason));
+    }
+    let new = beside(path, ".new");
+    for leftover in [&new, &beside(&new, ".wal")] {
+        match fs::remove_file(leftover) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(file_failed("removing", leftover, &error));
+            }
+            _ => {}
+        }
+    }
+    let conn = connect(&new, AccessMode::ReadWrite, options)?;
+    tables::migrate(&conn, 0)?;
+    run(&conn, "CHECKPOINT")?;
+    drop(conn);
+    fs::rename(&new, path).map_err(|error| file_failed("creating", path, &error))?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|error| file_failed("syncing", folder, &error))
+}
+
+fn connect(path: &Path, access: AccessMode, options: &OpenOptions) -> Result<Connection> {
+    let reads_only = access == AccessMode::ReadOnly;
+    let config = configure(access, options).map_err(statement_failed)?;
+    let conn = Connection::open_with_flags(path, config).map_err(|e| open_failed(path, e))?;
+    if reads_only {
+        run(&conn, "SET lock_configuration = true")?;
+    }
+    Ok(conn)
+}
+
+fn configure(access: AccessMode, options: &OpenOptions) -> duckdb::Result<Config> {
+    // No connection of ours reads another file or loads code, whatever a statement says.
+    let mut config = Config::default()
+        .access_mode(access)?
+        .enable_autoload_extension(false)?
+        .enable_external_access(false)?
+        .with("wal_autocheckpoint", WAL_MAX)?;
+    if let Some(threads) = options.threads {
+        config = config.threads(threads.max(1).into())?;
+    }
+    if let Some(limit) = &options.memory_limit {
+        config = config.max_memory(limit)?;
+    }
+    Ok(config)
+}
+
+fn unreadable(path: &Path, reason: String) -> LedgerError {
+    LedgerError::Unreadable { path: path.display().to_string(), reason }
+}

@@ -1,0 +1,169 @@
+//! The tables of a ledger, their version, and how an older file is brought forward.
+//!
+//! No primary key or index on `events`: it doubles file size and insert time (measured).
+//! Uniqueness is the aggregator's work; `ledger check` looks for duplicates.
+
+use crate::{
+    error::{Result, statement_failed},
+    sql::{atomically, run},
+};
+use duckdb::Connection;
+
+/// Version of the tables that this program writes.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Schema that holds the typed tables behind their views.
+pub(crate) const TYPED_SCHEMA: &str = "headcount_typed";
+
+/// Schema that holds the plugins' tables behind their views.
+pub(crate) const PLUGIN_SCHEMA: &str = "headcount_plugin";
+
+/// Names that neither a contract nor a plugin may take as its SQL schema.
+pub(crate) const RESERVED_SCHEMAS: [&str; 8] = [
+    "main",
+    "temp",
+    "system",
+    "memory",
+    "information_schema",
+    "pg_catalog",
+    TYPED_SCHEMA,
+    PLUGIN_SCHEMA,
+];
+
+/// What brings a file from version `i` to `i + 1`, each in its own transaction with the version,
+/// so that a killed migration goes on where it stopped. Version 0 is an empty file.
+const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [VERSION_1];
+
+const VERSION_1: &str = r#"
+CREATE TABLE meta (key VARCHAR NOT NULL, value VARCHAR NOT NULL);
+CREATE TABLE chains (chain UBIGINT NOT NULL, finalized UBIGINT NOT NULL);
+CREATE TABLE events (
+    id UBIGINT NOT NULL, chain UBIGINT NOT NULL,
+    block_number UBIGINT NOT NULL, block_hash BLOB NOT NULL,
+    tx_hash BLOB NOT NULL, tx_index UINTEGER NOT NULL, log_index UINTEGER NOT NULL,
+    address BLOB NOT NULL, topic0 BLOB, topic1 BLOB, topic2 BLOB, topic3 BLOB,
+    data BLOB NOT NULL, occurrence UINTEGER NOT NULL, journal_seq UBIGINT NOT NULL);
+CREATE TABLE blocks (
+    chain UBIGINT NOT NULL, number UBIGINT NOT NULL, hash BLOB NOT NULL,
+    parent BLOB, timestamp UBIGINT, canonical BOOLEAN NOT NULL);
+CREATE TABLE journal (
+    seq UBIGINT NOT NULL, chain UBIGINT NOT NULL, op VARCHAR NOT NULL, filter BLOB,
+    first_block UBIGINT NOT NULL, last_block UBIGINT NOT NULL, block_hash BLOB,
+    events UBIGINT NOT NULL);
+CREATE TABLE filters (filter BLOB NOT NULL, spec VARCHAR NOT NULL);
+CREATE TABLE coverage (
+    chain UBIGINT NOT NULL, filter BLOB NOT NULL,
+    first_block UBIGINT NOT NULL, last_block UBIGINT NOT NULL,
+    content VARCHAR NOT NULL, anchor VARCHAR NOT NULL, nodes VARCHAR[] NOT NULL,
+    first_parent BLOB, last_hash BLOB);
+CREATE TABLE sightings (
+    chain UBIGINT NOT NULL, number UBIGINT NOT NULL, hash BLOB NOT NULL, filter BLOB NOT NULL,
+    node VARCHAR NOT NULL, via VARCHAR NOT NULL, logs UBIGINT NOT NULL, digest BLOB NOT NULL);
+CREATE TABLE candidates (
+    chain UBIGINT NOT NULL, block_hash BLOB NOT NULL, tx_hash BLOB NOT NULL,
+    digest BLOB NOT NULL, occurrence UINTEGER NOT NULL, number UBIGINT NOT NULL,
+    tx_index UINTEGER NOT NULL, log_index UINTEGER NOT NULL, address BLOB NOT NULL,
+    topic0 BLOB, topic1 BLOB, topic2 BLOB, topic3 BLOB, data BLOB NOT NULL,
+    nodes VARCHAR[] NOT NULL);
+CREATE TABLE incidents (
+    chain UBIGINT NOT NULL, node VARCHAR NOT NULL,
+    first_block UBIGINT NOT NULL, last_block UBIGINT NOT NULL,
+    flaw VARCHAR NOT NULL, count UBIGINT NOT NULL, detail VARCHAR NOT NULL);
+CREATE TABLE refuted (
+    chain UBIGINT NOT NULL, block_hash BLOB NOT NULL, tx_hash BLOB NOT NULL,
+    digest BLOB NOT NULL, occurrence UINTEGER NOT NULL, event UBIGINT);
+CREATE TABLE schemas (
+    contract VARCHAR NOT NULL, event VARCHAR NOT NULL, signature VARCHAR NOT NULL,
+    spec VARCHAR NOT NULL, missing_through UBIGINT NOT NULL);
+CREATE TABLE plugins (
+    plugin VARCHAR NOT NULL, version VARCHAR NOT NULL, logic_version UINTEGER NOT NULL,
+    tables VARCHAR NOT NULL);
+CREATE TABLE lanes (
+    plugin VARCHAR NOT NULL, chain UBIGINT NOT NULL, generation UINTEGER NOT NULL,
+    start_block UBIGINT NOT NULL, undo_floor UBIGINT NOT NULL, next_block UBIGINT NOT NULL,
+    next_seq UBIGINT NOT NULL, next_batch UBIGINT NOT NULL, journal_seq UBIGINT NOT NULL,
+    last_batch UBIGINT NOT NULL, halted VARCHAR);
+CREATE TABLE lane_batches (
+    plugin VARCHAR NOT NULL, chain UBIGINT NOT NULL, generation UINTEGER NOT NULL,
+    batch UBIGINT NOT NULL, first_block UBIGINT NOT NULL, last_block UBIGINT NOT NULL);
+CREATE TABLE plugin_state (
+    plugin VARCHAR NOT NULL, chain UBIGINT NOT NULL, generation UINTEGER NOT NULL,
+    batch UBIGINT NOT NULL, key BLOB NOT NULL, value BLOB);
+CREATE TABLE dead_letters (
+    plugin VARCHAR NOT NULL, chain UBIGINT NOT NULL, generation UINTEGER NOT NULL,
+    seq UBIGINT NOT NULL, block_number UBIGINT NOT NULL, block_hash BLOB NOT NULL,
+    tx_hash BLOB NOT NULL, digest BLOB NOT NULL, occurrence UINTEGER NOT NULL,
+    class VARCHAR NOT NULL, reason VARCHAR NOT NULL, attempts UINTEGER NOT NULL);
+CREATE SCHEMA headcount_typed;
+CREATE SCHEMA headcount_plugin;
+CREATE MACRO hex0x(bytes) AS '0x' || lower(hex(bytes));
+CREATE VIEW events_canonical AS
+    SELECT e.* FROM main.events e
+    WHERE NOT EXISTS (SELECT 1 FROM main.blocks b WHERE NOT b.canonical
+            AND b.chain = e.chain AND b.number = e.block_number AND b.hash = e.block_hash)
+        AND NOT EXISTS (SELECT 1 FROM main.refuted r WHERE r.event = e.id);
+INSERT INTO meta VALUES ('schema_version', '0');
+"#;
+
+/// Returns the version of the tables in the file; 0 for a file without any table.
+pub(crate) fn version(conn: &Connection) -> Result<Option<u32>> {
+    let tables: u64 = crate::sql::number(
+        conn,
+        "SELECT count(*) FROM duckdb_tables() WHERE NOT internal AND NOT temporary",
+    )?;
+    if tables == 0 {
+        return Ok(Some(0));
+    }
+    let sql = "SELECT count(*) FROM duckdb_columns() WHERE schema_name = 'main'
+        AND table_name = 'meta' AND column_name IN ('key', 'value')";
+    if crate::sql::number(conn, sql)? != 2 {
+        return Ok(None);
+    }
+    let sql = "SELECT coalesce(max(value), '') FROM meta WHERE key = 'schema_version'";
+    let text: String = conn.query_row(sql, [], |row| row.get(0)).map_err(statement_failed)?;
+    Ok(text.parse().ok())
+}
+
+/// Brings the tables from `found` to [`SCHEMA_VERSION`].
+pub(crate) fn migrate(conn: &Connection, found: u32) -> Result<()> {
+    migrate_by(conn, found, &MIGRATIONS)
+}
+
+fn migrate_by(conn: &Connection, found: u32, migrations: &[&str]) -> Result<()> {
+    for (from, statements) in migrations.iter().enumerate().skip(found as usize) {
+        atomically(conn, || {
+            run(conn, statements)?;
+            let to = from + 1;
+            run(conn, &format!("UPDATE meta SET value = '{to}' WHERE key = 'schema_version'"))
+        })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_file_is_brought_forward_and_a_failed_step_leaves_the_version_it_had() {
+        let conn = Connection::open_in_memory().unwrap();
+        assert_eq!(version(&conn).unwrap(), Some(0));
+        migrate(&conn, 0).unwrap();
+        assert_eq!(version(&conn).unwrap(), Some(SCHEMA_VERSION));
+
+        let steps = [VERSION_1, "CREATE TABLE later (x INTEGER)", "CREATE TABLE later (x INTEGER)"];
+        migrate_by(&conn, SCHEMA_VERSION, &steps).unwrap_err();
+        assert_eq!(version(&conn).unwrap(), Some(2));
+        let steps = [VERSION_1, "SELECT 1", "CREATE TABLE latest (x INTEGER)"];
+        migrate_by(&conn, 2, &steps).unwrap();
+        assert_eq!(version(&conn).unwrap(), Some(3));
+    }
+
+    #[test]
+    fn a_duckdb_file_of_someone_else_has_no_version() {
+        let conn = Connection::open_in_memory().unwrap();
+        conn.execute_batch("CREATE TABLE people (name VARCHAR)").unwrap();
+        assert_eq!(version(&conn).unwrap(), None);
+    }
+}
