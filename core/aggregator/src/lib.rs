@@ -1,1 +1,20 @@
-//! wip
+//! The aggregator: reports in, commits out. It takes the union of what nodes say, admits, keeps
+//! one canonical chain and the coverage of every filter, and cuts one [`event::Commit`] per report.
+//!
+//! Pure: no clock, no file, no node, and it does not judge evidence (`proof` does) nor write
+//! anything (`store` does). What it holds in memory is what the ledger holds after the last commit,
+//! so a commit that could not be applied means: load the state again and make a new [`Aggregator`].
+
+mod aggregator;
+mod boxes;
+mod candidates;
+mod canonical;
+mod coverage;
+mod occurrence;
+mod pieces;
+mod rows;
+mod sightings;
+#[cfg(test)]
+mod tests;
+
+pub use aggregator::{Admission, Aggregator, JournalCounter, Outcome, Policy};

@@ -1,0 +1,84 @@
+//! Logs that are not admitted yet: held by id until enough nodes agree or receipts decide.
+//!
+//! Does not decide when an event is admitted; it keeps who said what.
+
+use crate::coverage::merge_nodes;
+use alloy_primitives::B256;
+use event::{Candidate, EventId, NodeId};
+use std::collections::BTreeMap;
+
+/// Candidates held per chain; a node that floods us beyond it leaves its blocks open instead.
+const CANDIDATES_MAX: usize = 100_000;
+
+#[derive(Debug, Default)]
+pub(crate) struct Candidates {
+    by_block: BTreeMap<B256, BTreeMap<EventId, Candidate>>,
+    count: usize,
+}
+
+impl Candidates {
+    pub(crate) fn new(candidates: Vec<Candidate>) -> Self {
+        let mut held = Self::default();
+        for candidate in candidates {
+            held.put(candidate);
+        }
+        held
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    pub(crate) fn in_block(&self, hash: &B256) -> impl Iterator<Item = &Candidate> {
+        self.by_block.get(hash).into_iter().flat_map(BTreeMap::values)
+    }
+
+    pub(crate) fn has_block(&self, hash: &B256) -> bool {
+        self.by_block.contains_key(hash)
+    }
+
+    pub(crate) fn get(&self, id: &EventId) -> Option<&Candidate> {
+        self.by_block.get(&id.block_hash)?.get(id)
+    }
+
+    /// Adds a node's word; returns the candidate if it is new or changed. A new one beyond the
+    /// bound is not held.
+    pub(crate) fn say(
+        &mut self,
+        id: EventId,
+        node: &NodeId,
+        new: impl FnOnce() -> Candidate,
+    ) -> Option<Candidate> {
+        let held = self.by_block.get_mut(&id.block_hash).and_then(|block| block.get_mut(&id));
+        if let Some(held) = held {
+            if held.nodes.binary_search(node).is_ok() {
+                return None;
+            }
+            merge_nodes(&mut held.nodes, std::slice::from_ref(node));
+            return Some(held.clone());
+        }
+        if self.count >= CANDIDATES_MAX {
+            return None;
+        }
+        let candidate = new();
+        self.put(candidate.clone());
+        Some(candidate)
+    }
+
+    pub(crate) fn close(&mut self, id: &EventId) -> Option<Candidate> {
+        let block = self.by_block.get_mut(&id.block_hash)?;
+        let closed = block.remove(id)?;
+        if block.is_empty() {
+            self.by_block.remove(&id.block_hash);
+        }
+        self.count -= 1;
+        Some(closed)
+    }
+
+    fn put(&mut self, candidate: Candidate) {
+        let block = self.by_block.entry(candidate.id.block_hash).or_default();
+        if block.insert(candidate.id, candidate).is_none() {
+            self.count += 1;
+        }
+    }
+}

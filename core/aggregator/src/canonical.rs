@@ -1,0 +1,222 @@
+//! One canonical chain: the unfinalized window, what a report changes in it, and what left it.
+//!
+//! The newest report wins above the finalized block; nothing changes at or below it. Blocks of old
+//! branches are remembered, because they may come back. Does not know of events or coverage.
+
+use alloy_primitives::B256;
+use event::BlockRow;
+use std::collections::BTreeMap;
+
+/// Blocks of left branches that are remembered: weeks of ordinary one-block reorgs.
+const ORPHANS_MAX: usize = 16_384;
+
+/// The window above the finalized block, with the newest known block at or below it.
+#[derive(Debug, Default)]
+pub(crate) struct Canonical {
+    finalized: Option<u64>,
+    chain: BTreeMap<u64, BlockRow>,
+    orphans: BTreeMap<(u64, B256), BlockRow>,
+}
+
+/// What a report changes.
+#[derive(Debug, Default)]
+pub(crate) struct Switch {
+    /// Lowest height that leaves the chain or may have left it: coverage from here on is void.
+    pub(crate) cut_from: Option<u64>,
+    /// Blocks that leave, newest first.
+    pub(crate) reverted: Vec<BlockRow>,
+    /// Blocks of an old branch that come back, oldest first.
+    pub(crate) reinstated: Vec<BlockRow>,
+    /// Blocks that are new or of which more is known, oldest first.
+    pub(crate) added: Vec<BlockRow>,
+}
+
+/// A report speaks of another chain than the final one.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Conflict {
+    /// Height.
+    pub(crate) number: u64,
+    /// What is final there.
+    pub(crate) expected: B256,
+    /// What the report says.
+    pub(crate) found: B256,
+}
+
+impl Canonical {
+    pub(crate) fn new(finalized: Option<u64>, blocks: Vec<BlockRow>) -> Self {
+        let mut canonical = Self { finalized, ..Self::default() };
+        for block in blocks {
+            if block.canonical {
+                canonical.chain.insert(block.number, block);
+            } else {
+                canonical.orphans.insert((block.number, block.hash), block);
+            }
+        }
+        canonical.prune();
+        canonical
+    }
+
+    pub(crate) const fn finalized(&self) -> Option<u64> {
+        self.finalized
+    }
+
+    pub(crate) fn is_final(&self, number: u64) -> bool {
+        self.finalized.is_some_and(|finalized| number <= finalized)
+    }
+
+    /// Raises the finalized block; returns whether it rose.
+    pub(crate) fn finalize(&mut self, number: u64) -> bool {
+        if self.is_final(number) {
+            return false;
+        }
+        self.finalized = Some(number);
+        self.prune();
+        true
+    }
+
+    /// Returns the canonical hash at a height, where known.
+    pub(crate) fn hash_at(&self, number: u64) -> Option<B256> {
+        let parent_of_next =
+            || number.checked_add(1).and_then(|next| self.chain.get(&next)).and_then(|b| b.parent);
+        self.chain.get(&number).map(|block| block.hash).or_else(parent_of_next)
+    }
+
+    /// Whether a block of a left branch lies in the range: its events are stored.
+    pub(crate) fn has_orphan(&self, first: u64, last: u64) -> bool {
+        self.orphans.range((first, B256::ZERO)..=(last, B256::repeat_byte(0xff))).next().is_some()
+    }
+
+    /// Returns what the blocks (sorted, canonical as reported) change; changes nothing yet.
+    pub(crate) fn plan(&self, blocks: &[BlockRow]) -> Result<Switch, Conflict> {
+        let mut fork: Option<u64> = None;
+        for (i, block) in blocks.iter().enumerate() {
+            let below = i.checked_sub(1).map(|i| &blocks[i]);
+            if let Some(lower) = self.contradiction(block, below)? {
+                fork = Some(fork.map_or(lower, |fork| fork.min(lower)));
+            }
+        }
+        let mut switch = Switch::default();
+        if let Some(fork) = fork {
+            switch.reverted = self.chain.range(fork..).rev().map(|(_, b)| left(b)).collect();
+            switch.cut_from = Some(self.ancestor_of(fork).map_or(0, |number| number + 1));
+        }
+        for block in blocks.iter().filter(|block| !self.is_final(block.number)) {
+            let known = self.chain.get(&block.number).filter(|known| known.hash == block.hash);
+            let stays = fork.is_none_or(|fork| block.number < fork);
+            match known {
+                Some(known) if stays => {
+                    if let Some(fuller) = fuller(known, block) {
+                        switch.added.push(fuller);
+                    }
+                }
+                // Above the fork, and on both branches as far as the report knows: it never left.
+                Some(known) => {
+                    switch.reverted.retain(|b| b.number != known.number);
+                    if let Some(fuller) = fuller(known, block) {
+                        switch.added.push(fuller);
+                    }
+                }
+                None => match self.orphans.get(&(block.number, block.hash)) {
+                    Some(orphan) => {
+                        let back = fuller(orphan, block).unwrap_or_else(|| orphan.clone());
+                        switch.reinstated.push(BlockRow { canonical: true, ..back });
+                    }
+                    None => switch.added.push(block.clone()),
+                },
+            }
+        }
+        Ok(switch)
+    }
+
+    /// Takes what [`Self::plan`] returned.
+    pub(crate) fn apply(&mut self, switch: &Switch) {
+        for block in &switch.reverted {
+            self.chain.remove(&block.number);
+            self.orphans.insert((block.number, block.hash), block.clone());
+        }
+        for block in switch.reinstated.iter().chain(&switch.added) {
+            self.orphans.remove(&(block.number, block.hash));
+            self.chain.insert(block.number, block.clone());
+        }
+        self.prune();
+    }
+
+    /// Takes a row of a final block: it serves as the lower end of the window if it is the newest.
+    pub(crate) fn note_final(&mut self, block: &BlockRow) {
+        let newest = self.finalized.and_then(|f| self.chain.range(..=f).next_back());
+        if newest.is_none_or(|(number, _)| *number < block.number) {
+            self.chain.insert(block.number, block.clone());
+            self.prune();
+        }
+    }
+
+    /// Returns the lowest canonical height that this block contradicts.
+    fn contradiction(
+        &self,
+        block: &BlockRow,
+        below: Option<&BlockRow>,
+    ) -> Result<Option<u64>, Conflict> {
+        let mut fork = None;
+        let differs = |number: u64, hash: B256| {
+            self.chain.get(&number).filter(|known| known.hash != hash).map(|known| known.hash)
+        };
+        if let Some(expected) = differs(block.number, block.hash) {
+            if self.is_final(block.number) {
+                return Err(Conflict { number: block.number, expected, found: block.hash });
+            }
+            fork = Some(block.number);
+        }
+        // Canonical above, but not a child of this block.
+        if !self.is_final(block.number)
+            && let Some(above) = block.number.checked_add(1).and_then(|n| self.chain.get(&n))
+            && above.parent.is_some_and(|parent| parent != block.hash)
+        {
+            fork = fork.or(Some(above.number));
+        }
+        // Parents that are not canonical: the fork starts lower than the report.
+        let mut parent = block.parent;
+        let mut number = block.number;
+        while let (Some(hash), Some(lower)) = (parent, number.checked_sub(1)) {
+            if below.is_some_and(|below| below.number == lower) {
+                break;
+            }
+            let Some(expected) = differs(lower, hash) else { break };
+            if self.is_final(lower) {
+                return Err(Conflict { number: lower, expected, found: hash });
+            }
+            fork = Some(lower);
+            parent = self.orphans.get(&(lower, hash)).and_then(|orphan| orphan.parent);
+            number = lower;
+        }
+        Ok(fork)
+    }
+
+    /// Returns the highest height below the fork that still holds: a known block or a final one.
+    fn ancestor_of(&self, fork: u64) -> Option<u64> {
+        let known = self.chain.range(..fork).next_back().map(|(number, _)| *number);
+        known.max(self.finalized.filter(|finalized| *finalized < fork))
+    }
+
+    fn prune(&mut self) {
+        if let Some(finalized) = self.finalized
+            && let Some(newest) = self.chain.range(..=finalized).next_back().map(|(n, _)| *n)
+        {
+            self.chain = self.chain.split_off(&newest);
+        }
+        while self.orphans.len() > ORPHANS_MAX {
+            self.orphans.pop_first();
+        }
+    }
+}
+
+fn left(block: &BlockRow) -> BlockRow {
+    BlockRow { canonical: false, ..block.clone() }
+}
+
+/// Returns the known row with what the new one adds, or `None` when it adds nothing.
+fn fuller(known: &BlockRow, new: &BlockRow) -> Option<BlockRow> {
+    let parent = known.parent.or(new.parent);
+    let timestamp = known.timestamp.or(new.timestamp);
+    let adds = parent != known.parent || timestamp != known.timestamp;
+    adds.then(|| BlockRow { parent, timestamp, ..known.clone() })
+}

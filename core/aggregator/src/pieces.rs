@@ -1,0 +1,152 @@
+//! What a report covers: runs of blocks with equal evidence, and what stays open with why.
+//!
+//! Reads the judgement, never the evidence itself. Does not know what was covered before.
+
+use crate::coverage::{adjacent, hull, merge_nodes};
+use event::{
+    Anchor, BlockNumHash, BlockRange, Content, Evidence, Interval, Judgement, Links, NodeId,
+    Report, ReportedBlock,
+};
+
+/// Runs of one report beyond which neighbours are covered with the weaker of their evidence, so
+/// that a report cannot cut coverage to dust.
+const RUNS_MAX: usize = 1_024;
+
+/// How one block of the report stands.
+#[derive(Clone, Debug)]
+pub(crate) struct Standing {
+    /// What it is covered with; `None` leaves it out.
+    pub(crate) content: Option<Content>,
+    /// Why it is open, if it is.
+    pub(crate) open: Option<&'static str>,
+    /// Nodes that spoke earlier for what is admitted now.
+    pub(crate) nodes: Vec<NodeId>,
+}
+
+/// Coverage of a report.
+#[derive(Debug, Default)]
+pub(crate) struct Pieces {
+    /// Sorted, disjoint.
+    pub(crate) intervals: Vec<Interval>,
+    /// Sorted, disjoint.
+    pub(crate) open: Vec<(BlockRange, String)>,
+}
+
+/// Cuts the report's range: `standings` is one per reported block, `unreported` for all others.
+pub(crate) fn pieces(
+    report: &Report,
+    judgement: &Judgement,
+    standings: &[Standing],
+    unreported: &Standing,
+    checkpoint: Option<BlockNumHash>,
+) -> Pieces {
+    let linked = judgement.complete_headers && judgement.links.is_some();
+    let anchored_to = checkpoint.filter(|c| linked && report.range.contains(c.number));
+    let mut cutter = Cutter { report, anchored_to, pieces: Pieces::default() };
+    let mut next = Some(report.range.first());
+    for (block, standing) in report.blocks.iter().zip(standings) {
+        if let (Some(first), Some(last)) = (next, block.number.checked_sub(1))
+            && let Some(gap) = BlockRange::new(first, last)
+        {
+            cutter.push(gap, unreported);
+        }
+        cutter.push(BlockRange::one(block.number), standing);
+        next = block.number.checked_add(1);
+    }
+    if let Some(gap) = next.and_then(|first| BlockRange::new(first, report.range.last())) {
+        cutter.push(gap, unreported);
+    }
+    let mut pieces = cutter.pieces;
+    if pieces.intervals.len() > RUNS_MAX {
+        coarsen(&mut pieces.intervals);
+    }
+    if linked {
+        for interval in &mut pieces.intervals {
+            interval.links = links(report, judgement, interval.range);
+        }
+    }
+    pieces
+}
+
+struct Cutter<'a> {
+    report: &'a Report,
+    anchored_to: Option<BlockNumHash>,
+    pieces: Pieces,
+}
+
+impl Cutter<'_> {
+    fn push(&mut self, range: BlockRange, standing: &Standing) {
+        if let Some(reason) = standing.open {
+            match self.pieces.open.last_mut() {
+                Some((last, same)) if same == reason && adjacent(last, &range) => {
+                    *last = hull(*last, range);
+                }
+                _ => self.pieces.open.push((range, reason.to_owned())),
+            }
+        }
+        let Some(content) = standing.content else { return };
+        let anchor = match self.anchored_to {
+            Some(checkpoint) if range.last() <= checkpoint.number => Anchor::Checkpoint,
+            _ => Anchor::OneNode,
+        };
+        let evidence = Evidence { content, anchor };
+        let node = &self.report.node;
+        if let Some(last) = self.pieces.intervals.last_mut()
+            && adjacent(&last.range, &range)
+            && last.evidence == evidence
+            && (if standing.nodes.is_empty() {
+                last.nodes.len() == 1
+            } else {
+                last.nodes == with(node, &standing.nodes)
+            })
+        {
+            last.range = hull(last.range, range);
+            return;
+        }
+        let nodes = with(node, &standing.nodes);
+        self.pieces.intervals.push(Interval { range, evidence, nodes, links: None });
+    }
+}
+
+fn with(node: &NodeId, more: &[NodeId]) -> Vec<NodeId> {
+    let mut nodes = vec![node.clone()];
+    merge_nodes(&mut nodes, more);
+    nodes
+}
+
+fn coarsen(intervals: &mut Vec<Interval>) {
+    let mut coarse: Vec<Interval> = Vec::new();
+    for interval in intervals.drain(..) {
+        match coarse.last_mut() {
+            Some(last) if adjacent(&last.range, &interval.range) => {
+                last.range = hull(last.range, interval.range);
+                last.evidence.content = last.evidence.content.min(interval.evidence.content);
+                last.evidence.anchor = last.evidence.anchor.min(interval.evidence.anchor);
+                last.nodes.retain(|node| interval.nodes.contains(node));
+            }
+            _ => coarse.push(interval),
+        }
+    }
+    *intervals = coarse;
+}
+
+fn links(report: &Report, judgement: &Judgement, range: BlockRange) -> Option<Links> {
+    if range == report.range {
+        return judgement.links;
+    }
+    Some(Links {
+        first_parent: parent(reported(report, range.first())?)?,
+        last_hash: reported(report, range.last())?.hash,
+    })
+}
+
+/// Returns the report's block of this height.
+pub(crate) fn reported(report: &Report, number: u64) -> Option<&ReportedBlock> {
+    let at = report.blocks.binary_search_by_key(&number, |block| block.number).ok()?;
+    report.blocks.get(at)
+}
+
+/// Returns the parent hash, from the header where it is there.
+pub(crate) fn parent(block: &ReportedBlock) -> Option<alloy_primitives::B256> {
+    block.header.as_ref().map(|header| header.parent_hash).or(block.parent)
+}
