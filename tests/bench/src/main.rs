@@ -1,0 +1,184 @@
+//! The bench's command line: the whole comparison by default, each part by name.
+
+use clap::{Args, Parser, Subcommand};
+use headcount_bench::{
+    BenchError, append,
+    chain::Chain,
+    contender::EVENT,
+    fetch::{self, FetchPlan},
+    measure,
+    runner::{self, Plan},
+    server,
+    transfer::TOKEN,
+};
+use std::{
+    error::Error as _,
+    ffi::OsString,
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+/// Measure `headcount replay` next to its parts, on this machine
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    part: Option<Part>,
+    #[command(flatten)]
+    comparison: Comparison,
+}
+
+#[derive(Debug, Args)]
+struct Comparison {
+    /// Blocks of the chain, ten logs each
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
+    blocks: u64,
+    /// Rounds, each with every contender once
+    #[arg(long, default_value_t = 3)]
+    runs: usize,
+    /// Wait before each answer of the server
+    #[arg(long, default_value_t = 0)]
+    latency_ms: u64,
+    /// Contenders to run, by letter
+    #[arg(long, default_value = "abcde")]
+    only: String,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
+    /// Exit with 1 when a goal is missed
+    #[arg(long)]
+    check: bool,
+    /// Program to measure; by default the one beside this one
+    #[arg(long)]
+    headcount: Option<PathBuf>,
+    /// Plugin of (c); by default the one under plugins/target
+    #[arg(long)]
+    plugin: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// Serve the chain on a free port until interrupted
+    Serve {
+        /// Blocks of the chain, ten logs each
+        #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
+        blocks: u64,
+        /// Wait before each answer
+        #[arg(long, default_value_t = 0)]
+        latency_ms: u64,
+    },
+    /// Fetch and parse with alloy alone, and print the number of logs
+    AlloyLoop {
+        /// Node
+        #[arg(long)]
+        url: String,
+        /// First block
+        #[arg(long)]
+        first: u64,
+        /// Last block
+        #[arg(long)]
+        last: u64,
+        /// Requests under way at once
+        #[arg(long, default_value_t = 4)]
+        concurrency: usize,
+    },
+    /// Append the rows of the chain to a fresh DuckDB file
+    AppendLoop {
+        /// Blocks of the chain, ten logs each
+        #[arg(long, default_value_t = 100_000)]
+        blocks: u64,
+        /// File to make
+        #[arg(long)]
+        file: PathBuf,
+    },
+    /// Run a command and print what it took
+    Measure {
+        /// Command and its arguments
+        #[arg(last = true, required = true)]
+        command: Vec<OsString>,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.part {
+        None => compare(&cli.comparison),
+        Some(part) => run_part(part).map(|()| ExitCode::SUCCESS),
+    };
+    done.unwrap_or_else(|error| {
+        let mut text = format!("error: {error}\n");
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            text.push_str(&format!("caused by: {error}\n"));
+            cause = error.source();
+        }
+        // Nobody is left to tell when stderr is closed.
+        let _ = io::stderr().write_all(text.as_bytes());
+        ExitCode::FAILURE
+    })
+}
+
+fn run_part(part: Part) -> Result<(), BenchError> {
+    match part {
+        Part::Serve { blocks, latency_ms } => serve(blocks, Duration::from_millis(latency_ms)),
+        Part::AlloyLoop { url, first, last, concurrency } => {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .enable_all()
+                .build()
+                .map_err(BenchError::io("starting the runtime"))?;
+            let count =
+                runtime.block_on(fetch::fetch(&FetchPlan { url, first, last, concurrency }))?;
+            print(&count.to_string())
+        }
+        Part::AppendLoop { blocks, file } => {
+            let appended = append::append(&file, blocks)?;
+            print(&serde_json::json!(appended).to_string())
+        }
+        Part::Measure { command } => {
+            print(&serde_json::json!(measure::measure(&command)?).to_string())
+        }
+    }
+}
+
+fn compare(comparison: &Comparison) -> Result<ExitCode, BenchError> {
+    let bench = std::env::current_exe().map_err(BenchError::io("finding this program"))?;
+    let beside = bench.parent().map(PathBuf::from).unwrap_or_default();
+    let target = beside.parent().map(PathBuf::from).unwrap_or_default();
+    let plugin = target.join("../plugins/target/wasm32-wasip2/release/erc20_balances.wasm");
+    let plan = Plan {
+        block_count: comparison.blocks,
+        run_count: comparison.runs.max(1),
+        latency_ms: comparison.latency_ms,
+        letters: comparison.only.clone(),
+        headcount: comparison.headcount.clone().unwrap_or_else(|| beside.join("headcount")),
+        plugin: comparison.plugin.clone().unwrap_or(plugin),
+        scratch: beside,
+    };
+    let summary = runner::run(&plan, &mut io::stderr())?;
+    let text = if comparison.json { summary.json().to_string() } else { summary.to_string() };
+    print(&text)?;
+    let all_met = summary.goals().iter().all(|goal| goal.met);
+    Ok(if comparison.check && !all_met { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn serve(blocks: u64, latency: Duration) -> Result<(), BenchError> {
+    let chain = Arc::new(Chain::build(blocks));
+    let address = server::serve(chain, latency).map_err(BenchError::io("listening"))?;
+    let url = format!("http://{address}");
+    print(&url)?;
+    let range = runner::range_text(blocks);
+    let hint = format!("headcount replay -r {url} -c bench={TOKEN} -e '{EVENT}' -b {range}\n");
+    // The hint is for a person; the server serves without one too.
+    let _ = io::stderr().write_all(hint.as_bytes());
+    loop {
+        thread::park();
+    }
+}
+
+fn print(line: &str) -> Result<(), BenchError> {
+    writeln!(io::stdout(), "{line}").map_err(BenchError::io("printing"))
+}

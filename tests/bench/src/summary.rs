@@ -1,0 +1,218 @@
+//! Medians, the ratios that the goals speak of, and how they are shown.
+
+use crate::{contender::Contender, measure::Usage, transfer::TRANSFERS_PER_BLOCK};
+use serde::Serialize;
+use std::fmt::{self, Write as _};
+
+/// (a) against the slower of (d) and (e).
+const OFF_GOAL: f64 = 1.2;
+
+/// (b) against (a).
+const BLOOM_GOAL: f64 = 1.25;
+
+/// Peak memory of all blocks against a fifth of them.
+const MEMORY_GOAL: f64 = 1.2;
+
+/// The medians of one contender.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// Who.
+    pub contender: Contender,
+    /// Its name in the table.
+    pub name: String,
+    /// Logs read.
+    pub logs: u64,
+    /// Runs behind the medians.
+    pub runs: usize,
+    /// Logs in a second, at the median wall time.
+    pub logs_per_s: f64,
+    /// Median of the wall times.
+    pub wall_s: f64,
+    /// Fastest run.
+    pub wall_min_s: f64,
+    /// Slowest run.
+    pub wall_max_s: f64,
+    /// Median of the CPU seconds.
+    pub cpu_s: f64,
+    /// Median of the peaks.
+    pub peak_mb: f64,
+}
+
+/// A ratio with the goal it is held to.
+#[derive(Clone, Debug, Serialize)]
+pub struct Goal {
+    /// What over what.
+    pub name: String,
+    /// Measured.
+    pub ratio: f64,
+    /// At most.
+    pub at_most: f64,
+    /// Whether it holds.
+    pub met: bool,
+}
+
+/// All that was measured.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// Blocks of the chain.
+    pub blocks: u64,
+    /// Rounds.
+    pub runs: usize,
+    /// Wait before each answer.
+    pub latency_ms: u64,
+    /// Medians over all blocks.
+    pub rows: Vec<Row>,
+    /// Medians over a fifth of the blocks.
+    pub small_rows: Vec<Row>,
+    /// What was left out or looks wrong.
+    pub notes: Vec<String>,
+}
+
+impl Summary {
+    /// Returns one without rows.
+    pub fn new(blocks: u64, runs: usize, latency_ms: u64) -> Self {
+        let (rows, small_rows, notes) = (Vec::new(), Vec::new(), Vec::new());
+        Self { blocks, runs, latency_ms, rows, small_rows, notes }
+    }
+
+    /// Adds a contender's runs.
+    pub fn add(&mut self, contender: Contender, is_whole: bool, usages: &[Usage]) {
+        let blocks = if is_whole { self.blocks } else { self.blocks / crate::runner::SMALL_PART };
+        let logs = blocks.max(1) * TRANSFERS_PER_BLOCK as u64;
+        let column = |of: fn(&Usage) -> f64| {
+            let mut values: Vec<f64> = usages.iter().map(of).collect();
+            values.sort_by(f64::total_cmp);
+            values
+        };
+        let walls = column(|usage| usage.wall_s);
+        let wall_s = median(&walls);
+        let row = Row {
+            contender,
+            name: contender.to_string(),
+            logs,
+            runs: usages.len(),
+            logs_per_s: logs as f64 / wall_s,
+            wall_s,
+            wall_min_s: walls.first().copied().unwrap_or(f64::NAN),
+            wall_max_s: walls.last().copied().unwrap_or(f64::NAN),
+            cpu_s: median(&column(|usage| usage.cpu_s)),
+            peak_mb: median(&column(|usage| usage.peak_bytes as f64 / 1e6)),
+        };
+        if is_whole { self.rows.push(row) } else { self.small_rows.push(row) }
+    }
+
+    /// Returns the goals whose both sides were measured.
+    pub fn goals(&self) -> Vec<Goal> {
+        let off = self.wall(Contender::ReplayOff);
+        let append = self.wall(Contender::AppendLoop);
+        let slower = append.zip(self.best_alloy()).map(|(e, d)| e.max(d));
+        let mut goals = Vec::new();
+        goals.extend(goal("(a) / slower of (d) at its best and (e)", off, slower, OFF_GOAL));
+        goals.extend(goal("(b) / (a)", self.wall(Contender::ReplayBloom), off, BLOOM_GOAL));
+        for small in &self.small_rows {
+            let peak = row(&self.rows, small.contender).map(|row| row.peak_mb);
+            let name =
+                format!("({}) peak memory, all / a fifth of the logs", small.contender.letter());
+            goals.extend(goal(&name, peak, Some(small.peak_mb), MEMORY_GOAL));
+        }
+        goals
+    }
+
+    fn wall(&self, contender: Contender) -> Option<f64> {
+        row(&self.rows, contender).map(|row| row.wall_s)
+    }
+
+    fn best_alloy(&self) -> Option<f64> {
+        let alloy = self.rows.iter().filter(|row| matches!(row.contender, Contender::AlloyLoop(_)));
+        alloy.map(|row| row.wall_s).min_by(f64::total_cmp)
+    }
+
+    /// Returns everything as one JSON object.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::json!({ "measured": self, "goals": self.goals() })
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { blocks, runs, latency_ms, .. } = self;
+        writeln!(f, "{blocks} blocks, medians of {runs} runs, {latency_ms} ms latency\n")?;
+        writeln!(
+            f,
+            "{:<48} {:>9} {:>9} {:>8} {:>13} {:>7} {:>8}",
+            "", "logs", "logs/s", "wall s", "(min to max)", "CPU s", "peak MB"
+        )?;
+        for row in self.rows.iter().chain(&self.small_rows) {
+            let mut spread = String::new();
+            write!(spread, "{:.2} to {:.2}", row.wall_min_s, row.wall_max_s)?;
+            // The peak of (e) is the prepared rows, which says nothing.
+            let peak = match row.contender {
+                Contender::AppendLoop => "-".to_owned(),
+                _ => format!("{:.0}", row.peak_mb),
+            };
+            writeln!(
+                f,
+                "{:<48} {:>9} {:>9.0} {:>8.2} {:>13} {:>7.2} {:>8}",
+                row.name, row.logs, row.logs_per_s, row.wall_s, spread, row.cpu_s, peak
+            )?;
+        }
+        writeln!(f)?;
+        for Goal { name, ratio, at_most, met } in self.goals() {
+            let verdict = if met { "met" } else { "MISSED" };
+            writeln!(f, "{name:<48} {ratio:>9.2}   goal {at_most:.2}: {verdict}")?;
+        }
+        for note in &self.notes {
+            writeln!(f, "note: {note}")?;
+        }
+        Ok(())
+    }
+}
+
+fn row(rows: &[Row], contender: Contender) -> Option<&Row> {
+    rows.iter().find(|row| row.contender == contender)
+}
+
+fn goal(name: &str, above: Option<f64>, below: Option<f64>, at_most: f64) -> Option<Goal> {
+    let ratio = above? / below?;
+    Some(Goal { name: name.to_owned(), ratio, at_most, met: ratio <= at_most })
+}
+
+/// Of sorted values; between two in the middle it takes their mean.
+fn median(sorted: &[f64]) -> f64 {
+    let middle = sorted.len() / 2;
+    match sorted.len() {
+        0 => f64::NAN,
+        len if len % 2 == 1 => sorted[middle],
+        _ => f64::midpoint(sorted[middle - 1], sorted[middle]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn usage(wall_s: f64, peak_mb: u64) -> Usage {
+        Usage { wall_s, cpu_s: wall_s, peak_bytes: peak_mb * 1_000_000 }
+    }
+
+    #[test]
+    fn goals_hold_the_replay_to_the_slower_yardstick_at_its_best() {
+        let mut summary = Summary::new(100, 3, 0);
+        let off = [usage(9.0, 120), usage(3.0, 100), usage(2.0, 110)];
+        summary.add(Contender::ReplayOff, true, &off);
+        summary.add(Contender::ReplayOff, false, &[usage(1.0, 100)]);
+        summary.add(Contender::AlloyLoop(1), true, &[usage(5.0, 1)]);
+        summary.add(Contender::AlloyLoop(4), true, &[usage(1.0, 1)]);
+        summary.add(Contender::AppendLoop, true, &[usage(2.0, 1), usage(3.0, 1)]);
+        let goals = summary.goals();
+        let ratios: Vec<_> = goals.iter().map(|goal| (goal.ratio, goal.met)).collect();
+        assert_eq!(ratios, [(3.0 / 2.5, true), (1.1, true)]);
+    }
+
+    #[test]
+    fn a_ratio_with_one_side_unmeasured_is_not_shown() {
+        let mut summary = Summary::new(100, 1, 0);
+        summary.add(Contender::ReplayBloom, true, &[usage(1.0, 1)]);
+        assert!(summary.goals().is_empty());
+    }
+}
