@@ -1,1 +1,41 @@
-//! wip
+//! What the end-to-end tests stand on: the built program, a real node, a Solidity compiler.
+//!
+//! Nothing of Headcount is linked here; the tests see what a user sees. A tool that is not
+//! installed is a [`skip!`], one line, and a failure under `HEADCOUNT_NO_SKIP`.
+
+mod anvil;
+mod contracts;
+mod places;
+mod program;
+mod rpc;
+mod traffic;
+
+pub use anvil::Anvil;
+pub use contracts::{Contracts, call_data};
+pub use places::{shared_fixtures, tool, workspace};
+pub use program::{Outcome, Program};
+pub use rpc::{Rpc, RpcError};
+pub use traffic::Traffic;
+
+/// Whether a missing tool is a failure (`make test-all`).
+pub fn skips_are_failures() -> bool {
+    std::env::var_os("HEADCOUNT_NO_SKIP").is_some_and(|value| !value.is_empty())
+}
+
+/// Whether the long tier was asked for (`make long`).
+pub fn is_long() -> bool {
+    std::env::var_os("HEADCOUNT_LONG").is_some_and(|value| !value.is_empty())
+}
+
+/// Says in one line what a test lacks, and returns from it; panics under `HEADCOUNT_NO_SKIP`.
+///
+/// `skip!("name: reason")`
+#[macro_export]
+macro_rules! skip {
+    ($($line:tt)*) => {{
+        let line = format!($($line)*);
+        assert!(!$crate::skips_are_failures(), "SKIP {line}");
+        println!("SKIP {line}");
+        return;
+    }};
+}

@@ -1,0 +1,70 @@
+# Each target is one command or one small script of tools/; `make help` lists them.
+
+CARGO  ?= cargo
+PREFIX ?= /usr/local
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+# Absolute, so that tests find it from any folder.
+export HEADCOUNT_BIN := $(abspath $(TARGET)/debug/headcount)
+PLUGIN_BUILD = $(CARGO) build --quiet --manifest-path plugins/Cargo.toml --target-dir plugins/target
+
+.PHONY: help deps build release plugins tools demo test test-all long bench fixtures lint fmt install clean
+.DEFAULT_GOAL := help
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+deps: ## Fetch the prebuilt DuckDB library (once)
+	@tools/fetch-duckdb.sh
+
+build: deps ## Build the program into target/debug
+	$(CARGO) build -p headcount
+
+release: deps ## Build the program into target/release, against the prebuilt DuckDB library
+	$(CARGO) build --release -p headcount
+
+plugins: ## Build the plugins for the sandbox
+	$(PLUGIN_BUILD) --release --target wasm32-wasip2
+
+tools: ## Install the pinned test tools: a node (anvil), a Solidity compiler, stock DuckDB
+	@# Not `npm ci`: the lock knows the platforms this project tried, others resolve by exact version.
+	@npm install --prefix tests/tools --no-save --silent
+
+demo: demo-says build plugins ## Build everything and replay the recording, with a plugin and a query
+	@tools/demo.sh
+
+.PHONY: demo-says
+demo-says:
+	@echo "Builds everything first. Once, this downloads about 200 MB of crates, the DuckDB library (25 MB)"
+	@echo "and the wasm32-wasip2 target of Rust, and takes about 6 minutes on two cores."
+
+test: build plugins ## Run the tests; a missing optional tool is one named SKIP line
+	@tools/test.sh
+
+test-all: tools build plugins ## Install the test tools and run the tests; a SKIP is a failure
+	@HEADCOUNT_NO_SKIP=1 tools/test.sh
+
+long: tools build plugins ## Run many seeds, soaks and kill loops
+	@HEADCOUNT_NO_SKIP=1 HEADCOUNT_LONG=1 tools/test.sh
+
+bench: deps plugins ## Measure replay against a bare fetch loop and a bare append
+	$(CARGO) run --release -p headcount-bench
+
+fixtures: tools build ## Record fixtures/ anew from a real node
+	$(CARGO) run --quiet -p headcount-tests --bin make-fixtures
+
+lint: deps ## Check format and lints as CI does
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+fmt: ## Format the code
+	$(CARGO) fmt --all
+
+# Installs the release build where there is one, else the debug build.
+install: deps ## Install below PREFIX (default /usr/local); DESTDIR is respected
+	@program=$(TARGET)/release/headcount; [ -x $$program ] || program=$(TARGET)/debug/headcount; \
+	[ -x $$program ] || { echo "error: nothing is built yet"; echo "hint: make release"; exit 2; }; \
+	tools/install.sh $$program target/duckdb "$(PREFIX)"
+
+clean: ## Remove everything built
+	$(CARGO) clean
+	rm -rf plugins/target tests/tools/node_modules target

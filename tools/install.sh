@@ -1,0 +1,12 @@
+#!/bin/sh
+# Copies the built program and its DuckDB library below PREFIX (and DESTDIR, for packagers).
+# usage: install.sh PROGRAM LIBRARY_FOLDER PREFIX
+set -eu
+
+program=$1 libraries=$2 prefix=${DESTDIR:-}$3
+install -d "$prefix/bin" "$prefix/lib/headcount"
+install -m 755 "$program" "$prefix/bin/headcount"
+for library in "$libraries"/libduckdb.*; do
+    install -m 644 "$library" "$prefix/lib/headcount/"
+done
+echo "installed $prefix/bin/headcount"
