@@ -210,6 +210,11 @@ impl Aggregator {
         cut.outcome(&self.coverage)
     }
 
+    #[cfg(test)]
+    pub(crate) fn coverage_for_tests(&self) -> Vec<(Filter, Vec<event::Interval>)> {
+        self.coverage.all().map(|c| ((*c.filter).clone(), c.intervals.clone())).collect()
+    }
+
     fn commit(&mut self) -> Commit {
         let mut commit = Commit::empty(self.profile.chain);
         if std::mem::take(&mut self.finalized_rose) {
@@ -292,7 +297,7 @@ impl Aggregator {
     /// Fails when the report has another hash where covered header chains that stay begin or end.
     fn contradicts_covered(&self, report: &Report, switch: &Switch) -> Result<(), Conflict> {
         let stays = |number: u64| {
-            report.range.contains(number) && switch.cut_from.is_none_or(|from| number < from)
+            report.range.contains(number) && switch.void.is_none_or(|void| !void.contains(number))
         };
         for interval in self.coverage.all().flat_map(|covered| covered.touching(report.range)) {
             let Some(links) = interval.links else { continue };
@@ -348,19 +353,18 @@ impl Aggregator {
         let changed = switch.reverted.iter().chain(&switch.reinstated).chain(&switch.added);
         cut.commit.blocks.extend(changed.cloned());
         self.canonical.apply(switch);
-        let Some(from) = switch.cut_from else { return };
-        // What is void outside of this report has to be read again.
-        for (filter, range) in self.coverage.cut(from, &hash_at(report, &self.canonical)) {
-            let void = BlockRange::new(range.first().max(from), range.last());
-            let below = (report.range.first().checked_sub(1))
-                .and_then(|last| void.and_then(|v| v.intersection(&BlockRange::new(0, last)?)));
-            let above = (report.range.last().checked_add(1)).and_then(|first| {
-                void.and_then(|v| v.intersection(&BlockRange::new(first, u64::MAX)?))
-            });
-            for open in below.into_iter().chain(above) {
-                let reason = "void by a reorg".to_owned();
-                if !cut.ack.open.contains(&(open, reason.clone())) {
-                    cut.ack.open.push((open, reason));
+        let Some(void) = switch.void else { return };
+        for (filter, range) in self.coverage.cut(void, &hash_at(report, &self.canonical)) {
+            // What is void outside of this report has to be read again.
+            let void = void.intersection(&range);
+            let below = report.range.first().checked_sub(1).and_then(|n| BlockRange::new(0, n));
+            let above = report.range.last().checked_add(1);
+            let above = above.and_then(|n| BlockRange::new(n, u64::MAX));
+            for side in below.into_iter().chain(above) {
+                let Some(open) = void.and_then(|void| void.intersection(&side)) else { continue };
+                let open = (open, "void by a reorg".to_owned());
+                if !cut.ack.open.contains(&open) {
+                    cut.ack.open.push(open);
                 }
             }
             cut.changed.push((filter, range));
@@ -422,6 +426,7 @@ impl Aggregator {
                 cut.commit.candidates.extend(self.candidates.say(id, &report.node, new));
             }
         }
+        decided.ids.values_mut().for_each(|ids| ids.sort_unstable());
         decided
     }
 
@@ -450,7 +455,9 @@ impl Aggregator {
             }
             let there = decided.ids.get(&(i as u32)).map_or(&[][..], |ids| ids);
             let forged: Vec<EventId> = (self.candidates.in_block(&block.hash))
-                .filter(|c| report.filter.matches(c.log.row(0)) && !there.contains(&c.id))
+                .filter(|c| {
+                    report.filter.matches(c.log.row(0)) && there.binary_search(&c.id).is_err()
+                })
                 .map(|candidate| candidate.id)
                 .collect();
             for id in forged {
@@ -491,7 +498,7 @@ impl Aggregator {
             }
             let Some(there) = receipt_ids(report.chain, block) else { continue };
             let before = cut.commit.refuted.len();
-            for id in known.ids.iter().filter(|id| id.block_hash == block.hash) {
+            for id in known.of_block(&block.hash) {
                 if there.binary_search(id).is_err() && self.refuted.insert(*id) {
                     cut.commit.refuted.push(*id);
                 }
@@ -725,6 +732,7 @@ struct Known {
 }
 
 impl Known {
+    /// All ids are of one chain, so sorting brings those of a block together.
     fn new(mut ids: Vec<EventId>) -> Self {
         ids.sort_unstable();
         let set = ids.iter().copied().collect();
@@ -747,6 +755,12 @@ impl Known {
         self.blocks.contains_key(hash)
     }
 
+    fn of_block(&self, hash: &B256) -> &[EventId] {
+        let first = self.ids.partition_point(|id| id.block_hash < *hash);
+        let end = self.ids.partition_point(|id| id.block_hash <= *hash);
+        &self.ids[first..end.max(first)]
+    }
+
     fn in_block(&self, hash: &B256) -> u64 {
         self.blocks.get(hash).copied().unwrap_or(0)
     }
@@ -760,7 +774,7 @@ struct Decided {
     blocks: Vec<BlockDecision>,
     /// Nodes whose candidates entered, by block.
     nodes: BTreeMap<u32, Vec<NodeId>>,
-    /// Ids of all rows, for the blocks where they were needed.
+    /// Ids of all rows, sorted, for the blocks where they were needed.
     ids: BTreeMap<u32, Vec<EventId>>,
 }
 

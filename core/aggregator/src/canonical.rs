@@ -4,7 +4,7 @@
 //! branches are remembered, because they may come back. Does not know of events or coverage.
 
 use alloy_primitives::B256;
-use event::BlockRow;
+use event::{BlockRange, BlockRow};
 use std::collections::BTreeMap;
 
 /// Blocks of left branches that are remembered: weeks of ordinary one-block reorgs.
@@ -21,8 +21,8 @@ pub(crate) struct Canonical {
 /// What a report changes.
 #[derive(Debug, Default)]
 pub(crate) struct Switch {
-    /// Lowest height that leaves the chain or may have left it: coverage from here on is void.
-    pub(crate) cut_from: Option<u64>,
+    /// Heights that leave the chain or may have left it: their coverage is void.
+    pub(crate) void: Option<BlockRange>,
     /// Blocks that leave, newest first.
     pub(crate) reverted: Vec<BlockRow>,
     /// Blocks of an old branch that come back, oldest first.
@@ -97,8 +97,11 @@ impl Canonical {
         }
         let mut switch = Switch::default();
         if let Some(fork) = fork {
-            switch.reverted = self.chain.range(fork..).rev().map(|(_, b)| left(b)).collect();
-            switch.cut_from = Some(self.ancestor_of(fork).map_or(0, |number| number + 1));
+            let last = self.last_left(blocks);
+            let first = self.ancestor_of(fork).map_or(0, |number| number + 1);
+            switch.void = BlockRange::new(first, last.max(first));
+            let leaving = self.chain.range(fork..).rev().filter(|(number, _)| **number <= last);
+            switch.reverted = leaving.map(|(_, block)| left(block)).collect();
         }
         for block in blocks.iter().filter(|block| !self.is_final(block.number)) {
             let known = self.chain.get(&block.number).filter(|known| known.hash == block.hash);
@@ -195,6 +198,15 @@ impl Canonical {
     fn ancestor_of(&self, fork: u64) -> Option<u64> {
         let known = self.chain.range(..fork).next_back().map(|(number, _)| *number);
         known.max(self.finalized.filter(|finalized| *finalized < fork))
+    }
+
+    /// Returns the highest height that leaves when there is a fork. A tracker that walks down a
+    /// new branch reports the lower end of what is canonical already: what links to it stays.
+    fn last_left(&self, blocks: &[BlockRow]) -> u64 {
+        let Some(top) = blocks.last() else { return u64::MAX };
+        let above = top.number.checked_add(1).and_then(|number| self.chain.get(&number));
+        let links = above.is_some_and(|above| above.parent == Some(top.hash));
+        if links { top.number } else { u64::MAX }
     }
 
     fn prune(&mut self) {

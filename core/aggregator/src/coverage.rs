@@ -172,23 +172,32 @@ impl Coverage {
         covered.add(pieces, hash_at)
     }
 
-    /// Removes everything from `from` on, for every filter; returns what changed.
+    /// Removes `void` from every filter; returns what changed.
     pub(crate) fn cut(
         &mut self,
-        from: u64,
+        void: BlockRange,
         hash_at: &dyn Fn(u64) -> Option<B256>,
     ) -> Vec<(Arc<Filter>, BlockRange)> {
         let mut changes = Vec::new();
         for covered in self.filters.values_mut() {
-            let keep = covered.intervals.partition_point(|i| i.range.last() < from);
-            let gone: Vec<Interval> = covered.intervals.drain(keep..).collect();
-            let (Some(first), Some(last)) = (gone.first(), gone.last()) else { continue };
-            changes.push((Arc::clone(&covered.filter), hull(first.range, last.range)));
-            if let Some(range) =
-                from.checked_sub(1).and_then(|last| BlockRange::new(first.range.first(), last))
-            {
-                covered.intervals.push(part(first, range, hash_at));
+            let intervals = &mut covered.intervals;
+            let start = intervals.partition_point(|i| i.range.last() < void.first());
+            let end = intervals.partition_point(|i| i.range.first() <= void.last()).max(start);
+            let (Some(first), Some(last)) = (intervals.get(start), intervals[..end].last()) else {
+                continue;
+            };
+            if start == end {
+                continue;
             }
+            changes.push((Arc::clone(&covered.filter), hull(first.range, last.range)));
+            let below = (void.first().checked_sub(1))
+                .and_then(|last| BlockRange::new(first.range.first(), last))
+                .map(|range| part(first, range, hash_at));
+            let above = (void.last().checked_add(1))
+                .and_then(|first| BlockRange::new(first, last.range.last()))
+                .map(|range| part(last, range, hash_at));
+            let left: Vec<Interval> = below.into_iter().chain(above).collect();
+            intervals.splice(start..end, left);
         }
         changes
     }

@@ -1,0 +1,169 @@
+//! One canonical chain: reorgs, flips, finality, anchors.
+
+use super::*;
+use event::{Anchor, BlockNumHash};
+
+const B: Branch = Branch { name: b'B', fork: 4 };
+
+#[test]
+fn f50_a_reorg_reverts_before_the_new_branch_extends() {
+    let mut world = World::new(policy(Verify::Bloom));
+    world.take(&said("a", 1, 5, &[L(3, 0, 1, 1), L(5, 0, 1, 2)]));
+    let outcome = world.take(&said("a", 5, 5, &[]).on(B));
+    assert_eq!(ops(&outcome), [(Op::Revert, 5, 5, 1), (Op::Extend, 5, 5, 0)]);
+    let outcome = world.take(&said("a", 6, 6, &[L(6, 0, 1, 2)]).on(B));
+    assert_eq!(ops(&outcome), [(Op::Extend, 6, 6, 1)]);
+    let numbers: Vec<u64> = world.canonical_events().iter().map(|(n, _)| *n).collect();
+    assert_eq!(numbers, [3, 6]);
+    assert_eq!(world.intervals(&filter(&[], &[1])), [(1, 6, Content::Bloom)]);
+}
+
+#[test]
+fn reverts_come_newest_first_and_void_the_coverage_of_all_filters() {
+    let mut world = World::new(policy(Verify::Bloom));
+    let other = filter(&[7], &[8]);
+    world.take(&said("a", 1, 8, &[L(6, 0, 1, 1)]));
+    world.take(&said("a", 1, 8, &[]).of(Arc::clone(&other)));
+    let outcome = world.take(&said("a", 5, 6, &[]).on(B));
+    let reverts: Vec<u64> =
+        ops(&outcome).iter().filter(|o| o.0 == Op::Revert).map(|o| o.1).collect();
+    assert_eq!(reverts, [8, 7, 6, 5]);
+    assert_eq!(world.intervals(&other), [(1, 4, Content::Bloom)]);
+    assert_eq!(world.intervals(&filter(&[], &[1])), [(1, 6, Content::Bloom)]);
+    assert!(outcome.ack.open.iter().any(|(open, _)| *open == range(7, 8)));
+}
+
+#[test]
+fn f52_a_branch_that_comes_back_is_reinstated_and_stored_once() {
+    let mut world = World::new(policy(Verify::Bloom));
+    let a = said("a", 1, 6, &[L(3, 0, 1, 1), L(5, 0, 1, 2), L(6, 0, 1, 3)]);
+    world.take(&a);
+    let before = world.canonical_events();
+    let coverage = world.coverage.clone();
+    world.take(&said("b", 1, 6, &[L(3, 0, 1, 1), L(5, 0, 1, 9)]).on(B));
+    assert_ne!(world.canonical_events(), before);
+    let outcome = world.take(&a);
+    let expected = [
+        (Op::Revert, 6, 6, 0),
+        (Op::Revert, 5, 5, 1),
+        (Op::Reinstate, 5, 5, 1),
+        (Op::Reinstate, 6, 6, 1),
+        (Op::Extend, 5, 6, 0),
+    ];
+    assert_eq!(ops(&outcome), expected);
+    assert!(outcome.commit.events.is_empty());
+    assert_eq!(world.canonical_events(), before);
+    let ranges = |c: &BTreeMap<Filter, Vec<Interval>>| -> Vec<u64> {
+        c.values().flatten().map(|i| i.range.last()).collect()
+    };
+    assert_eq!(ranges(&world.coverage).last(), ranges(&coverage).last());
+}
+
+#[test]
+fn f56_a_reorg_in_an_empty_block_is_seen() {
+    let mut world = World::new(policy(Verify::Bloom));
+    world.take(&said("a", 1, 9, &[]));
+    let outcome = world.take(&said("a", 9, 9, &[]).on(Branch { name: b'B', fork: 8 }));
+    assert_eq!(ops(&outcome)[0], (Op::Revert, 9, 9, 0));
+    let hash = A.hash(9);
+    assert!(outcome.commit.blocks.iter().any(|b| b.hash == hash && !b.canonical));
+}
+
+#[test]
+fn f51_a_parent_that_contradicts_the_block_below_reverts_it_too() {
+    let mut world = World::new(policy(Verify::Bloom));
+    world.take(&said("a", 1, 8, &[L(6, 0, 1, 1)]));
+    let outcome = world.take(&said("a", 9, 9, &[]).on(B));
+    assert_eq!(ops(&outcome)[0].0, Op::Revert);
+    assert_eq!(ops(&outcome)[0].1, 8);
+    assert!(outcome.ack.open.iter().any(|(open, _)| open.contains(8)));
+    // The caller reads again what is open, and walks down in this way.
+    let open = world.aggregator.missing(&filter(&[], &[1]), range(1, 9), Verify::Bloom);
+    assert_eq!(open[0].0, range(8, 8));
+    for number in (5..=8).rev() {
+        world.take(&said("a", number, number, &[]).on(B));
+    }
+    assert_eq!(world.intervals(&filter(&[], &[1])), [(1, 9, Content::Bloom)]);
+    assert!(world.canonical_events().is_empty());
+}
+
+#[test]
+fn f54_nothing_is_taken_that_contradicts_a_final_block() {
+    let mut world = World::new(policy(Verify::Bloom));
+    world.take(&said("a", 1, 9, &[L(7, 0, 1, 1)]));
+    world.aggregator.set_finalized(9);
+    let outcome = world.take(&said("b", 9, 12, &[L(10, 0, 1, 1)]).on(B));
+    assert_eq!(outcome.commit.incidents[0].flaw, Flaw::AnchorMismatch);
+    assert_eq!(outcome.commit.finalized, Some(9));
+    assert!(outcome.commit.journal.is_empty() && outcome.commit.events.is_empty());
+    assert!(outcome.commit.coverage.is_empty());
+    assert_eq!(outcome.ack.open[0].0, range(9, 12));
+    // Also when only the end of a covered header chain tells.
+    let mut world = World::new(policy(Verify::Bloom));
+    world.aggregator.set_finalized(100);
+    world.take(&said("a", 1, 9, &[]));
+    let outcome = world.take(&said("b", 1, 9, &[]).on(B));
+    assert_eq!(outcome.commit.incidents[0].flaw, Flaw::AnchorMismatch);
+    assert!(outcome.commit.coverage.is_empty());
+}
+
+#[test]
+fn final_rises_only() {
+    let mut world = World::new(policy(Verify::Bloom));
+    world.aggregator.set_finalized(9);
+    world.aggregator.set_finalized(4);
+    assert_eq!(world.aggregator.finalized(), Some(9));
+    assert_eq!(world.aggregator.flush().unwrap().finalized, Some(9));
+    assert_eq!(world.aggregator.flush(), None);
+}
+
+#[test]
+fn a_sparse_chain_voids_coverage_down_to_the_last_block_it_knows() {
+    let mut world = World::new(policy(Verify::Off));
+    world.take(&said("a", 1, 20, &[L(5, 0, 1, 1), L(15, 0, 1, 2)]).bare());
+    let b = Branch { name: b'B', fork: 10 };
+    let outcome = world.take(&said("a", 12, 20, &[L(15, 0, 1, 2)]).on(b).bare());
+    let open = world.aggregator.missing(&filter(&[], &[1]), range(1, 20), Verify::Off);
+    assert_eq!(open.iter().map(|(range, _)| *range).collect::<Vec<_>>(), [range(6, 11)]);
+    assert!(outcome.ack.open.iter().any(|(open, _)| *open == range(6, 11)));
+}
+
+fn checkpoint(number: u64, branch: Branch) -> Policy {
+    let anchor = AnchorPolicy::Checkpoint(BlockNumHash { number, hash: branch.hash(number) });
+    Policy { anchor, ..policy(Verify::Bloom) }
+}
+
+fn anchors(world: &World) -> Vec<(u64, u64, Anchor)> {
+    let all = world.coverage.values().flatten();
+    all.map(|i| (i.range.first(), i.range.last(), i.evidence.anchor)).collect()
+}
+
+#[test]
+fn headers_that_link_to_the_checkpoint_are_anchored_in_any_order() {
+    for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2], [0, 2, 1], [2, 0, 1], [1, 2, 0]] {
+        let mut world = World::new(checkpoint(25, A));
+        for part in order {
+            world.take(&said("a", part * 10 + 1, part * 10 + 10, &[]));
+        }
+        assert_eq!(anchors(&world), [(1, 25, Anchor::Checkpoint), (26, 30, Anchor::OneNode)]);
+    }
+}
+
+#[test]
+fn another_hash_at_the_checkpoint_covers_nothing() {
+    let mut world = World::new(checkpoint(25, B));
+    let outcome = world.take(&said("a", 21, 30, &[L(22, 0, 1, 1)]));
+    assert_eq!(outcome.commit.incidents[0].flaw, Flaw::AnchorMismatch);
+    assert!(world.events.is_empty() && world.coverage.is_empty());
+}
+
+#[test]
+fn covered_neighbours_that_do_not_link_stay_apart_and_are_named() {
+    let mut world = World::new(policy(Verify::Bloom));
+    world.aggregator.set_finalized(100);
+    world.take(&said("a", 1, 10, &[]));
+    let outcome = world.take(&said("a", 11, 20, &[]).on(B));
+    assert_eq!(outcome.commit.incidents[0].flaw, Flaw::ParentLink);
+    assert!(outcome.ack.open.iter().any(|(open, _)| *open == range(10, 11)));
+    assert_eq!(world.intervals(&filter(&[], &[1])).len(), 2);
+}
