@@ -18,7 +18,7 @@ say() {
     printf '\n$'
     for word; do
         case $word in
-            *[!A-Za-z0-9_./:=@,-]*) printf ' "%s"' "$word" ;;
+            *[!A-Za-z0-9_./:=@,-]*) printf " '%s'" "$word" ;;
             *) printf ' %s' "$word" ;;
         esac
     done
@@ -33,4 +33,4 @@ say headcount replay -r fixtures/erc20.ndjson.gz \
     -b 0:60 --ledger "$ledger" --plugin "$plugin"
 
 say headcount query --ledger "$ledger" \
-    'select token, holder, balance from erc20_balances.balances order by token, balance desc'
+    'select token, holder, balance from "erc20-balances".balances order by token, balance desc'

@@ -36,7 +36,11 @@ impl Program {
         }
         let this = env::current_exe().ok()?;
         // target/debug/deps/main-… or target/debug/make-fixtures
-        this.ancestors().skip(1).take(2).map(|folder| folder.join("headcount")).find(|path| path.is_file())
+        this.ancestors()
+            .skip(1)
+            .take(2)
+            .map(|folder| folder.join("headcount"))
+            .find(|path| path.is_file())
     }
 
     /// Returns the built program, to be run in `folder`.
@@ -62,7 +66,8 @@ impl Program {
     /// Runs a query over a ledger and returns its rows, each an object by column name.
     pub fn query(&self, ledger: &Path, sql: &str) -> Vec<Value> {
         let ledger = ledger.to_str().expect("test folders have plain names");
-        let outcome = self.run(["query", "--ledger", ledger, "--format", "json", sql]).expect_success();
+        let outcome =
+            self.run(["query", "--ledger", ledger, "--format", "json", sql]).expect_success();
         serde_json::from_str(&outcome.stdout).expect("query prints a JSON array of objects")
     }
 
@@ -83,13 +88,7 @@ impl Outcome {
     /// Returns itself when the exit code is `code`; panics with everything said otherwise.
     #[track_caller]
     pub fn expect_code(self, code: i32) -> Self {
-        assert_eq!(
-            self.code,
-            Some(code),
-            "stdout:\n{}\nstderr:\n{}",
-            self.stdout,
-            self.stderr
-        );
+        assert_eq!(self.code, Some(code), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         self
     }
 }

@@ -53,8 +53,12 @@ fn a_stage_imports_event_and_never_another_stage() {
 fn pure_stages_have_no_runtime_and_no_engine() {
     let crates = crates();
     for stage in ["tracker", "proof", "abi", "aggregator", "dispatcher"] {
-        for engine in ["tokio", "futures-util", "reqwest", "duckdb", "wasmtime", "tempfile", "rand"] {
-            assert!(!crates[stage].imports.contains(engine), "{stage} is pure and imports {engine}");
+        for engine in ["tokio", "futures-util", "reqwest", "duckdb", "wasmtime", "tempfile", "rand"]
+        {
+            assert!(
+                !crates[stage].imports.contains(engine),
+                "{stage} is pure and imports {engine}"
+            );
         }
         for file in rust_files(&crates[stage].folder.join("src")) {
             let text = code_without_tests(&file);
@@ -97,9 +101,15 @@ fn every_source_file_is_declared_and_says_what_it_is() {
 #[test]
 fn nothing_is_left_over() {
     // Written in halves, so that this list does not find itself.
-    let leftovers =
-        [["todo", "!("], ["dbg", "!("], ["unimplemented", "!("], ["FIX", "ME"], ["XX", "X:"], ["#[ig", "nore"]]
-            .map(|halves| halves.concat());
+    let leftovers = [
+        ["todo", "!("],
+        ["dbg", "!("],
+        ["unimplemented", "!("],
+        ["FIX", "ME"],
+        ["XX", "X:"],
+        ["#[ig", "nore"],
+    ]
+    .map(|halves| halves.concat());
     let folders = [["/wo", "rk/"], ["/ro", "ot/"], ["/ho", "me/"]].map(|halves| halves.concat());
     for file in tracked_text_files() {
         let Ok(text) = fs::read_to_string(&file) else { continue };
@@ -108,7 +118,11 @@ fn nothing_is_left_over() {
             assert!(!text.contains(leftover.as_str()), "{} holds {leftover}", file.display());
         }
         for folder in &folders {
-            assert!(!text.contains(folder.as_str()), "{} names a folder of one machine", file.display());
+            assert!(
+                !text.contains(folder.as_str()),
+                "{} names a folder of one machine",
+                file.display()
+            );
         }
     }
 }
@@ -139,7 +153,8 @@ struct Package {
 /// Returns our packages by the name of their folder.
 fn crates() -> BTreeMap<String, Package> {
     let root = workspace();
-    let mut folders: Vec<PathBuf> = ["cli", "tests", "tests/bench"].map(|path| root.join(path)).into();
+    let mut folders: Vec<PathBuf> =
+        ["cli", "tests", "tests/bench"].map(|path| root.join(path)).into();
     folders.extend(fs::read_dir(root.join("core")).unwrap().map(|entry| entry.unwrap().path()));
     folders.retain(|folder| folder.join("Cargo.toml").is_file());
     folders
@@ -191,7 +206,10 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
 fn is_reached(file: &Path) -> bool {
     let name = file.file_stem().unwrap().to_str().unwrap();
     let folder = file.parent().unwrap();
-    if matches!(name, "lib" | "main" | "build") || folder.ends_with("bin") || folder.ends_with("tests") {
+    if matches!(name, "lib" | "main" | "build")
+        || folder.ends_with("bin")
+        || folder.ends_with("tests")
+    {
         return !folder.ends_with("tests/tests")
             || name == "main"
             || declares(&folder.join("main.rs"), name);
@@ -211,7 +229,9 @@ fn is_reached(file: &Path) -> bool {
 fn declares(parent: &Path, module: &str) -> bool {
     let declaration = format!("mod {module};");
     fs::read_to_string(parent).is_ok_and(|text| {
-        text.lines().any(|line| line.trim_start_matches("pub ").trim_start_matches("pub(crate) ").trim() == declaration)
+        text.lines().any(|line| {
+            line.trim_start_matches("pub ").trim_start_matches("pub(crate) ").trim() == declaration
+        })
     })
 }
 
@@ -262,7 +282,8 @@ fn test_names() -> BTreeSet<String> {
 
 /// Returns the text files of the project, without what is built or installed.
 fn tracked_text_files() -> Vec<PathBuf> {
-    let text = ["rs", "toml", "md", "sh", "js", "json", "sol", "wit", "tsv", "yml", "run", "Makefile"];
+    let text =
+        ["rs", "toml", "md", "sh", "js", "json", "sol", "wit", "tsv", "yml", "run", "Makefile"];
     let mut files = Vec::new();
     let mut open = vec![workspace()];
     while let Some(folder) = open.pop() {
