@@ -1,0 +1,69 @@
+//! Ties a [`Plugin`] to the generated bindings inside the sandbox.
+
+use crate::{
+    Batch, Failure, Host, Level, Plugin, Rows,
+    bindings::{
+        exports::headcount::plugin::{handler, meta},
+        headcount::plugin::{log, output, state, types},
+    },
+};
+use std::{any::Any, cell::RefCell, marker::PhantomData};
+
+thread_local! {
+    static PLUGIN: RefCell<Option<Box<dyn Any>>> = const { RefCell::new(None) };
+}
+
+/// The component's exports for a plugin.
+#[derive(Debug)]
+pub struct Adapter<P>(PhantomData<P>);
+
+impl<P: Plugin> meta::Guest for Adapter<P> {
+    fn describe() -> meta::Descriptor {
+        P::describe()
+    }
+}
+
+impl<P: Plugin> handler::Guest for Adapter<P> {
+    fn init(config: String) -> Result<(), String> {
+        let plugin = P::new(&config)?;
+        PLUGIN.with_borrow_mut(|slot| *slot = Some(Box::new(plugin)));
+        Ok(())
+    }
+
+    fn handle(batch: Batch) -> Result<types::Outcome, Failure> {
+        PLUGIN.with_borrow_mut(|slot| {
+            let plugin = slot.as_mut().and_then(|plugin| plugin.downcast_mut::<P>());
+            let Some(plugin) = plugin else {
+                return Err(Failure::Halt("handle was called before init".to_owned()));
+            };
+            let rejected = plugin.handle(&mut Sandbox, &batch)?;
+            Ok(types::Outcome { rejected })
+        })
+    }
+}
+
+/// The real host, through the imports.
+struct Sandbox;
+
+impl Host for Sandbox {
+    fn get_many(&mut self, keys: &[Vec<u8>]) -> Vec<Option<Vec<u8>>> {
+        state::get_many(keys)
+    }
+
+    fn set_many(&mut self, items: &[(Vec<u8>, Vec<u8>)]) -> Result<(), Failure> {
+        state::set_many(items).map_err(|state::StateError::Quota(limit)| Failure::Reject(limit))
+    }
+
+    fn emit(&mut self, rows: Rows) -> Result<(), Failure> {
+        output::emit(rows.table, &rows.seqs, &rows.columns).map_err(|error| {
+            Failure::Reject(match error {
+                output::EmitError::Mismatch(what) | output::EmitError::Quota(what) => what,
+                output::EmitError::UnknownSeq(seq) => format!("no event {seq} in the batch"),
+            })
+        })
+    }
+
+    fn log(&mut self, level: Level, message: &str) {
+        log::log(level, message, &[]);
+    }
+}

@@ -1,0 +1,70 @@
+//! What a plugin for Headcount is written with.
+//!
+//! Implement [`Plugin`] and call [`export_plugin!`]. The logic reaches the host only through
+//! [`Host`], so that it runs in a plain `cargo test` against a [`FakeHost`]: the generated import
+//! functions exist in the sandbox only.
+
+#![allow(missing_docs, reason = "generated bindings have none")]
+
+/// Generated from the contract in `wit/`.
+pub mod bindings {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        world: "event-handler",
+        pub_export_macro: true,
+        default_bindings_module: "headcount_plugin_sdk::bindings",
+    });
+}
+
+mod fake;
+mod guest;
+mod rows;
+
+pub use bindings::exports::headcount::plugin::meta::{
+    Column as ColumnSpec, ColumnType, Descriptor, Subscription, Table as TableSpec, Visibility,
+};
+pub use bindings::headcount::plugin::log::Level;
+pub use bindings::headcount::plugin::types::{
+    Batch, Block, Failure, Phase, Rejection, RetryHint,
+};
+pub use fake::FakeHost;
+pub use guest::Adapter;
+pub use rows::{Event, Rows, events};
+
+/// What a plugin may do during a call.
+pub trait Host {
+    /// Returns the values of many keys; one call is much cheaper than many.
+    fn get_many(&mut self, keys: &[Vec<u8>]) -> Vec<Option<Vec<u8>>>;
+
+    /// Sets many keys.
+    fn set_many(&mut self, items: &[(Vec<u8>, Vec<u8>)]) -> Result<(), Failure>;
+
+    /// Emits rows for one table.
+    fn emit(&mut self, rows: Rows) -> Result<(), Failure>;
+
+    /// Logs a line.
+    fn log(&mut self, level: Level, message: &str);
+}
+
+/// A plugin. A fresh one is made for every batch: what it has to remember belongs into the state.
+pub trait Plugin: Sized + 'static {
+    /// Returns name, subscriptions and tables.
+    fn describe() -> Descriptor;
+
+    /// Takes the operator's configuration, as JSON.
+    fn new(config: &str) -> Result<Self, String>;
+
+    /// Handles one batch; returns the events that it sets aside.
+    fn handle(&mut self, host: &mut dyn Host, batch: &Batch) -> Result<Vec<Rejection>, Failure>;
+}
+
+/// Exports a type that implements [`Plugin`] from the component.
+#[macro_export]
+macro_rules! export_plugin {
+    ($plugin:ty) => {
+        #[cfg(target_family = "wasm")]
+        type HeadcountGuest = $crate::Adapter<$plugin>;
+        #[cfg(target_family = "wasm")]
+        $crate::bindings::export!(HeadcountGuest with_types_in $crate::bindings);
+    };
+}
