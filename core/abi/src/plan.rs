@@ -169,10 +169,10 @@ fn push_word(word: Word, bytes: &[u8; WORD], column: &mut ColumnData) -> Option<
         (Word::Uint(_), ColumnData::U64(values)) => values.push(low_u64(bytes)),
         (Word::Int(_), ColumnData::I64(values)) => values.push(low_u64(bytes).cast_signed()),
         (Word::Uint(_), ColumnData::Text(values)) => {
-            push_packed(values, |out| write_uint(bytes, out))
+            push_packed(values, |out| write_uint(bytes, out));
         }
         (Word::Int(_), ColumnData::Text(values)) => {
-            push_packed(values, |out| write_int(bytes, out))
+            push_packed(values, |out| write_int(bytes, out));
         }
         (Word::Address, ColumnData::Blob(values)) => values.push(&bytes[12..]),
         (Word::Fixed(size), ColumnData::Blob(values)) => values.push(&bytes[..size]),

@@ -165,9 +165,8 @@ impl<'a> Declared<'a> {
         let mut arguments = Vec::new();
         for (position, input) in event.inputs.iter().enumerate() {
             let ty: Option<DynSolType> = input.resolve().ok();
-            let shape = ty.and_then(|ty| {
-                Some((Shape::new(&ty, &input.components)?, ty.sol_type_name().into_owned()))
-            });
+            let shape =
+                ty.and_then(|ty| Some((Shape::new(&ty, &input.components)?, canonical(&ty))));
             arguments.push(shape.ok_or_else(|| AbiError::Type {
                 event: event.name.clone(),
                 position,
@@ -227,5 +226,18 @@ impl<'a> Declared<'a> {
             columns,
         };
         (schema, Plan::new(self.event.anonymous, planned))
+    }
+}
+
+/// Returns the type as it enters the signature's hash. Alloy's own name for a struct of one
+/// member, `(bool,)`, would give another event.
+fn canonical(ty: &DynSolType) -> String {
+    match ty {
+        DynSolType::Array(inner) => format!("{}[]", canonical(inner)),
+        DynSolType::FixedArray(inner, size) => format!("{}[{size}]", canonical(inner)),
+        DynSolType::Tuple(types) => {
+            format!("({})", types.iter().map(canonical).collect::<Vec<_>>().join(","))
+        }
+        word_or_bytes => word_or_bytes.sol_type_name().into_owned(),
     }
 }

@@ -65,10 +65,51 @@ pub(crate) fn parse_events(spec: &ContractSpec, contract: &str) -> Result<Vec<Ev
 
 fn parse_signature(text: &str) -> Result<Event, AbiError> {
     let bare = text.trim().trim_end_matches(';').trim_end();
-    Event::parse(bare).map_err(|error| {
-        let (position, cause) = position_and_cause(bare, &error.to_string());
+    let plain = without_member_names(bare);
+    Event::parse(&plain).map_err(|error| {
+        let (position, cause) = position_and_cause(&plain, &error.to_string());
+        // A place in the text we made means nothing to who wrote the other.
+        let position = position.filter(|_| plain == bare);
         AbiError::Signature { text: text.to_owned(), position, cause }
     })
+}
+
+/// Takes the names of a struct's members out of a signature, as in `tuple(uint8 a, bytes b)[] c`:
+/// the parser knows only `(uint8,bytes)[] c`. Such members are an array in JSON.
+fn without_member_names(signature: &str) -> String {
+    if signature.matches('(').count() < 2 {
+        return signature.to_owned();
+    }
+    let mut out = String::with_capacity(signature.len());
+    let (mut depth, mut has_type, mut in_name) = (0usize, false, false);
+    for c in signature.chars() {
+        match c {
+            '(' => {
+                if depth > 0 && out.ends_with("tuple") {
+                    out.truncate(out.len() - "tuple".len());
+                }
+                depth += 1;
+                (has_type, in_name) = (false, false);
+            }
+            ')' => {
+                depth = depth.saturating_sub(1);
+                (has_type, in_name) = (true, false);
+            }
+            ',' => (has_type, in_name) = (false, false),
+            c if depth < 2 => {
+                out.push(c);
+                continue;
+            }
+            c if c.is_whitespace() => {
+                in_name = has_type;
+                continue;
+            }
+            _ if in_name => continue,
+            _ => has_type = true,
+        }
+        out.push(c);
+    }
+    out
 }
 
 /// The parser answers in lines: a title, the text, a caret below it, what was expected.

@@ -63,6 +63,26 @@ fn aliases_are_canonical_and_every_type_has_its_column() {
 }
 
 #[test]
+fn members_of_a_struct_may_have_names() {
+    for text in [
+        "E((uint a, (bytes b, bool) c)[2] d, tuple(uint8 x, tuple(bool y)[] z) indexed w)",
+        "event E(tuple(uint256, (bytes,bool) )[2]  d, (uint8 x,(bool)[] z) indexed w);",
+    ] {
+        let schemas = parse(&[text]).unwrap();
+        let schema = &schemas.schemas()[0];
+        assert_eq!(schema.signature, "E((uint256,(bytes,bool))[2],(uint8,(bool)[]))");
+        let names: Vec<_> = schema.columns.iter().map(|c| (c.name.as_str(), c.indexed)).collect();
+        assert_eq!(names, [("d", false), ("w", true)]);
+    }
+}
+
+#[test]
+fn the_hash_of_a_struct_of_one_member_is_that_of_solidity() {
+    let schemas = parse(&["E((bool) a)"]).unwrap();
+    assert_eq!(schemas.schemas()[0].topic0, Some(keccak256("E((bool))")));
+}
+
+#[test]
 fn overloads_get_a_suffix_that_does_not_depend_on_the_order_given() {
     let events = ["Set(uint256 a)", "SET(bool a)", "Set(address a)", "set(bytes a)"];
     let forward = tables(&parse(&events).unwrap());
