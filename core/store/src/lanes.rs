@@ -1,15 +1,429 @@
-//! stub
-use crate::{error::Result, failpoint::Failpoints};
-use duckdb::Connection;
-use event::{Descriptor, LaneCommit, LaneId, LaneState};
+//! Lanes: what plugins wrote, as versions tagged with their batch, in one transaction with the
+//! cursor. Undoing is deleting the newer versions.
+//!
+//! Several generations of a lane may be stored while a rebuild runs: the oldest is the one that
+//! views show, the newest the one that is written.
+
+use crate::{
+    arrow_columns::{self, append, constant, u32s},
+    error::{Result, statement_failed},
+    failpoint::Failpoints,
+    lane_rows,
+    sql::{atomically, number, run, text},
+    tables::RESERVED_SCHEMAS,
+};
+use duckdb::{
+    Connection, OptionalExt,
+    arrow::array::{BinaryArray, UInt32Array},
+    params,
+};
+use event::{
+    BlockRange, Cursor, DeadLetter, Descriptor, LaneCommit, LaneId, LaneState, LedgerError,
+    PluginState, PluginTable,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+/// Superseded versions are looked for once so many versions were written, or as many as were
+/// left the last time, whichever is more: so the work stays proportional to what is written.
+const COMPACT_AFTER_VERSIONS: u64 = 200_000;
+
+/// What the writer remembers of the lanes it opened.
 #[derive(Debug, Default)]
-pub(crate) struct Lanes;
-pub(crate) fn open(_: &Connection, _: &mut Lanes, _: &LaneId, _: &Descriptor) -> Result<LaneState> {
-    Ok(LaneState::default())
+pub(crate) struct Lanes {
+    plugins: BTreeMap<String, Vec<PluginTable>>,
+    versions_since_compaction: u64,
+    versions_left: u64,
 }
-pub(crate) fn apply(_: &Connection, _: &mut Lanes, _: &Failpoints, _: &[LaneCommit]) -> Result<()> {
+
+/// The stored row of a lane.
+struct LaneRow {
+    generation: u32,
+    start_block: u64,
+    undo_floor: u64,
+    cursor: Cursor,
+    last_batch: u64,
+    halted: Option<String>,
+}
+
+/// Makes the tables of a plugin and returns its lane as it stands.
+pub(crate) fn open(
+    conn: &Connection,
+    lanes: &mut Lanes,
+    lane: &LaneId,
+    descriptor: &Descriptor,
+) -> Result<LaneState> {
+    atomically(conn, || {
+        refuse_name(conn, &lane.plugin)?;
+        lane_rows::prepare(conn, &lane.plugin, descriptor)
+    })?;
+    lanes.plugins.insert(lane.plugin.clone(), descriptor.tables.clone());
+    let Some(row) = newest(conn, lane)? else {
+        return Ok(LaneState { generation: 1, ..LaneState::default() });
+    };
+    Ok(LaneState {
+        cursor: Some(row.cursor),
+        generation: row.generation,
+        start_block: row.start_block,
+        undo_floor: row.undo_floor,
+        batches: batches(conn, lane, row.generation)?,
+        state: state(conn, lane, row.generation)?,
+        halted: row.halted,
+    })
+}
+
+fn refuse_name(conn: &Connection, plugin: &str) -> Result<()> {
+    if plugin.is_empty() || RESERVED_SCHEMAS.iter().any(|name| name.eq_ignore_ascii_case(plugin)) {
+        return Err(LedgerError::Sql(format!("a plugin cannot be called `{plugin}`")));
+    }
+    let sql = "SELECT min(contract) FROM schemas WHERE lower(contract) = lower(?)";
+    let contract: Option<String> =
+        conn.query_row(sql, [plugin], |row| row.get(0)).map_err(statement_failed)?;
+    if let Some(contract) = contract {
+        let clash = format!("plugin `{plugin}` has the name of contract `{contract}`: rename one");
+        return Err(LedgerError::Sql(clash));
+    }
+    let sql = "SELECT min(plugin) FROM plugins WHERE lower(plugin) = lower(?) AND plugin <> ?";
+    let other: Option<String> =
+        conn.query_row(sql, [plugin, plugin], |row| row.get(0)).map_err(statement_failed)?;
+    match other {
+        Some(other) => {
+            let clash = format!("plugins `{plugin}` and `{other}` differ in case only");
+            Err(LedgerError::Sql(clash))
+        }
+        None => Ok(()),
+    }
+}
+
+fn newest(conn: &Connection, lane: &LaneId) -> Result<Option<LaneRow>> {
+    stored(conn, lane, "ORDER BY generation DESC LIMIT 1")
+}
+
+fn stored(conn: &Connection, lane: &LaneId, which: &str) -> Result<Option<LaneRow>> {
+    let sql = format!(
+        "SELECT generation, start_block, undo_floor, next_block, next_seq, next_batch, journal_seq,
+            last_batch, halted FROM lanes WHERE plugin = ? AND chain = ? {which}"
+    );
+    conn.query_row(&sql, params![lane.plugin, lane.chain.0], |row| {
+        Ok(LaneRow {
+            generation: row.get(0)?,
+            start_block: row.get(1)?,
+            undo_floor: row.get(2)?,
+            cursor: Cursor {
+                next_block: row.get(3)?,
+                next_seq: row.get(4)?,
+                next_batch: row.get(5)?,
+                journal_seq: row.get(6)?,
+            },
+            last_batch: row.get(7)?,
+            halted: row.get(8)?,
+        })
+    })
+    .optional()
+    .map_err(statement_failed)
+}
+
+/// SQL that picks the rows of one generation of a lane from a table that counts them.
+fn of_lane(lane: &LaneId, generation: u32) -> String {
+    let (plugin, chain) = (text(&lane.plugin), lane.chain);
+    format!("plugin = {plugin} AND chain = {chain} AND generation = {generation}")
+}
+
+fn batches(conn: &Connection, lane: &LaneId, generation: u32) -> Result<Vec<BlockRange>> {
+    let sql = format!(
+        "SELECT first_block, last_block FROM lane_batches WHERE {} ORDER BY batch",
+        of_lane(lane, generation)
+    );
+    let mut statement = conn.prepare(&sql).map_err(statement_failed)?;
+    let rows = statement.query_map([], |row| {
+        BlockRange::try_from((row.get(0)?, row.get(1)?))
+            .map_err(|error| crate::sql::wrong_text(0, error))
+    });
+    rows.and_then(Iterator::collect).map_err(statement_failed)
+}
+
+fn state(conn: &Connection, lane: &LaneId, generation: u32) -> Result<PluginState> {
+    let sql = format!(
+        "SELECT key, value FROM (SELECT key, value FROM plugin_state WHERE {}
+            QUALIFY row_number() OVER (PARTITION BY key ORDER BY batch DESC) = 1)
+        WHERE value IS NOT NULL",
+        of_lane(lane, generation)
+    );
+    let mut statement = conn.prepare(&sql).map_err(statement_failed)?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
+    rows.and_then(Iterator::collect).map(PluginState).map_err(statement_failed)
+}
+
+/// Applies what lanes wrote, all of it or nothing.
+pub(crate) fn apply(
+    conn: &Connection,
+    lanes: &mut Lanes,
+    failpoints: &Failpoints,
+    commits: &[LaneCommit],
+) -> Result<()> {
+    if commits.is_empty() {
+        return Ok(());
+    }
+    if lanes.versions_since_compaction > COMPACT_AFTER_VERSIONS.max(lanes.versions_left) {
+        compact(conn, lanes)?;
+    }
+    let written = atomically(conn, || {
+        let mut written = 0;
+        for commit in commits {
+            let tables = lanes.plugins.get(&commit.lane.plugin);
+            let tables = tables.ok_or_else(|| fault(&commit.lane, "was not opened"))?;
+            written += apply_one(conn, tables, commit)?;
+        }
+        failpoints.pass("store.lane.before_commit");
+        Ok(written)
+    })?;
+    lanes.versions_since_compaction += written;
+    failpoints.pass("store.lane.after_commit");
     Ok(())
 }
-pub(crate) fn compact(_: &Connection, _: &mut Lanes) -> Result<()> {
+
+fn fault(lane: &LaneId, what: &str) -> LedgerError {
+    LedgerError::Internal(format!("lane {} on chain {} {what}", lane.plugin, lane.chain))
+}
+
+/// Returns the number of versions written.
+fn apply_one(conn: &Connection, tables: &[PluginTable], commit: &LaneCommit) -> Result<u64> {
+    let lane = &commit.lane;
+    let generation = commit.generation;
+    let row = stored(conn, lane, &format!("AND generation = {generation}"))?;
+    if row.as_ref().map(|row| row.cursor) != commit.before {
+        return Err(fault(lane, "was moved by someone else"));
+    }
+    let before = row.as_ref().map_or(0, |row| row.last_batch);
+    let start_block = row.as_ref().map_or(commit.start_block, |row| row.start_block);
+    let undo_floor = row.as_ref().map_or(0, |row| row.undo_floor);
+    if let Some(from) = commit.undo_from {
+        if from < undo_floor {
+            return Err(fault(lane, &format!("cannot go back to {from}: below {undo_floor}")));
+        }
+        undo(conn, tables, lane, generation, from)?;
+    }
+    let mut written = lane_rows::write(conn, tables, commit, before)?;
+    written += write_state(conn, commit, before)?;
+    write_batches(conn, commit, before)?;
+    for letter in &commit.dead_letters {
+        write_letter(conn, lane, generation, letter)?;
+    }
+    let last_batch = before + commit.batches.len() as u64;
+    write_lane(conn, commit, start_block, undo_floor.max(commit.undo_floor), last_batch)?;
+    if commit.drop_older {
+        drop_older(conn, tables, lane, generation)?;
+    }
+    Ok(written)
+}
+
+/// Deletes everything that derives from blocks at or above `from`.
+fn undo(
+    conn: &Connection,
+    tables: &[PluginTable],
+    lane: &LaneId,
+    generation: u32,
+    from: u64,
+) -> Result<()> {
+    let own = of_lane(lane, generation);
+    let sql = format!(
+        "SELECT batch, first_block FROM lane_batches WHERE {own} AND last_block >= {from}
+            ORDER BY batch LIMIT 1"
+    );
+    let found: Option<(u64, u64)> = conn
+        .query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()
+        .map_err(statement_failed)?;
+    run(conn, &format!("DELETE FROM dead_letters WHERE {own} AND block_number >= {from}"))?;
+    let Some((batch, first)) = found else { return Ok(()) };
+    if first < from {
+        return Err(fault(lane, &format!("cannot undo half of the batch from block {first}")));
+    }
+    run(
+        conn,
+        &format!(
+            "DELETE FROM lane_batches WHERE {own} AND batch >= {batch};
+             DELETE FROM plugin_state WHERE {own} AND batch >= {batch}"
+        ),
+    )?;
+    lane_rows::delete(
+        conn,
+        tables,
+        lane,
+        &format!("_generation = {generation} AND _batch >= {batch}"),
+    )
+}
+
+fn write_state(conn: &Connection, commit: &LaneCommit, before: u64) -> Result<u64> {
+    // The last write of a key in a batch wins.
+    let mut rows: BTreeMap<(u32, &[u8]), Option<&[u8]>> = BTreeMap::new();
+    for (batch, writes) in &commit.state {
+        if *batch as usize >= commit.batches.len() {
+            return Err(fault(&commit.lane, "wrote state for a batch that is not there"));
+        }
+        for (key, value) in writes {
+            rows.insert((*batch, key), value.as_deref());
+        }
+    }
+    let len = rows.len();
+    let columns = vec![
+        arrow_columns::texts(std::iter::repeat_n(commit.lane.plugin.as_str(), len)),
+        constant(commit.lane.chain.0, len),
+        Arc::new(UInt32Array::from(vec![commit.generation; len])),
+        arrow_columns::u64s(rows.keys().map(|(batch, _)| before + 1 + u64::from(*batch)).collect()),
+        Arc::new(BinaryArray::from_iter_values(rows.keys().map(|(_, key)| *key))),
+        Arc::new(rows.values().copied().collect::<BinaryArray>()),
+    ];
+    append(conn, "main", "plugin_state", columns)?;
+    Ok(len as u64)
+}
+
+fn write_batches(conn: &Connection, commit: &LaneCommit, before: u64) -> Result<()> {
+    let len = commit.batches.len();
+    let columns = vec![
+        arrow_columns::texts(std::iter::repeat_n(commit.lane.plugin.as_str(), len)),
+        constant(commit.lane.chain.0, len),
+        u32s(vec![commit.generation; len]),
+        arrow_columns::u64s((before + 1..=before + len as u64).collect()),
+        arrow_columns::u64s(commit.batches.iter().map(BlockRange::first).collect()),
+        arrow_columns::u64s(commit.batches.iter().map(BlockRange::last).collect()),
+    ];
+    append(conn, "main", "lane_batches", columns)?;
+    let own = of_lane(&commit.lane, commit.generation);
+    let floor = commit.undo_floor;
+    run(conn, &format!("DELETE FROM lane_batches WHERE {own} AND first_block < {floor}"))
+}
+
+fn write_letter(
+    conn: &Connection,
+    lane: &LaneId,
+    generation: u32,
+    letter: &DeadLetter,
+) -> Result<()> {
+    let seq = letter.seq;
+    let own = of_lane(lane, generation);
+    run(conn, &format!("DELETE FROM dead_letters WHERE {own} AND seq = {seq}"))?;
+    conn.execute(
+        "INSERT INTO dead_letters VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        params![
+            lane.plugin,
+            lane.chain.0,
+            generation,
+            seq,
+            letter.block,
+            letter.event.block_hash.as_slice(),
+            letter.event.tx_hash.as_slice(),
+            letter.event.digest.as_slice(),
+            letter.event.occurrence,
+            letter.class,
+            letter.reason,
+            letter.attempts
+        ],
+    )
+    .map(|_| ())
+    .map_err(statement_failed)
+}
+
+fn write_lane(
+    conn: &Connection,
+    commit: &LaneCommit,
+    start_block: u64,
+    undo_floor: u64,
+    last_batch: u64,
+) -> Result<()> {
+    let own = of_lane(&commit.lane, commit.generation);
+    run(conn, &format!("DELETE FROM lanes WHERE {own}"))?;
+    conn.execute(
+        "INSERT INTO lanes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        params![
+            commit.lane.plugin,
+            commit.lane.chain.0,
+            commit.generation,
+            start_block,
+            undo_floor,
+            commit.after.next_block,
+            commit.after.next_seq,
+            commit.after.next_batch,
+            commit.after.journal_seq,
+            last_batch,
+            commit.halted
+        ],
+    )
+    .map(|_| ())
+    .map_err(statement_failed)
+}
+
+fn drop_older(
+    conn: &Connection,
+    tables: &[PluginTable],
+    lane: &LaneId,
+    generation: u32,
+) -> Result<()> {
+    let (plugin, chain) = (text(&lane.plugin), lane.chain);
+    for table in ["lanes", "lane_batches", "plugin_state", "dead_letters"] {
+        run(
+            conn,
+            &format!(
+                "DELETE FROM {table} WHERE plugin = {plugin} AND chain = {chain}
+                    AND generation < {generation}"
+            ),
+        )?;
+    }
+    lane_rows::delete(conn, tables, lane, &format!("_generation < {generation}"))
+}
+
+/// Drops versions that a newer one supersedes and that no undo can bring back.
+pub(crate) fn compact(conn: &Connection, lanes: &mut Lanes) -> Result<()> {
+    let mut statement = conn
+        .prepare(
+            "SELECT l.plugin, l.chain, l.generation, l.last_batch, min(b.batch)
+            FROM lanes l LEFT JOIN lane_batches b USING (plugin, chain, generation)
+            GROUP BY ALL ORDER BY ALL",
+        )
+        .map_err(statement_failed)?;
+    let rows = statement.query_map([], |row| {
+        let last: u64 = row.get(3)?;
+        let undoable: Option<u64> = row.get(4)?;
+        let floor = undoable.map_or(last, |batch| batch.saturating_sub(1));
+        let lane = LaneId { plugin: row.get(0)?, chain: event::ChainId(row.get(1)?) };
+        Ok((lane, row.get::<_, u32>(2)?, floor))
+    });
+    let floors: Vec<(LaneId, u32, u64)> =
+        rows.and_then(Iterator::collect).map_err(statement_failed)?;
+    if floors.is_empty() {
+        return Ok(());
+    }
+    let left = atomically(conn, || {
+        let mut plugins = BTreeSet::new();
+        for (lane, generation, floor) in &floors {
+            let tables = lane_rows::stored_tables(conn, &lane.plugin)?;
+            lane_rows::compact(conn, &tables, lane, *generation, *floor)?;
+            compact_state(conn, lane, *generation, *floor)?;
+            plugins.insert(lane.plugin.clone());
+        }
+        let mut left = number(conn, "SELECT count(*)::UBIGINT FROM plugin_state")?;
+        for plugin in plugins {
+            left += lane_rows::count(conn, &plugin)?;
+        }
+        Ok(left)
+    })?;
+    lanes.versions_since_compaction = 0;
+    lanes.versions_left = left;
     Ok(())
+}
+
+fn compact_state(conn: &Connection, lane: &LaneId, generation: u32, floor: u64) -> Result<()> {
+    let own = of_lane(lane, generation);
+    run(
+        conn,
+        &format!(
+            "DELETE FROM plugin_state USING
+                (SELECT key, max(batch) AS newest FROM plugin_state
+                    WHERE {own} AND batch <= {floor} GROUP BY key HAVING count(*) > 1) AS n
+                WHERE {own} AND plugin_state.key = n.key AND plugin_state.batch < n.newest;
+             DELETE FROM plugin_state WHERE {own} AND batch <= {floor} AND value IS NULL"
+        ),
+    )
 }

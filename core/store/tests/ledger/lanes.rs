@@ -1,0 +1,204 @@
+//! Lanes: versions, undo, fences, generations.
+
+use crate::given::{CHAIN, Place};
+use alloy_primitives::B256;
+use event::{
+    BlockRange, ColumnData, ColumnKind, Cursor, Descriptor, LaneCommit, LaneId, LaneRows,
+    LaneState, Packed, PluginColumn, PluginTable, Store, TableRows, Visibility,
+};
+use store::{DuckLedger, OpenMode, Value};
+
+fn lane() -> LaneId {
+    LaneId { plugin: "erc20-balances".into(), chain: CHAIN }
+}
+
+fn column(name: &str, kind: ColumnKind, nullable: bool) -> PluginColumn {
+    PluginColumn { name: name.into(), kind, nullable }
+}
+
+fn descriptor() -> Descriptor {
+    Descriptor {
+        name: lane().plugin,
+        version: "1".into(),
+        logic_version: 1,
+        visibility: Visibility::Latest,
+        subscriptions: Vec::new(),
+        tables: vec![
+            PluginTable {
+                name: "balances".into(),
+                columns: vec![
+                    column("holder", ColumnKind::Text, false),
+                    column("balance", ColumnKind::Uint256, true),
+                ],
+                key: vec!["holder".into()],
+            },
+            PluginTable {
+                name: "moves".into(),
+                columns: vec![column("at", ColumnKind::Timestamp, true)],
+                key: Vec::new(),
+            },
+        ],
+    }
+}
+
+fn packed(values: &[&str]) -> Packed {
+    let mut packed = Packed::default();
+    values.iter().for_each(|value| packed.push(value.as_bytes()));
+    packed
+}
+
+/// A commit of one batch: the holder's balance is written twice, the last one counts.
+fn commit(before: Option<Cursor>, block: u64, holder: &str, balance: &str) -> LaneCommit {
+    let next = before.map_or(1, |cursor| cursor.next_batch);
+    let hash = B256::with_last_byte(block as u8);
+    let balances = TableRows {
+        table: 0,
+        seq: vec![next, next],
+        columns: vec![
+            ColumnData::Text(packed(&[holder, holder])),
+            ColumnData::Text(packed(&["7", balance])),
+        ],
+        nulls: vec![Vec::new(), Vec::new()],
+    };
+    let moves = TableRows {
+        table: 1,
+        seq: vec![next, next],
+        columns: vec![ColumnData::I64(vec![1_700_000_000, 0])],
+        nulls: vec![vec![1]],
+    };
+    let rows =
+        |rows| LaneRows { batch: 0, rows, block_number: vec![block; 2], block_hash: vec![hash; 2] };
+    LaneCommit {
+        lane: lane(),
+        generation: 1,
+        before,
+        after: Cursor {
+            next_block: block + 1,
+            next_seq: next + 1,
+            next_batch: next + 1,
+            journal_seq: 0,
+        },
+        start_block: 1,
+        undo_from: None,
+        batches: vec![BlockRange::one(block)],
+        undo_floor: 0,
+        rows: vec![rows(balances), rows(moves)],
+        state: vec![(0, vec![(b"h".to_vec(), Some(balance.into())), (b"gone".to_vec(), None)])],
+        dead_letters: Vec::new(),
+        halted: None,
+        drop_older: false,
+    }
+}
+
+fn opened(place: &Place) -> (DuckLedger, LaneState) {
+    let mut ledger = place.open(OpenMode::Create);
+    let state = ledger.open_lane(&lane(), &descriptor()).unwrap();
+    (ledger, state)
+}
+
+const BALANCES: &str =
+    "SELECT holder, balance, _block_number FROM \"erc20-balances\".balances ORDER BY 1";
+
+fn balance(holder: &str, balance: &str, block: i128) -> Vec<Value> {
+    vec![Value::Text(holder.into()), Value::Number(balance.into()), Value::Int(block)]
+}
+
+#[test]
+fn a_key_shows_its_newest_row_and_an_undo_brings_back_the_one_before() {
+    let place = Place::new();
+    let (mut ledger, state) = opened(&place);
+    assert_eq!((state.cursor, state.generation), (None, 1));
+    let first = commit(None, 1, "alice", "10");
+    let second = commit(Some(first.after), 2, "alice", "20");
+    ledger.apply_lanes(&[first.clone(), second.clone()]).unwrap();
+    ledger.close().unwrap();
+    assert_eq!(place.rows(BALANCES), [balance("alice", "20", 2)]);
+    let moves = "SELECT count(*), count(\"at\") FROM \"erc20-balances\".moves";
+    assert_eq!(place.rows(moves), [[Value::Int(4), Value::Int(2)]]);
+
+    let (mut ledger, state) = opened(&place);
+    assert_eq!(state.cursor, Some(second.after));
+    assert_eq!(state.batches, [BlockRange::one(1), BlockRange::one(2)]);
+    assert_eq!(state.state.0.get(&b"h"[..]).map(Vec::as_slice), Some(&b"20"[..]));
+    assert_eq!(state.state.0.len(), 1);
+    let mut undo = commit(Some(second.after), 2, "bob", "5");
+    undo.undo_from = Some(2);
+    ledger.apply_lanes(&[undo]).unwrap();
+    ledger.close().unwrap();
+    assert_eq!(place.rows(BALANCES), [balance("alice", "10", 1), balance("bob", "5", 2)]);
+}
+
+#[test]
+fn a_lane_that_someone_else_moved_is_not_written() {
+    let place = Place::new();
+    let (mut ledger, _) = opened(&place);
+    let first = commit(None, 1, "alice", "10");
+    ledger.apply_lanes(std::slice::from_ref(&first)).unwrap();
+    ledger.apply_lanes(std::slice::from_ref(&first)).unwrap_err();
+    let good = commit(Some(first.after), 2, "alice", "20");
+    ledger.apply_lanes(&[good, first]).unwrap_err();
+    ledger.close().unwrap();
+    assert_eq!(place.rows(BALANCES), [balance("alice", "10", 1)]);
+}
+
+#[test]
+fn compaction_drops_only_what_no_undo_can_bring_back() {
+    let place = Place::new();
+    let (mut ledger, _) = opened(&place);
+    let mut before = None;
+    for block in 1..=4 {
+        let mut commit = commit(before, block, "alice", &block.to_string());
+        commit.undo_floor = 3.min(block);
+        before = Some(commit.after);
+        ledger.apply_lanes(&[commit]).unwrap();
+    }
+    let digest = ledger.digest().unwrap();
+    ledger.compact_lanes().unwrap();
+    assert_eq!(ledger.digest().unwrap(), digest);
+    ledger.close().unwrap();
+    let stored = "SELECT count(*) FROM headcount_plugin.\"erc20-balances.balances\"";
+    // The newest final version, and those of blocks 3 and 4.
+    assert_eq!(place.ask(stored), Value::Int(3));
+
+    let (mut ledger, state) = opened(&place);
+    assert_eq!(state.batches, [BlockRange::one(3), BlockRange::one(4)]);
+    let mut undo = commit(before, 3, "bob", "1");
+    undo.undo_from = Some(2);
+    assert!(ledger.apply_lanes(std::slice::from_ref(&undo)).is_err(), "below the floor");
+    undo.undo_from = Some(3);
+    ledger.apply_lanes(&[undo]).unwrap();
+    ledger.close().unwrap();
+    assert_eq!(place.rows(BALANCES), [balance("alice", "2", 2), balance("bob", "1", 3)]);
+}
+
+#[test]
+fn a_rebuild_is_shown_only_when_it_is_complete() {
+    let place = Place::new();
+    let (mut ledger, _) = opened(&place);
+    ledger.apply_lanes(&[commit(None, 1, "alice", "10")]).unwrap();
+    let mut rebuilt = commit(None, 1, "carol", "3");
+    rebuilt.generation = 2;
+    ledger.apply_lanes(std::slice::from_ref(&rebuilt)).unwrap();
+    ledger.close().unwrap();
+    assert_eq!(place.rows(BALANCES), [balance("alice", "10", 1)]);
+    let (mut ledger, state) = opened(&place);
+    assert_eq!(state.generation, 2);
+    let mut last = commit(Some(rebuilt.after), 2, "carol", "4");
+    (last.generation, last.drop_older) = (2, true);
+    ledger.apply_lanes(&[last]).unwrap();
+    ledger.close().unwrap();
+    assert_eq!(place.rows(BALANCES), [balance("carol", "4", 2)]);
+}
+
+#[test]
+fn a_plugin_and_a_contract_cannot_have_the_same_name() {
+    let place = Place::new();
+    let (mut ledger, _) = opened(&place);
+    let contract = crate::given::schema("ERC20-balances", event::ColumnType::Bignum);
+    let error = ledger.prepare_schemas(&[contract]).unwrap_err().to_string();
+    assert!(error.contains("ERC20-balances"), "{error}");
+    let mut other = descriptor();
+    other.tables[0].columns[1].kind = ColumnKind::Text;
+    let error = ledger.open_lane(&lane(), &other).unwrap_err().to_string();
+    assert!(error.contains("BIGNUM") && error.contains("VARCHAR"), "{error}");
+}

@@ -1,0 +1,10 @@
+//! The ledger from outside: what is written is there after any end of the process, once, exactly.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod digest;
+mod events;
+mod given;
+mod killed;
+mod lanes;
+mod opening;
+mod typed;
