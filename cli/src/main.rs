@@ -1,2 +1,69 @@
-//! wip
-fn main() {}
+//! The binary: parse, run, tell the exit code. The engines are built in `session`, what the flags
+//! mean is in `plan`, and nothing here knows an event.
+
+mod command_error;
+mod commands;
+mod config_file;
+mod contract_spec;
+mod duration;
+mod environment;
+mod event_spec;
+mod exit_codes;
+#[allow(dead_code, reason = "listened to by `session`, which drives a run")]
+mod interrupt;
+mod ledger_path;
+mod logging;
+mod node_spec;
+#[allow(dead_code, reason = "read by `session`, which drives a run")]
+mod plan;
+#[allow(dead_code, reason = "shown by `session`, which drives a run")]
+mod progress;
+#[allow(dead_code, reason = "resolved by `session`, which drives a run")]
+mod range;
+mod secret;
+mod suggest;
+#[allow(dead_code, reason = "filled by `session`, which drives a run")]
+mod summary;
+
+use clap::Parser;
+use command_error::{CommandError, ErrorKind};
+use commands::Headcount;
+use environment::Environment;
+use exit_codes::ExitCode;
+use std::{io::Write, process};
+
+fn main() -> process::ExitCode {
+    logging::install_panic_hook();
+    let ended = match std::panic::catch_unwind(run) {
+        Ok(ended) => ended,
+        // The hook has told it already.
+        Err(_) => return ExitCode::Bug.into(),
+    };
+    match ended {
+        Ok(code) => code.into(),
+        Err(failed) => {
+            report(&failed);
+            failed.kind.exit_code().into()
+        }
+    }
+}
+
+fn run() -> Result<ExitCode, CommandError> {
+    let headcount = match Headcount::try_parse() {
+        Ok(headcount) => headcount,
+        // `--help` and `--version` are answers, not mistakes: they go to stdout.
+        Err(asked) if !asked.use_stderr() => return Ok(asked.print().map(|()| ExitCode::Done)?),
+        Err(wrong) => return Err(wrong.into()),
+    };
+    let environment = Environment::of_process();
+    logging::start(&environment)?;
+    interrupt::outlive_file_size_limit()?;
+    commands::run(&headcount.command, &environment)
+}
+
+/// Prints an error. A stderr that is closed is not worth another error.
+fn report(failed: &CommandError) {
+    if failed.kind != ErrorKind::BrokenPipe {
+        let _ = writeln!(std::io::stderr(), "{failed}");
+    }
+}

@@ -1,0 +1,40 @@
+//! `headcount config check`: every mistake at once.
+
+use crate::{
+    command_error::CommandError, config_file::Config, environment::Environment,
+    exit_codes::ExitCode,
+};
+use std::{
+    io::{Write, stdout},
+    path::PathBuf,
+};
+
+/// List all mistakes of the configuration file, with their lines; exit code 2 when there are any
+#[derive(Debug, clap::Args)]
+pub(crate) struct CheckArgs {
+    /// Configuration file [env: HEADCOUNT_CONFIG] [default: ./headcount.toml, then XDG, then /etc]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Prints one line when all is well.
+pub(crate) fn cmd_config_check(
+    args: &CheckArgs,
+    environment: &Environment,
+) -> Result<ExitCode, CommandError> {
+    let config = Config::load(args.config.as_deref(), environment)?;
+    let Some(path) = &config.path else {
+        return Err(CommandError::usage("there is no configuration file to check")
+            .hint("name it with --config FILE, or write ./headcount.toml"));
+    };
+    let nodes: usize = config.chains.iter().map(|chain| chain.nodes.len()).sum();
+    writeln!(
+        stdout(),
+        "ok: {}: {} chains, {nodes} nodes, {} contracts, {} plugins",
+        path.display(),
+        config.chains.len(),
+        config.contracts.len(),
+        config.plugins.len(),
+    )?;
+    Ok(ExitCode::Done)
+}

@@ -1,0 +1,157 @@
+//! `headcount config show`: what the file means, with variables filled in and secrets hidden.
+
+use crate::{
+    command_error::CommandError,
+    config_file::{ChainConfig, Config, ContractConfig, PluginConfig},
+    environment::Environment,
+    exit_codes::ExitCode,
+    ledger_path::LedgerPath,
+    secret::HIDDEN,
+};
+use event::{AnchorPolicy, Finality};
+use serde_json::{Map, Value, json};
+use std::{
+    io::{Write, stdout},
+    path::PathBuf,
+};
+
+/// Show the configuration as it is understood, without secrets
+#[derive(Debug, clap::Args)]
+pub(crate) struct ShowArgs {
+    /// Configuration file [env: HEADCOUNT_CONFIG] [default: ./headcount.toml, then XDG, then /etc]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t)]
+    format: ShowFormat,
+}
+
+/// Form of the output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum ShowFormat {
+    /// TOML, as in the file
+    #[default]
+    Human,
+    /// One JSON object
+    Json,
+}
+
+/// Prints the configuration.
+pub(crate) fn cmd_config_show(
+    args: &ShowArgs,
+    environment: &Environment,
+) -> Result<ExitCode, CommandError> {
+    let config = Config::load(args.config.as_deref(), environment)?;
+    let shown = shown(&config, environment);
+    let mut out = stdout().lock();
+    match args.format {
+        ShowFormat::Json => writeln!(out, "{shown}")?,
+        ShowFormat::Human => {
+            let text = toml::to_string(&shown)
+                .map_err(|error| CommandError::new(crate::command_error::ErrorKind::Bug, error))?;
+            match &config.path {
+                Some(path) => writeln!(out, "# {}", path.display())?,
+                None => writeln!(out, "# no configuration file; these are the defaults")?,
+            }
+            write!(out, "{text}")?;
+        }
+    }
+    Ok(ExitCode::Done)
+}
+
+/// Returns the configuration in the shape of the file. Absent settings are left out: TOML has no
+/// null.
+fn shown(config: &Config, environment: &Environment) -> Value {
+    let ledger = LedgerPath::resolve(None, config.ledger.as_deref(), environment);
+    let mut root = Map::new();
+    root.insert("ledger".into(), json!(ledger.path));
+    let chains: Map<String, Value> =
+        config.chains.iter().map(|chain| (chain.name.clone(), shown_chain(chain))).collect();
+    let contracts: Vec<Value> = config.contracts.iter().map(shown_contract).collect();
+    let plugins: Vec<Value> = config.plugins.iter().map(shown_plugin).collect();
+    root.insert("chain".into(), Value::Object(chains));
+    root.insert("contract".into(), Value::Array(contracts));
+    root.insert("plugin".into(), Value::Array(plugins));
+    Value::Object(root)
+}
+
+fn shown_chain(chain: &ChainConfig) -> Value {
+    let finality = chain.finality.map(|finality| match finality {
+        Finality::Tag => "tag".to_owned(),
+        Finality::Depth(depth) => format!("depth:{depth}"),
+    });
+    let anchor = chain.anchor.map(|anchor| match anchor {
+        AnchorPolicy::OneNode => "one-node".to_owned(),
+        AnchorPolicy::Agreed(nodes) => format!("agreed:{nodes}"),
+        AnchorPolicy::Checkpoint(block) => format!("{}:{}", block.number, block.hash),
+    });
+    let nodes = chain.nodes.iter().map(|node| {
+        let headers: Map<String, Value> =
+            node.headers.iter().map(|(name, _)| (name.clone(), json!(HIDDEN))).collect();
+        json!({ "name": node.name, "url": node.endpoint.to_string(), "headers": headers })
+    });
+    present([
+        ("id", chain.id.map(Value::from)),
+        ("verify", chain.verify.map(|verify| verify.to_string().into())),
+        ("anchor", anchor.map(Value::from)),
+        ("finality", finality.map(Value::from)),
+        ("node", Some(nodes.collect())),
+    ])
+}
+
+fn shown_contract(contract: &ContractConfig) -> Value {
+    let addresses = contract.addresses.iter().map(|address| address.to_checksum(None));
+    let events = contract.events.iter().map(ToString::to_string);
+    present([
+        ("name", Some(json!(contract.name))),
+        ("chain", contract.chain.as_deref().map(Value::from)),
+        ("addresses", Some(addresses.collect())),
+        ("events", Some(events.collect())),
+        ("start", contract.start.map(Value::from)),
+    ])
+}
+
+fn shown_plugin(plugin: &PluginConfig) -> Value {
+    let config: Map<String, Value> =
+        plugin.config.keys().map(|key| (key.clone(), json!(HIDDEN))).collect();
+    let limits = present([
+        ("memory_mib", plugin.memory_mib.map(Value::from)),
+        ("deadline_ms", plugin.deadline_ms.map(Value::from)),
+    ]);
+    present([
+        ("name", plugin.name.as_deref().map(Value::from)),
+        ("wasm", Some(json!(plugin.wasm))),
+        ("sha256", plugin.sha256.as_deref().map(Value::from)),
+        ("config", Some(Value::Object(config))),
+        ("limits", Some(limits)),
+    ])
+}
+
+fn present<const N: usize>(entries: [(&str, Option<Value>); N]) -> Value {
+    let there = entries.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
+    Value::Object(there.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn no_secret_is_shown() {
+        let text = "[chain.a]\nid = 1\n[[chain.a.node]]\nurl = \"https://u:KEY@h.example/KEY\"\n\
+                    headers = { x = \"KEY\" }\n[[plugin]]\nwasm = \"p.wasm\"\nconfig = { k = \"KEY\" }\n";
+        let environment = Environment::for_test(Path::new("/work"), &[]);
+        let config = Config::parse(Path::new("/c/headcount.toml"), text, &environment).unwrap();
+        let shown = shown(&config, &environment);
+        let as_toml = toml::to_string(&shown).unwrap();
+        for text in [shown.to_string(), as_toml, format!("{config:?}")] {
+            assert!(!text.contains("KEY"), "{text}");
+        }
+        assert_eq!(shown["chain"]["a"]["node"][0]["url"], "https://h.example/***");
+        assert_eq!(shown["plugin"][0]["wasm"], "/c/p.wasm");
+    }
+}

@@ -1,0 +1,274 @@
+//! `headcount.toml`: the same as the flags, for keeps.
+//!
+//! Reading lists every mistake with its line, all at once. What the settings mean for a run is
+//! decided in `plan`, where flags override them.
+
+mod interpolate;
+mod mistakes;
+mod read;
+mod tree;
+
+pub(crate) use mistakes::Mistakes;
+
+use crate::{
+    command_error::CommandError, environment::Environment, event_spec::EventSpec,
+    node_spec::NodeSpec,
+};
+use alloy_primitives::Address;
+use event::{AnchorPolicy, Finality, Verify};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Name of the file in every place it is looked for.
+const FILE_NAME: &str = "headcount.toml";
+
+/// Largest file read, in bytes: a wrong path must not fill the memory.
+const FILE_MAX_BYTES: u64 = 4 << 20;
+
+/// What the file says, with variables filled in and paths resolved from the file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Config {
+    /// The file; `None` where there is none.
+    pub(crate) path: Option<PathBuf>,
+    /// Ledger file.
+    pub(crate) ledger: Option<PathBuf>,
+    /// Chains by name, in order of name.
+    pub(crate) chains: Vec<ChainConfig>,
+    /// Contracts in the file's order.
+    pub(crate) contracts: Vec<ContractConfig>,
+    /// Plugins in the file's order.
+    pub(crate) plugins: Vec<PluginConfig>,
+}
+
+/// A chain.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct ChainConfig {
+    /// Name.
+    pub(crate) name: String,
+    /// `eth_chainId`.
+    pub(crate) id: Option<u64>,
+    /// What must be shown.
+    pub(crate) verify: Option<Verify>,
+    /// Why headers are believed.
+    pub(crate) anchor: Option<AnchorPolicy>,
+    /// When a block is final.
+    pub(crate) finality: Option<Finality>,
+    /// Nodes.
+    pub(crate) nodes: Vec<NodeSpec>,
+}
+
+/// A contract.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct ContractConfig {
+    /// SQL schema of its tables.
+    pub(crate) name: String,
+    /// Chain, where the file has several.
+    pub(crate) chain: Option<String>,
+    /// Addresses, at least one.
+    pub(crate) addresses: Vec<Address>,
+    /// Events; none = every log, raw.
+    pub(crate) events: Vec<EventSpec>,
+    /// Block of deployment: where an empty ledger starts.
+    pub(crate) start: Option<u64>,
+}
+
+/// A plugin.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct PluginConfig {
+    /// Name; the plugin's own where not given.
+    pub(crate) name: Option<String>,
+    /// Component.
+    pub(crate) wasm: PathBuf,
+    /// Digest that the file must have, in hex.
+    pub(crate) sha256: Option<String>,
+    /// Given to the plugin as it is; may hold secrets.
+    pub(crate) config: BTreeMap<String, String>,
+    /// Memory limit.
+    pub(crate) memory_mib: Option<u32>,
+    /// Time limit of one call.
+    pub(crate) deadline_ms: Option<u64>,
+}
+
+impl Config {
+    /// Reads the file that flag, variable or place names; without any, an empty configuration.
+    pub(crate) fn load(
+        flag: Option<&Path>,
+        environment: &Environment,
+    ) -> Result<Self, CommandError> {
+        let Some(path) = find(flag, environment) else { return Ok(Self::default()) };
+        let text = read_text(&path)?;
+        Self::parse(&path, &text, environment).map_err(CommandError::from)
+    }
+
+    /// Parses the text of the file at `path`, or returns all its mistakes.
+    pub(crate) fn parse(
+        path: &Path,
+        text: &str,
+        environment: &Environment,
+    ) -> Result<Self, Mistakes> {
+        read::read(path, text, environment)
+    }
+}
+
+/// Returns the file to read: a named one must exist, the usual places may be empty.
+fn find(flag: Option<&Path>, environment: &Environment) -> Option<PathBuf> {
+    if let Some(path) = flag {
+        return Some(environment.resolve(path));
+    }
+    if let Some(path) = environment.path("HEADCOUNT_CONFIG") {
+        return Some(path);
+    }
+    let xdg = environment
+        .path("XDG_CONFIG_HOME")
+        .or_else(|| environment.path("HOME").map(|home| home.join(".config")));
+    let places = [
+        Some(environment.resolve(Path::new(FILE_NAME))),
+        xdg.map(|dir| dir.join("headcount").join(FILE_NAME)),
+        Some(Path::new("/etc/headcount").join(FILE_NAME)),
+    ];
+    places.into_iter().flatten().find(|path| path.is_file())
+}
+
+fn read_text(path: &Path) -> Result<String, CommandError> {
+    let doing = || format!("reading the configuration {}", path.display());
+    let failed = |error| {
+        let mut failed = CommandError::local_io(doing(), error);
+        failed.kind = crate::command_error::ErrorKind::Usage;
+        failed
+    };
+    let size = fs::metadata(path).map_err(failed)?.len();
+    if size > FILE_MAX_BYTES {
+        return Err(CommandError::usage("it is larger than 4 MiB").context(doing()));
+    }
+    fs::read_to_string(path).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    const GOOD: &str = r#"
+ledger = "data/ledger.duckdb"
+
+[chain.mainnet]
+id = 1
+verify = "prove"
+anchor = "agreed:2"
+finality = "depth:64"
+
+[[chain.mainnet.node]]
+name = "mine"
+url = "https://${HOST}/v3/${KEY}"
+headers = { authorization = "Bearer ${file:token}" }
+
+[[chain.mainnet.node]]
+url = "wss://b.example"
+
+[[contract]]
+name = "usdc"
+address = "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48"
+events = ["Transfer(address indexed from, address indexed to, uint256 value)"]
+abi = "abi/usdc.json"
+start = "6.08M"
+
+[[plugin]]
+name = "balances"
+wasm = "plugins/balances.wasm"
+config = { token = "${KEY}", depth = 3 }
+limits = { memory_mib = 64, deadline_ms = 500 }
+"#;
+
+    fn environment(dir: &Path) -> Environment {
+        Environment::for_test(dir, &[("HOST", "a.example"), ("KEY", "SECRET")])
+    }
+
+    fn mistakes(text: &str) -> Vec<String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("headcount.toml");
+        let found = Config::parse(&path, text, &environment(dir.path())).unwrap_err();
+        found.list.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn everything_is_read_and_paths_are_seen_from_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("token"), "TOKEN\n").unwrap();
+        let path = dir.path().join("headcount.toml");
+        let config = Config::parse(&path, GOOD, &environment(Path::new("/"))).unwrap();
+        assert_eq!(config.ledger, Some(dir.path().join("data/ledger.duckdb")));
+        let chain = &config.chains[0];
+        assert_eq!((chain.name.as_str(), chain.id), ("mainnet", Some(1)));
+        assert_eq!(chain.finality, Some(Finality::Depth(64)));
+        let names: Vec<&str> = chain.nodes.iter().map(|node| node.name.as_str()).collect();
+        assert_eq!(names, ["mine", "b.example"]);
+        assert_eq!(chain.nodes[0].headers[0].1.expose(), "Bearer TOKEN");
+        assert_eq!(config.contracts[0].events.len(), 2);
+        assert_eq!(config.contracts[0].start, Some(6_080_000));
+        assert_eq!(config.plugins[0].config["depth"], "3");
+        assert_eq!(config.plugins[0].memory_mib, Some(64));
+    }
+
+    #[test]
+    fn all_mistakes_are_told_at_once_with_their_lines() {
+        let found = mistakes(
+            r#"ledgr = "x"
+[chain.mainnet]
+id = "one"
+[[chain.mainnet.node]]
+url = "https://${MISSING}/x"
+[[contract]]
+name = "usdc"
+address = "0xA0B86991c6218b36c1d19D4a2e9Eb0cE3606eB48"
+events = ["Transfer"]
+[[contract]]
+name = "usdc"
+address = "0x1234"
+[[plugin]]
+name = "p"
+"#,
+        );
+        let expected = [
+            "1:1: unknown key `ledgr`",
+            "3:6: `id` is a string, wanted an integer",
+            "5:7: `${MISSING}` is not set",
+            "8:11: `0xA0B86991c6218b36c1d19D4a2e9Eb0cE3606eB48` is not an address: its checksum",
+            "9:11: `Transfer` is not an event",
+            "11:8: a second contract named `usdc`",
+            "12:11: `0x1234` is not an address",
+            "13:1: `wasm` is missing",
+        ];
+        assert_eq!(found.len(), expected.len(), "{found:#?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found.contains(expected), "{expected}: {found}");
+        }
+    }
+
+    #[test]
+    fn broken_toml_is_told_with_its_line() {
+        let found = mistakes("ledger = \"x\"\n[chain.mainnet\nid = 1\n");
+        assert!(found[0].contains("2:"), "{found:?}");
+    }
+
+    #[test]
+    fn a_secret_is_in_no_mistake() {
+        let found = mistakes(
+            "[chain.a]\nid = 1\nverify = \"${KEY}\"\n[[chain.a.node]]\nurl = \"${KEY}/x\"\n\
+             headers = { \"a b\" = \"${KEY}\" }\n[[contract]]\nname = \"${KEY}\"\naddress = \"${KEY}\"\n",
+        );
+        assert_eq!(found.len(), 4, "{found:#?}");
+        assert!(found.iter().all(|mistake| !mistake.contains("SECRET")), "{found:#?}");
+    }
+
+    #[test]
+    fn a_named_file_that_is_not_there_is_wrong_and_an_unnamed_one_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let nowhere = dir.path().to_str().unwrap();
+        let environment = Environment::for_test(dir.path(), &[("XDG_CONFIG_HOME", nowhere)]);
+        assert!(Config::load(Some(Path::new("gone.toml")), &environment).is_err());
+    }
+}

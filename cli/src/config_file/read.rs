@@ -1,0 +1,281 @@
+//! From the text of the file to [`Config`], past every mistake to the end.
+
+use super::{
+    ChainConfig, Config, ContractConfig, Mistakes, PluginConfig,
+    mistakes::{Mistake, place},
+    tree::{Source, Table},
+};
+use crate::{
+    contract_spec::{ContractSpecError, check_name, parse_address},
+    environment::Environment,
+    event_spec::{EventSpec, EventSpecError},
+    node_spec::{NodeSpec, make_names_unique},
+    range::parse_count,
+    secret::Secret,
+    suggest::closest,
+};
+use event::{AnchorPolicy, Finality, Verify};
+use std::{cell::RefCell, collections::BTreeSet, ops::Range, path::Path};
+use toml::de::{DeTable, DeValue};
+
+const ROOT: [&str; 4] = ["ledger", "chain", "contract", "plugin"];
+const CHAIN: [&str; 5] = ["id", "verify", "anchor", "finality", "node"];
+const NODE: [&str; 3] = ["name", "url", "headers"];
+const CONTRACT: [&str; 7] = ["name", "chain", "address", "addresses", "events", "abi", "start"];
+const PLUGIN: [&str; 5] = ["name", "wasm", "sha256", "config", "limits"];
+const LIMITS: [&str; 2] = ["memory_mib", "deadline_ms"];
+
+/// Reads the file at `path`.
+pub(super) fn read(path: &Path, text: &str, environment: &Environment) -> Result<Config, Mistakes> {
+    let (document, broken) = DeTable::parse_recoverable(text);
+    let file = path.display().to_string();
+    if !broken.is_empty() {
+        // What follows from half a table is no mistake of the user's: syntax first.
+        let list = broken.iter().map(|error| syntax(text, error)).collect();
+        return Err(Mistakes::sorted(file, list));
+    }
+    let base = path.parent().unwrap_or(Path::new(""));
+    let source = Source { text, base, environment, mistakes: RefCell::default() };
+    let root = Table::new(&source, document.get_ref(), document.span(), &ROOT);
+    let mut config = Config {
+        path: Some(path.to_owned()),
+        ledger: root.text("ledger").map(|ledger| base.join(ledger.text)),
+        chains: chains(&source, &root),
+        plugins: plugins(&source, &root),
+        ..Config::default()
+    };
+    config.contracts = contracts(&source, &root, &config.chains);
+    drop(root);
+    match source.mistakes.into_inner() {
+        none if none.is_empty() => Ok(config),
+        found => Err(Mistakes::sorted(file, found)),
+    }
+}
+
+fn syntax(text: &str, error: &toml::de::Error) -> Mistake {
+    let (line, column) = place(text, &error.span().unwrap_or(text.len()..text.len()));
+    Mistake { line, column, message: error.message().replace('\n', ", "), hint: None }
+}
+
+fn chains(source: &Source<'_>, root: &Table<'_>) -> Vec<ChainConfig> {
+    let entries = root.entries("chain");
+    let tables = entries.into_iter().filter_map(|(name, _, value)| {
+        Some((name, source.table_of(&format!("chain.{name}"), value, &CHAIN)?))
+    });
+    tables.map(|(name, table)| chain(source, name, &table)).collect()
+}
+
+fn chain(source: &Source<'_>, name: &str, table: &Table<'_>) -> ChainConfig {
+    let mut nodes: Vec<NodeSpec> =
+        table.tables("node", &NODE).iter().filter_map(|table| node(source, table)).collect();
+    tell_second_node_names(source, table);
+    make_names_unique(&mut nodes);
+    ChainConfig {
+        name: name.to_owned(),
+        id: table.integer("id"),
+        verify: table.parsed("verify", |text| text.parse::<Verify>().map_err(plain)),
+        anchor: table.parsed("anchor", |text| text.parse::<AnchorPolicy>().map_err(plain)),
+        finality: table.parsed("finality", parse_finality),
+        nodes,
+    }
+}
+
+fn node(source: &Source<'_>, table: &Table<'_>) -> Option<NodeSpec> {
+    let name = table.text("name").map(|name| name.text);
+    let headers: Vec<(String, Secret)> = table
+        .entries("headers")
+        .into_iter()
+        .filter_map(|(name, span, value)| {
+            let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+            if name.is_empty() || !name.bytes().all(is_token) {
+                source.wrong(&span, format!("`{name}` cannot name a header"), None);
+                return None;
+            }
+            let text = source.text_of(name, value)?;
+            Some((name.to_owned(), Secret::new(text.text)))
+        })
+        .collect();
+    let url = table.required_text("url")?;
+    // These errors quote no more than the host, unless even that was filled in.
+    let node = source.parsed("url", &url, |text| {
+        NodeSpec::new(name, text, source.base)
+            .map_err(|error| (error.to_string(), Some(error.hint())))
+    })?;
+    Some(NodeSpec { headers, ..node })
+}
+
+/// Names that the user gave must differ; default names are numbered instead.
+fn tell_second_node_names(source: &Source<'_>, chain: &Table<'_>) {
+    let mut seen = BTreeSet::new();
+    for value in chain.list("node") {
+        let Some(name) = value.get_ref().get("name") else { continue };
+        let Some(text) = name.get_ref().as_str() else { continue };
+        if !seen.insert(text.to_owned()) {
+            source.wrong(&name.span(), format!("a second node named `{text}`"), None);
+        }
+    }
+}
+
+fn contracts(source: &Source<'_>, root: &Table<'_>, chains: &[ChainConfig]) -> Vec<ContractConfig> {
+    let mut seen = BTreeSet::new();
+    let mut list = Vec::new();
+    for table in root.tables("contract", &CONTRACT) {
+        let contract = contract(source, &table, chains);
+        // Two chains may have a contract of the same name each.
+        if let Some(value) = table.value("name")
+            && !contract.name.is_empty()
+            && !seen.insert((contract.name.to_lowercase(), contract.chain.clone()))
+        {
+            let message = format!("a second contract named `{}`", contract.name);
+            let hint = "one contract may have several addresses = [...]".to_owned();
+            source.wrong(&value.span(), message, Some(hint));
+        }
+        list.push(contract);
+    }
+    list
+}
+
+fn contract(source: &Source<'_>, table: &Table<'_>, chains: &[ChainConfig]) -> ContractConfig {
+    let name = table.required_text("name").and_then(|name| {
+        source.parsed("name", &name, |text| check_name(text).map_err(contract_error))?;
+        Some(name.text)
+    });
+    let chain = table.parsed("chain", |text| {
+        let names = || chains.iter().map(|chain| chain.name.as_str());
+        if names().any(|name| name == text) {
+            return Ok(text.to_owned());
+        }
+        let hint = closest(text, names()).map(|name| format!("did you mean `{name}`?"));
+        Err((format!("there is no [chain.{text}]"), hint))
+    });
+    let mut addresses = Vec::new();
+    for key in ["address", "addresses"] {
+        for value in table.list(key) {
+            let Some(text) = source.text_of(key, value) else { continue };
+            let parse = |text: &str| parse_address(text).map_err(contract_error);
+            addresses.extend(source.parsed(key, &text, parse));
+        }
+    }
+    if table.list("address").is_empty() && table.list("addresses").is_empty() {
+        source.wrong(&table.span, "`address` is missing".to_owned(), None);
+    }
+    addresses.sort_unstable();
+    addresses.dedup();
+    ContractConfig {
+        name: name.unwrap_or_default(),
+        chain,
+        addresses,
+        events: events(source, table),
+        start: start(source, table),
+    }
+}
+
+fn events(source: &Source<'_>, table: &Table<'_>) -> Vec<EventSpec> {
+    let mut events = Vec::new();
+    for value in table.list("events") {
+        let Some(text) = source.text_of("events", value) else { continue };
+        events.extend(source.parsed("events", &text, |text| {
+            EventSpec::parse(text, source.base)
+                .map_err(|error| (error.to_string(), Some(EventSpecError::HINT.to_owned())))
+        }));
+    }
+    let abi = table.text("abi").map(|abi| source.base.join(abi.text));
+    events.extend(abi.map(|path| EventSpec::Abi { path, event: None }));
+    events
+}
+
+/// A block: `18_000_000`, or a text as in ranges, `"18M"`.
+fn start(source: &Source<'_>, table: &Table<'_>) -> Option<u64> {
+    match table.value("start")?.get_ref() {
+        DeValue::String(_) => table.parsed("start", |text| parse_count(text).map_err(plain)),
+        DeValue::Integer(_) => table.integer("start"),
+        _ => {
+            source.wrong_type("start", table.value("start")?, "a block number");
+            None
+        }
+    }
+}
+
+fn plugins(source: &Source<'_>, root: &Table<'_>) -> Vec<PluginConfig> {
+    let mut seen = BTreeSet::new();
+    let mut list = Vec::new();
+    for table in root.tables("plugin", &PLUGIN) {
+        let name = table.text("name");
+        if let Some(name) = &name
+            && !seen.insert(name.text.clone())
+        {
+            source.wrong(&name.span, format!("a second plugin named `{}`", name.text), None);
+        }
+        list.extend(plugin(source, &table, name.map(|name| name.text)));
+    }
+    list
+}
+
+fn plugin(source: &Source<'_>, table: &Table<'_>, name: Option<String>) -> Option<PluginConfig> {
+    let limits = table.table("limits", &LIMITS);
+    let limit = |key| limits.as_ref().and_then(|limits| positive(source, limits, key));
+    let memory_mib = limit("memory_mib").map(|mib| u32::try_from(mib).unwrap_or(u32::MAX));
+    let config = table
+        .entries("config")
+        .into_iter()
+        .filter_map(|(key, _, value)| Some((key.to_owned(), config_value(source, key, value)?)))
+        .collect();
+    let sha256 = table.parsed("sha256", |text| {
+        let is_digest = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        match is_digest {
+            true => Ok(text.to_ascii_lowercase()),
+            false => Err((format!("`{text}` is not a SHA-256 digest of 64 hex digits"), None)),
+        }
+    });
+    let deadline_ms = limit("deadline_ms");
+    let wasm = source.base.join(table.required_text("wasm")?.text);
+    Some(PluginConfig { name, wasm, sha256, config, memory_mib, deadline_ms })
+}
+
+fn positive(source: &Source<'_>, table: &Table<'_>, key: &str) -> Option<u64> {
+    match table.integer(key)? {
+        0 => {
+            let span: Range<usize> = table.value(key)?.span();
+            source.wrong(&span, format!("`{key}` must be at least 1"), None);
+            None
+        }
+        limit => Some(limit),
+    }
+}
+
+/// Texts, numbers and booleans reach the plugin as text.
+fn config_value(
+    source: &Source<'_>,
+    key: &str,
+    value: &toml::Spanned<DeValue<'_>>,
+) -> Option<String> {
+    match value.get_ref() {
+        DeValue::String(_) => source.text_of(key, value).map(|text| text.text),
+        DeValue::Integer(number) => Some(number.as_str().to_owned()),
+        DeValue::Float(number) => Some(number.as_str().to_owned()),
+        DeValue::Boolean(is_true) => Some(is_true.to_string()),
+        _ => {
+            source.wrong_type(key, value, "a string, number or boolean");
+            None
+        }
+    }
+}
+
+fn parse_finality(text: &str) -> Result<Finality, (String, Option<String>)> {
+    let depth = |depth: &str| depth.parse().ok().map(Finality::Depth);
+    match text {
+        "tag" => Ok(Finality::Tag),
+        _ => text
+            .strip_prefix("depth:")
+            .and_then(depth)
+            .ok_or_else(|| (format!("`{text}` is none of tag, depth:N"), None)),
+    }
+}
+
+fn plain(message: String) -> (String, Option<String>) {
+    (message, None)
+}
+
+fn contract_error(error: ContractSpecError) -> (String, Option<String>) {
+    (error.to_string(), Some(error.hint().to_owned()))
+}

@@ -1,0 +1,166 @@
+//! Ctrl-C, SIGTERM, and the signal that must not kill.
+
+use crate::{command_error::CommandError, exit_codes::ExitCode};
+use std::{
+    io::Write,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+};
+use tokio::sync::Notify;
+
+/// Told on the first signal; the process ends at once on the second.
+pub(crate) const HOW_TO_GO_ON: &str = "run the same command again; what is committed is kept";
+
+/// Whether and why the run was asked to stop. Cloned into whoever has to know.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Interrupt {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// 0, or the exit code of the signal.
+    code: AtomicU8,
+    asked: Notify,
+}
+
+impl Interrupt {
+    /// Starts listening for Ctrl-C and SIGTERM. To be called inside a Tokio runtime; listening
+    /// ends with the runtime.
+    pub(crate) fn listen() -> Result<Self, CommandError> {
+        let interrupt = Self::default();
+        let listening = interrupt.clone();
+        let mut signals = Signals::new()?;
+        tokio::spawn(async move {
+            let code = signals.next().await;
+            listening.stop(code);
+            let _ = writeln!(
+                std::io::stderr(),
+                "stopping: committing what is done; once more to end at once"
+            );
+            let code = signals.next().await;
+            let _ = writeln!(std::io::stderr(), "hint: {HOW_TO_GO_ON}");
+            end_at_once(code);
+        });
+        Ok(interrupt)
+    }
+
+    /// Returns once the run was asked to stop.
+    pub(crate) async fn stopped(&self) {
+        let asked = self.shared.asked.notified();
+        tokio::pin!(asked);
+        // Registered before the look, so that a signal in between is not lost.
+        asked.as_mut().enable();
+        if self.code().is_none() {
+            asked.await;
+        }
+    }
+
+    /// Returns the exit code of the signal that came, if one came.
+    pub(crate) fn code(&self) -> Option<ExitCode> {
+        match self.shared.code.load(Ordering::Acquire) {
+            0 => None,
+            code if code == ExitCode::Terminated as u8 => Some(ExitCode::Terminated),
+            _ => Some(ExitCode::Interrupted),
+        }
+    }
+
+    /// Asks to stop, as the signal with this exit code does.
+    pub(crate) fn stop(&self, code: ExitCode) {
+        self.shared.code.store(code as u8, Ordering::Release);
+        self.shared.asked.notify_waiters();
+    }
+}
+
+#[expect(clippy::exit, reason = "the second Ctrl-C means: now. The ledger is safe at any instant")]
+fn end_at_once(code: ExitCode) -> ! {
+    std::process::exit(code as i32)
+}
+
+#[cfg(unix)]
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> Result<Self, CommandError> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let interrupt = signal(SignalKind::interrupt())?;
+        let terminate = signal(SignalKind::terminate())?;
+        Ok(Self { interrupt, terminate })
+    }
+
+    async fn next(&mut self) -> ExitCode {
+        tokio::select! {
+            biased;
+            _ = self.terminate.recv() => ExitCode::Terminated,
+            _ = self.interrupt.recv() => ExitCode::Interrupted,
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> Result<Self, CommandError> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) -> ExitCode {
+        // Without a console there is no Ctrl-C to wait for.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        ExitCode::Interrupted
+    }
+}
+
+/// Makes a write beyond RLIMIT_FSIZE an error (EFBIG) instead of death by SIGXFSZ, so that a full
+/// disk and a full quota end the same way: exit code 74 and an untouched ledger.
+#[cfg(unix)]
+pub(crate) fn outlive_file_size_limit() -> Result<(), CommandError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    // SIGXFSZ is 25 on Linux, macOS and the BSDs.
+    const SIGXFSZ: i32 = 25;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let _inside = runtime.enter();
+    // The handler that Tokio installs stays for the life of the process; that is all we want.
+    let _handled = signal(SignalKind::from_raw(SIGXFSZ))?;
+    Ok(())
+}
+
+/// Only Unix has this limit.
+#[cfg(not(unix))]
+pub(crate) fn outlive_file_size_limit() -> Result<(), CommandError> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stop_is_seen_before_and_after_waiting() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let runtime = runtime.expect("a runtime without drivers needs nothing");
+        runtime.block_on(async {
+            let interrupt = Interrupt::default();
+            assert_eq!(interrupt.code(), None);
+            let waiting = tokio::spawn({
+                let interrupt = interrupt.clone();
+                async move { interrupt.stopped().await }
+            });
+            tokio::task::yield_now().await;
+            interrupt.stop(ExitCode::Terminated);
+            waiting.await.expect("waiting does not panic");
+            interrupt.stopped().await;
+            assert_eq!(interrupt.code(), Some(ExitCode::Terminated));
+        });
+    }
+}

@@ -1,0 +1,385 @@
+//! What a replay did: one struct, as JSON for programs and as a few lines for people.
+
+use serde::Serialize;
+use std::{
+    collections::BTreeMap,
+    fmt,
+    io::{self, Write},
+};
+
+/// Form of the summary on stdout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum SummaryFormat {
+    /// A few lines
+    #[default]
+    Human,
+    /// One JSON object
+    Json,
+}
+
+/// Result of one replay.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Summary {
+    /// How it ended.
+    pub(crate) status: Status,
+    /// Ledger file.
+    pub(crate) ledger: String,
+    /// Chain id.
+    pub(crate) chain: u64,
+    /// Blocks asked for; `None` where everything was covered up to the end already.
+    pub(crate) range: Option<RangeSummary>,
+    /// Policy: `off`, `bloom`, `agree:N`, `prove`.
+    pub(crate) verify: String,
+    /// What the whole range is shown to be; `None` while parts are open.
+    pub(crate) evidence: Option<EvidenceSummary>,
+    /// Blocks.
+    pub(crate) blocks: BlocksSummary,
+    /// Events.
+    pub(crate) events: EventsSummary,
+    /// Wrong answers.
+    pub(crate) incidents: Vec<IncidentSummary>,
+    /// Nodes.
+    pub(crate) nodes: Vec<NodeSummary>,
+    /// Plugins.
+    pub(crate) plugins: Vec<PluginSummary>,
+    /// Whether `--max-time` or a signal ended it before the range did.
+    pub(crate) more: bool,
+    /// Wall time.
+    pub(crate) elapsed_ms: u64,
+}
+
+/// How a replay ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Status {
+    /// Every block is covered as the policy demands.
+    Done,
+    /// Parts are not: run again.
+    Open,
+    /// Stopped by `--max-time`.
+    Stopped,
+    /// Stopped by a signal.
+    Interrupted,
+    /// `--fail-on-incident`, and there was one.
+    Failed,
+}
+
+/// A range, with both ends and its size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct RangeSummary {
+    /// First block.
+    pub(crate) first: u64,
+    /// Last block.
+    pub(crate) last: u64,
+    /// Number of blocks.
+    pub(crate) count: u64,
+}
+
+/// What was shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct EvidenceSummary {
+    /// `claimed`, `bloom`, `agreed:N`, `receipts`.
+    pub(crate) content: String,
+    /// `one-node`, `agreed:N`, `checkpoint`.
+    pub(crate) anchor: String,
+    /// Whose headers, where the anchor is one node.
+    pub(crate) anchor_node: Option<String>,
+    /// Height of the anchor.
+    pub(crate) anchor_block: Option<u64>,
+}
+
+/// What became of the blocks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct BlocksSummary {
+    /// Read in this run.
+    pub(crate) fetched: u64,
+    /// Not read: covered before.
+    pub(crate) already_covered: u64,
+    /// Not covered as the policy demands.
+    pub(crate) open: Vec<OpenSummary>,
+}
+
+/// A range that stays open.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct OpenSummary {
+    /// Blocks.
+    pub(crate) range: RangeSummary,
+    /// Why.
+    pub(crate) reason: String,
+}
+
+/// What became of the logs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct EventsSummary {
+    /// Stored in this run.
+    pub(crate) new: u64,
+    /// In the ledger before.
+    pub(crate) known: u64,
+    /// New ones that were decoded into a typed table.
+    pub(crate) decoded: u64,
+    /// New ones of a known event that did not decode; kept raw.
+    pub(crate) undecodable: u64,
+    /// New ones that no event was named for; kept raw.
+    pub(crate) raw: u64,
+}
+
+/// A wrong answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct IncidentSummary {
+    /// Who.
+    pub(crate) node: String,
+    /// What, in one word.
+    pub(crate) flaw: String,
+    /// Where.
+    pub(crate) range: RangeSummary,
+    /// How many logs, receipts or headers.
+    pub(crate) count: u64,
+    /// What, in a sentence.
+    pub(crate) detail: String,
+}
+
+/// A node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct NodeSummary {
+    /// Name.
+    pub(crate) name: String,
+    /// `web3_clientVersion`.
+    pub(crate) client: Option<String>,
+    /// JSON-RPC calls by method.
+    pub(crate) calls: BTreeMap<String, u64>,
+}
+
+/// A plugin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct PluginSummary {
+    /// Name.
+    pub(crate) name: String,
+    /// Every block below this one was handled.
+    pub(crate) cursor: Option<u64>,
+    /// Rows written in this run.
+    pub(crate) rows: u64,
+    /// Events set aside in this run.
+    pub(crate) dead_letters: u64,
+    /// Why it is halted, if it is.
+    pub(crate) halted: Option<String>,
+}
+
+impl From<event::BlockRange> for RangeSummary {
+    fn from(range: event::BlockRange) -> Self {
+        Self { first: range.first(), last: range.last(), count: range.count() }
+    }
+}
+
+impl fmt::Display for RangeSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{} ({} blocks)", self.first, self.last, grouped(self.count))
+    }
+}
+
+impl Summary {
+    /// Whether somebody should look at it, `--quiet` or not.
+    pub(crate) fn is_worth_telling(&self) -> bool {
+        self.status != Status::Done
+            || !self.incidents.is_empty()
+            || self.events.undecodable > 0
+            || self.plugins.iter().any(|plugin| plugin.halted.is_some() || plugin.dead_letters > 0)
+    }
+
+    /// Writes it: it is the data of `replay`, so it belongs on stdout.
+    pub(crate) fn write(
+        &self,
+        format: SummaryFormat,
+        is_quiet: bool,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
+        match format {
+            SummaryFormat::Json => {
+                serde_json::to_writer(&mut *out, self).map_err(io::Error::from)?;
+                writeln!(out)?;
+            }
+            SummaryFormat::Human if is_quiet && !self.is_worth_telling() => {}
+            SummaryFormat::Human => write!(out, "{self}")?,
+        }
+        out.flush()
+    }
+}
+
+/// The few lines for people.
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fmt_blocks(f)?;
+        let events = &self.events;
+        write!(f, "events   {} new, {} known", grouped(events.new), grouped(events.known))?;
+        write!(f, "; of the new {} decoded, {} raw", grouped(events.decoded), grouped(events.raw))?;
+        if events.undecodable > 0 {
+            write!(f, ", {} did not decode and were kept raw", grouped(events.undecodable))?;
+        }
+        writeln!(f)?;
+        if let Some(evidence) = &self.evidence {
+            writeln!(f, "evidence {evidence}")?;
+        }
+        for incident in &self.incidents {
+            let IncidentSummary { node, flaw, range, count, detail } = incident;
+            writeln!(f, "incident {node}: {flaw} ({count}) in {range}: {detail}")?;
+        }
+        for node in &self.nodes {
+            self.fmt_node(node, f)?;
+        }
+        for plugin in &self.plugins {
+            fmt_plugin(plugin, f)?;
+        }
+        let seconds = self.elapsed_ms as f64 / 1_000.0;
+        writeln!(f, "ledger   {} (chain {}, {seconds:.1} s)", self.ledger, self.chain)?;
+        if self.more || self.status == Status::Open {
+            writeln!(f, "more     {}", crate::interrupt::HOW_TO_GO_ON)?;
+        }
+        Ok(())
+    }
+}
+
+impl Summary {
+    fn fmt_blocks(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(range) = &self.range else {
+            return writeln!(f, "blocks   nothing new: the ledger covers everything up to the end");
+        };
+        let (read, before) = (self.blocks.fetched, self.blocks.already_covered);
+        writeln!(
+            f,
+            "blocks   {range}: {} read, {} covered before",
+            grouped(read),
+            grouped(before)
+        )?;
+        for open in &self.blocks.open {
+            writeln!(f, "open     {}: {}", open.range, open.reason)?;
+        }
+        Ok(())
+    }
+
+    fn fmt_node(&self, node: &NodeSummary, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "node     {}", node.name)?;
+        if let Some(client) = &node.client {
+            write!(f, " ({client})")?;
+        }
+        for (i, (method, calls)) in node.calls.iter().enumerate() {
+            write!(f, "{} {method} {}", if i == 0 { ":" } else { "," }, grouped(*calls))?;
+        }
+        writeln!(f)
+    }
+}
+
+fn fmt_plugin(plugin: &PluginSummary, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "plugin   {}: {} rows", plugin.name, grouped(plugin.rows))?;
+    if let Some(cursor) = plugin.cursor {
+        write!(f, ", next block {cursor}")?;
+    }
+    if plugin.dead_letters > 0 {
+        write!(f, ", {} events set aside", grouped(plugin.dead_letters))?;
+    }
+    if let Some(reason) = &plugin.halted {
+        write!(f, ", halted: {reason}")?;
+    }
+    writeln!(f)
+}
+
+impl fmt::Display for EvidenceSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let content = match self.content.as_str() {
+            "claimed" => "taken on the node's word".to_owned(),
+            "bloom" => "checked against blooms".to_owned(),
+            "receipts" => "proved".to_owned(),
+            other => other.to_owned(),
+        };
+        f.write_str(&content)?;
+        match (&self.anchor_node, self.anchor.as_str()) {
+            (Some(node), "one-node") => write!(f, " on {node}'s headers")?,
+            (None, "one-node") => f.write_str(" on one node's headers")?,
+            (_, "checkpoint") => f.write_str(" up to the block you named")?,
+            (_, anchor) => write!(f, ", last block {anchor}")?,
+        }
+        match self.anchor_block {
+            Some(block) => write!(f, " (block {block})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Writes a number with `_` between groups of three, the way ranges accept it.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push('_');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn summary() -> Summary {
+        let range = RangeSummary { first: 18_000_000, last: 18_009_999, count: 10_000 };
+        Summary {
+            status: Status::Done,
+            ledger: "headcount.duckdb".into(),
+            chain: 1,
+            range: Some(range),
+            verify: "bloom".into(),
+            evidence: Some(EvidenceSummary {
+                content: "bloom".into(),
+                anchor: "one-node".into(),
+                anchor_node: Some("node.example".into()),
+                anchor_block: Some(18_009_999),
+            }),
+            blocks: BlocksSummary { fetched: 9_000, already_covered: 1_000, open: vec![] },
+            events: EventsSummary { new: 1_234_567, decoded: 1_234_567, ..Default::default() },
+            incidents: vec![],
+            nodes: vec![NodeSummary {
+                name: "node.example".into(),
+                client: Some("Geth/v1.16".into()),
+                calls: BTreeMap::from([("eth_chainId".into(), 1), ("eth_getLogs".into(), 12)]),
+            }],
+            plugins: vec![],
+            more: false,
+            elapsed_ms: 12_340,
+        }
+    }
+
+    #[test]
+    fn people_read_a_few_lines() {
+        assert_eq!(
+            summary().to_string(),
+            "blocks   18000000:18009999 (10_000 blocks): 9_000 read, 1_000 covered before\n\
+             events   1_234_567 new, 0 known; of the new 1_234_567 decoded, 0 raw\n\
+             evidence checked against blooms on node.example's headers (block 18009999)\n\
+             node     node.example (Geth/v1.16): eth_chainId 1, eth_getLogs 12\n\
+             ledger   headcount.duckdb (chain 1, 12.3 s)\n"
+        );
+    }
+
+    #[test]
+    fn quiet_says_nothing_unless_something_is_wrong() {
+        let mut out = Vec::new();
+        summary().write(SummaryFormat::Human, true, &mut out).unwrap();
+        assert!(out.is_empty());
+        let open = Summary { status: Status::Open, ..summary() };
+        open.write(SummaryFormat::Human, true, &mut out).unwrap();
+        assert!(!out.is_empty());
+    }
+
+    #[test]
+    fn programs_read_one_object() {
+        let mut out = Vec::new();
+        summary().write(SummaryFormat::Json, true, &mut out).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(json["status"], "done");
+        assert_eq!(json["range"]["count"], 10_000);
+        assert_eq!(json["nodes"][0]["calls"]["eth_getLogs"], 12);
+        assert_eq!(out.iter().filter(|b| **b == b'\n').count(), 1);
+    }
+}
