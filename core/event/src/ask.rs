@@ -121,3 +121,17 @@ pub trait Node: Send + Sync {
     /// Returns the number of JSON-RPC calls sent so far, by method.
     fn calls(&self) -> BTreeMap<String, u64>;
 }
+
+impl<T: Node + ?Sized> Node for Arc<T> {
+    fn id(&self) -> &NodeId {
+        (**self).id()
+    }
+
+    fn ask(&self, ask: Ask) -> AnswerFuture<'_> {
+        (**self).ask(ask)
+    }
+
+    fn calls(&self) -> BTreeMap<String, u64> {
+        (**self).calls()
+    }
+}

@@ -1,1 +1,23 @@
-//! wip
+//! Nodes: where logs, headers and receipts come from. The first stage of an event's life.
+//!
+//! A [`HttpNode`] asks a real endpoint; a [`Recording`] answers the same questions from a file
+//! that a [`Recorder`] wrote. Both implement [`event::Node`]: one question, one answer, or a
+//! [`event::Fault`] that says what can be done about it. Nothing here retries, waits, narrows a
+//! range or believes an answer; that is for the tracker and the proof.
+
+mod classify;
+mod date;
+mod hex;
+mod http;
+mod open;
+mod recording;
+mod secret;
+mod wire;
+
+pub use classify::{ErrorReply, classify, known};
+pub use http::{
+    DEFAULT_HEADER_BATCH, DEFAULT_MAX_BODY_BYTES, DEFAULT_TIMEOUT_MS, HttpConfig, HttpConfigError,
+    HttpNode,
+};
+pub use open::{OpenError, OpenOptions, open};
+pub use recording::{Recorder, Recording, RecordingError, RecordingSummary};

@@ -1,0 +1,178 @@
+//! What must never be printed: keys in a URL's path, query and user part, and header values.
+//!
+//! A node may repeat them in its error texts, so every text from outside passes through here.
+
+use alloy_primitives::hex;
+use reqwest::{Url, header::HeaderMap};
+use std::fmt;
+
+/// Shorter strings (`v1`, `rpc`, `mainnet`'s like) are words, not keys.
+const MIN_SECRET_BYTES: usize = 6;
+
+/// Node texts are cut to this before anything else looks at them.
+const MAX_INPUT_BYTES: usize = 16 * 1024;
+
+/// A fault carries at most this much of the node's words.
+const MAX_TEXT_BYTES: usize = 1024;
+
+const REDACTED: &str = "[redacted]";
+
+/// The secret strings of one endpoint, longest first.
+#[derive(Clone, Default)]
+pub(crate) struct Secrets(Vec<String>);
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secrets({})", self.0.len())
+    }
+}
+
+impl Secrets {
+    /// Collects what is secret in an endpoint's URL and headers.
+    pub(crate) fn of(url: &Url, headers: &HeaderMap) -> Self {
+        let mut found = Vec::new();
+        found.push(url.path().trim_matches('/').to_owned());
+        found.extend(url.path_segments().into_iter().flatten().map(str::to_owned));
+        found.extend(url.query().map(str::to_owned));
+        for (name, value) in url.query_pairs() {
+            found.push(value.into_owned());
+            found.push(name.into_owned());
+        }
+        for pair in url.query().unwrap_or_default().split('&') {
+            found.extend(pair.split_once('=').map(|(_, value)| value.to_owned()));
+        }
+        found.extend(url.fragment().map(str::to_owned));
+        let (user, password) = (url.username(), url.password().unwrap_or_default());
+        found.extend([user.to_owned(), password.to_owned(), format!("{user}:{password}")]);
+        for value in headers.values() {
+            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            found.extend(value.split_whitespace().map(str::to_owned));
+            found.push(value);
+        }
+        let decoded: Vec<String> = found.iter().filter_map(|text| percent_decoded(text)).collect();
+        found.extend(decoded);
+        let basic = percent_decoded(user).unwrap_or_else(|| user.to_owned())
+            + ":"
+            + &percent_decoded(password).unwrap_or_else(|| password.to_owned());
+        found.push(base64(basic.as_bytes()));
+        found.retain(|text| text.len() >= MIN_SECRET_BYTES);
+        found.sort_unstable_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        found.dedup();
+        Self(found)
+    }
+
+    /// Returns a text that is safe to print: no secret, no control character, at most a kilobyte.
+    pub(crate) fn clean(&self, text: &str) -> String {
+        let input = &text[..text.floor_char_boundary(MAX_INPUT_BYTES)];
+        let mut clean = input.to_owned();
+        for secret in &self.0 {
+            clean = replace_ignoring_case(&clean, secret);
+        }
+        if input.len() < text.len() {
+            // The cut may have gone through a secret.
+            let longest = self.0.first().map_or(0, String::len);
+            clean.truncate(clean.floor_char_boundary(clean.len().saturating_sub(longest)));
+        }
+        clean.truncate(clean.floor_char_boundary(MAX_TEXT_BYTES));
+        clean
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect::<String>()
+            .trim()
+            .to_owned()
+    }
+}
+
+/// ASCII lower case keeps every byte's position.
+fn replace_ignoring_case(text: &str, secret: &str) -> String {
+    let (lower, needle) = (text.to_ascii_lowercase(), secret.to_ascii_lowercase());
+    if !lower.contains(&needle) {
+        return text.to_owned();
+    }
+    let mut replaced = String::with_capacity(text.len());
+    let mut copied = 0;
+    for (start, _) in lower.match_indices(&needle) {
+        replaced.push_str(&text[copied..start]);
+        replaced.push_str(REDACTED);
+        copied = start + needle.len();
+    }
+    replaced.push_str(&text[copied..]);
+    replaced
+}
+
+/// Returns the text without percent escapes, or `None` when it has none.
+fn percent_decoded(text: &str) -> Option<String> {
+    if !text.contains('%') {
+        return None;
+    }
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut i = 0;
+    while i < bytes.len() {
+        let mut escaped = [0];
+        let is_escape = bytes[i] == b'%'
+            && bytes
+                .get(i + 1..i + 3)
+                .is_some_and(|d| hex::decode_to_slice(d, &mut escaped).is_ok());
+        decoded.push(if is_escape { escaped[0] } else { bytes[i] });
+        i += if is_escape { 3 } else { 1 };
+    }
+    String::from_utf8(decoded).ok()
+}
+
+/// What basic authentication makes of `user:password`, without the padding.
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let word = chunk.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte))
+            << (8 * (3 - chunk.len()));
+        for i in 0..=chunk.len() {
+            text.push(char::from(ALPHABET[(word >> (18 - 6 * i) & 63) as usize]));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secrets() -> Secrets {
+        let url = "https://someuser:p%40ssword@node.example/v3/PathKey123?apikey=QueryKey456";
+        let mut headers = HeaderMap::new();
+        headers.insert("authorization", "Bearer HeaderKey789".parse().expect("a header value"));
+        Secrets::of(&Url::parse(url).expect("a URL"), &headers)
+    }
+
+    #[test]
+    fn keys_in_path_query_user_and_headers_are_redacted_in_any_case() {
+        let clean = secrets().clean(
+            "no PathKey123, pathkey123, QUERYKEY456, someuser, p@ssword, p%40ssword, HeaderKey789, \
+             c29tZXVzZXI6cEBzc3dvcmQ= at node.example",
+        );
+        for key in ["athkey123", "QUERYKEY", "someuser", "ssword", "HeaderKey789", "c29tZXVz"] {
+            assert!(!clean.to_lowercase().contains(&key.to_lowercase()), "{key} in {clean}");
+        }
+        assert!(clean.contains("node.example"));
+    }
+
+    #[test]
+    fn texts_are_cut_to_a_kilobyte_and_lose_control_characters() {
+        let clean = secrets().clean(&"\u{1b}[2Jline\n".repeat(500));
+        assert!(clean.len() <= MAX_TEXT_BYTES);
+        assert!(!clean.chars().any(char::is_control));
+    }
+
+    #[test]
+    fn a_key_that_the_cut_goes_through_does_not_show_its_beginning() {
+        // Keys all along: what is left after redaction is short, so the cut end could show.
+        let clean = secrets().clean(&"PathKey123".repeat(5_000));
+        assert!(!clean.contains("PathK"), "{clean}");
+    }
+
+    #[test]
+    fn debug_shows_only_how_many_there_are() {
+        assert!(!format!("{:?}", secrets()).contains("Key"));
+    }
+}

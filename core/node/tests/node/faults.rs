@@ -1,0 +1,372 @@
+//! One test a fault: what a node can do wrong, and the class it gets.
+
+use crate::server::{Server, calls, http, ids, json};
+use alloy_primitives::B256;
+use event::{Answer, Ask, BlockNumHash, BlockRange, Fault, FaultClass, Filter, Node, Tag};
+use flate2::{Compression, write::GzEncoder};
+use headcount_node::{HttpConfig, HttpNode};
+use std::{io::Write, sync::Arc};
+
+fn node(server: &Server) -> HttpNode {
+    HttpNode::new(HttpConfig::new(&server.url)).unwrap()
+}
+
+fn logs_over(first: u64, last: u64) -> Ask {
+    Ask::Logs { filter: Arc::new(Filter::any()), range: BlockRange::new(first, last).unwrap() }
+}
+
+fn block() -> BlockNumHash {
+    BlockNumHash { number: 7, hash: B256::repeat_byte(7) }
+}
+
+async fn fault(server: &Server, ask: Ask) -> Fault {
+    node(server).ask(ask).await.unwrap_err()
+}
+
+/// Puts the request's id into the response.
+async fn answering(template: &'static str) -> Server {
+    Server::start(move |request| json(&template.replace("$ID", &ids(request)[0].to_string()))).await
+}
+
+fn header(number: u64) -> String {
+    let zero = "00".repeat(32);
+    format!(
+        r#"{{"number":"0x{number:x}","hash":"0x{}","parentHash":"0x{zero}","sha3Uncles":"0x{zero}",
+        "miner":"0x{}","stateRoot":"0x{zero}","transactionsRoot":"0x{zero}","receiptsRoot":"0x{zero}",
+        "logsBloom":"0x{}","difficulty":"0x0","gasLimit":"0x1","gasUsed":"0x0","timestamp":"0x{number:x}",
+        "extraData":"0x","mixHash":"0x{zero}","nonce":"0x0000000000000000","totalDifficulty":"0x1",
+        "size":"0x2","uncles":[],"transactions":["0x{zero}"]}}"#,
+        format!("{number:02x}").repeat(32),
+        "00".repeat(20),
+        "00".repeat(256),
+    )
+}
+
+fn header_member(call: &serde_json::Value) -> String {
+    let number = call["params"][0].as_str().unwrap().trim_start_matches("0x");
+    let number = u64::from_str_radix(number, 16).unwrap();
+    format!(r#"{{"jsonrpc":"2.0","id":{},"result":{}}}"#, call["id"], header(number))
+}
+
+/// Answers header batches of at most `limit` calls.
+fn headers_up_to(limit: usize, refusal: &'static str) -> impl Fn(&str) -> Vec<u8> {
+    move |request| {
+        let calls = calls(request);
+        if calls.len() > limit {
+            return if refusal.is_empty() { Vec::new() } else { json(refusal) };
+        }
+        let members: Vec<String> = calls.iter().rev().map(header_member).collect();
+        json(&if request.starts_with('[') {
+            format!("[{}]", members.join(","))
+        } else {
+            members.concat()
+        })
+    }
+}
+
+#[tokio::test]
+async fn f4_a_429_waits_as_long_as_the_node_says_but_at_most_five_minutes() {
+    for (header, wait) in [
+        ("retry-after: 7\r\n", Some(7_000)),
+        ("retry-after: 86400\r\n", Some(300_000)),
+        (
+            "date: Sun, 06 Nov 1994 08:49:37 GMT\r\nretry-after: Sun, 06 Nov 1994 08:50:07 GMT\r\n",
+            Some(30_000),
+        ),
+        ("retry-after: soon\r\n", None),
+        ("", None),
+    ] {
+        let server = Server::with(http("429 Too Many Requests", header, b"slow down")).await;
+        let fault = fault(&server, Ask::ChainId).await;
+        assert_eq!(fault.class, FaultClass::Rate { retry_after_ms: wait }, "{header}");
+    }
+}
+
+#[tokio::test]
+async fn f5_a_json_rpc_429_under_http_200_is_a_rate_limit() {
+    let server = answering(r#"{"id":$ID,"error":{"code":429,"message":"slow down"}}"#).await;
+    assert_eq!(
+        fault(&server, logs_over(1, 9)).await.class,
+        FaultClass::Rate { retry_after_ms: None }
+    );
+}
+
+#[tokio::test]
+async fn f6_a_402_is_a_quota() {
+    let server = Server::with(http("402 Payment Required", "", b"{}")).await;
+    assert_eq!(fault(&server, Ask::ChainId).await.class, FaultClass::Quota);
+}
+
+#[tokio::test]
+async fn f7_html_body_is_malformed_never_empty() {
+    let page = b"<html><body>It works! ray 429abc</body></html>";
+    let server = Server::with(http("200 OK", "content-type: text/html\r\n", page)).await;
+    for ask in [logs_over(1, 9), Ask::Receipts { block: block() }, Ask::Head(Tag::Latest)] {
+        assert_eq!(fault(&server, ask).await.class, FaultClass::Malformed);
+    }
+    let busy = Server::with(http("502 Bad Gateway", "", b"<html>Bad Gateway</html>")).await;
+    assert_eq!(fault(&busy, logs_over(1, 9)).await.class, FaultClass::Busy);
+    let cloudflare = Server::with(http("200 OK", "", b"<html>error code: 1015</html>")).await;
+    assert_eq!(
+        fault(&cloudflare, logs_over(1, 9)).await.class,
+        FaultClass::Rate { retry_after_ms: None }
+    );
+    let empty = Server::with(http("200 OK", "", b"")).await;
+    assert_eq!(fault(&empty, logs_over(1, 9)).await.class, FaultClass::Malformed);
+}
+
+#[tokio::test]
+async fn f8_truncated_json_is_malformed_and_a_reset_in_the_middle_is_dropped() {
+    let truncated = answering(r#"{"id":$ID,"result":["#).await;
+    assert_eq!(fault(&truncated, logs_over(1, 9)).await.class, FaultClass::Malformed);
+    let reset = Server::with(
+        &b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\nconnection: close\r\n\r\n{\"id\":1,\"result\":[]}"[..],
+    )
+    .await;
+    assert_eq!(fault(&reset, logs_over(1, 9)).await.class, FaultClass::Dropped);
+}
+
+#[tokio::test]
+async fn f9_answers_that_are_for_no_call_or_another_are_never_assigned() {
+    for body in [
+        r#"{"id":99999,"result":[]}"#,
+        r#"{"result":[]}"#,
+        r#"{"id":null,"result":[]}"#,
+        r#"[{"id":1,"result":[]}]"#,
+    ] {
+        let server = Server::with(json(body)).await;
+        assert_eq!(fault(&server, logs_over(1, 9)).await.class, FaultClass::Malformed, "{body}");
+    }
+    let range = BlockRange::new(1, 2).unwrap();
+    let duplicate = Server::start(|request| {
+        let first = header_member(&calls(request)[0]);
+        json(&format!("[{first},{first}]"))
+    })
+    .await;
+    assert_eq!(fault(&duplicate, Ask::Headers { range }).await.class, FaultClass::Malformed);
+    let one_object = Server::start(|request| json(&header_member(&calls(request)[0]))).await;
+    assert_eq!(fault(&one_object, Ask::Headers { range }).await.class, FaultClass::Malformed);
+    let missing =
+        Server::start(|request| json(&format!("[{}]", header_member(&calls(request)[0])))).await;
+    assert_eq!(fault(&missing, Ask::Headers { range }).await.class, FaultClass::Malformed);
+    let without_id = answering(r#"{"error":{"code":-32000,"message":"unknown block"}}"#).await;
+    assert_eq!(fault(&without_id, logs_over(1, 9)).await.class, FaultClass::Unknown);
+}
+
+#[tokio::test]
+async fn f9_an_error_inside_a_batch_fails_the_whole_question() {
+    let server = Server::start(|request| {
+        let calls = calls(request);
+        let error = format!(
+            r#"{{"id":{},"error":{{"code":-32005,"message":"rate limit"}}}}"#,
+            calls[1]["id"]
+        );
+        json(&format!("[{},{error}]", header_member(&calls[0])))
+    })
+    .await;
+    let range = BlockRange::new(1, 2).unwrap();
+    let fault = fault(&server, Ask::Headers { range }).await;
+    assert_eq!(fault.class, FaultClass::Rate { retry_after_ms: None });
+}
+
+#[tokio::test]
+async fn f10_an_answer_over_the_byte_cap_is_a_size_fault() {
+    let announced = Server::with(json(&" ".repeat(200_000))).await;
+    let mut endless =
+        b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"id\":1,\"result\":[".to_vec();
+    endless.extend(std::iter::repeat_n(b' ', 200_000));
+    let endless = Server::with(endless).await;
+    for server in [announced, endless] {
+        let config = HttpConfig { max_body_bytes: 100_000, ..HttpConfig::new(&server.url) };
+        let fault = HttpNode::new(config).unwrap().ask(logs_over(1, 9)).await.unwrap_err();
+        assert_eq!(fault.class, FaultClass::Size);
+    }
+}
+
+#[tokio::test]
+async fn f10_a_gzip_bomb_is_stopped_at_the_cap_after_decompression() {
+    let mut bomb = GzEncoder::new(Vec::new(), Compression::best());
+    for _ in 0..64 {
+        bomb.write_all(&[b' '; 1 << 20]).unwrap();
+    }
+    let bomb = bomb.finish().unwrap();
+    assert!(bomb.len() < 100_000);
+    let server = Server::with(http("200 OK", "content-encoding: gzip\r\n", &bomb)).await;
+    let config = HttpConfig { max_body_bytes: 1 << 20, ..HttpConfig::new(&server.url) };
+    let fault = HttpNode::new(config).unwrap().ask(logs_over(1, 9)).await.unwrap_err();
+    assert_eq!(fault.class, FaultClass::Size);
+}
+
+#[tokio::test]
+async fn f13_a_missing_method_is_off_and_null_receipts_are_unknown() {
+    let off = answering(r#"{"id":$ID,"error":{"code":-32601,"message":"nope"}}"#).await;
+    assert_eq!(fault(&off, Ask::Receipts { block: block() }).await.class, FaultClass::Off);
+    let null = answering(r#"{"id":$ID,"result":null}"#).await;
+    for ask in [
+        Ask::Receipts { block: block() },
+        Ask::HeaderByHash { hash: B256::ZERO },
+        Ask::Headers { range: BlockRange::one(1) },
+        logs_over(1, 9),
+    ] {
+        assert_eq!(fault(&null, ask).await.class, FaultClass::Unknown);
+    }
+    assert_eq!(fault(&null, Ask::Head(Tag::Finalized)).await.class, FaultClass::Tag);
+    assert_eq!(fault(&null, Ask::Head(Tag::Latest)).await.class, FaultClass::Unknown);
+}
+
+#[tokio::test]
+async fn f14_a_refused_batch_size_is_halved_until_it_fits_and_remembered() {
+    let refusal = r#"{"id":null,"error":{"code":-32600,"message":"batch too large"}}"#;
+    for (limit, learned) in [(30, 25), (1, 1)] {
+        let server = Server::start(headers_up_to(limit, refusal)).await;
+        let node = node(&server);
+        let range = BlockRange::new(5, 204).unwrap();
+        let Answer::Headers(blocks) = node.ask(Ask::Headers { range }).await.unwrap() else {
+            panic!("headers")
+        };
+        let numbers: Vec<u64> = blocks.iter().map(|block| block.header.number).collect();
+        assert_eq!(numbers, (5..=204).collect::<Vec<_>>());
+        assert_eq!(node.header_batch(), learned);
+        let before = server.requests().len();
+        node.ask(Ask::Headers { range: BlockRange::new(1, 50).unwrap() }).await.unwrap();
+        assert_eq!(server.requests().len() - before, 50 / learned);
+    }
+}
+
+#[tokio::test]
+async fn f14_a_connection_dropped_on_a_batch_halves_the_next_one() {
+    let server = Server::start(headers_up_to(60, "")).await;
+    let node = node(&server);
+    let ask = Ask::Headers { range: BlockRange::new(1, 100).unwrap() };
+    assert_eq!(node.ask(ask.clone()).await.unwrap_err().class, FaultClass::Dropped);
+    assert_eq!(node.header_batch(), 50);
+    assert!(node.ask(ask).await.is_ok());
+}
+
+#[tokio::test]
+async fn f15_a_401_is_an_auth_fault_that_does_not_print_the_key() {
+    let server =
+        Server::with(http("401 Unauthorized", "", b"{\"message\":\"bad key SecretKey1\"}")).await;
+    let url = format!("{}/SecretKey1", server.url);
+    let fault = HttpNode::new(HttpConfig::new(url)).unwrap().ask(Ask::ChainId).await.unwrap_err();
+    assert_eq!(fault.class, FaultClass::Auth);
+    assert!(!fault.to_string().contains("SecretKey1"));
+}
+
+#[tokio::test]
+async fn f16_no_key_of_url_or_header_is_in_any_fault_name_or_debug_text() {
+    const KEYS: [&str; 5] = ["UserKey11", "PassKey22", "PathKey33", "QueryKey44", "HeadKey55"];
+    let echo = KEYS.join(" ");
+    let quoted =
+        format!(r#"{{"id":1,"error":{{"code":-32000,"message":"{echo}","data":{{"{echo}":1}}}}}}"#);
+    let mut responses = vec![
+        json(&quoted),
+        json(&echo),
+        json(&format!("<html>{echo}</html>")),
+        json(&format!(r#"{{"id":1,"result":"{echo}"}}"#)),
+        json(&format!(r#"{{"id":"{echo}","result":[]}}"#)),
+        http("301 Moved", &format!("location: http://127.0.0.1:1/{echo}\r\n"), b""),
+        b"garbage".to_vec(),
+        Vec::new(),
+    ];
+    for status in ["400 B", "401 U", "402 P", "403 F", "404 N", "413 L", "429 T", "500 I", "503 S"]
+    {
+        responses.push(http(status, "", echo.as_bytes()));
+    }
+    let mut texts = Vec::new();
+    for response in responses {
+        let server = Server::with(response).await;
+        let host = server.url.trim_start_matches("http://").to_owned();
+        texts.extend(texts_of(&host).await);
+    }
+    texts.extend(texts_of("127.0.0.1:1").await);
+    texts.extend(texts_of("no-such-host.invalid").await);
+    for text in &texts {
+        for key in KEYS {
+            assert!(!text.contains(key), "{key} in {text}");
+        }
+    }
+    assert!(texts.iter().any(|text| text.contains("[redacted]")));
+}
+
+async fn texts_of(host: &str) -> Vec<String> {
+    let url = format!("http://UserKey11:PassKey22@{host}/v3/PathKey33?apikey=QueryKey44");
+    let headers = vec![("x-api-key".to_owned(), "HeadKey55".to_owned())];
+    let config = HttpConfig { headers, ..HttpConfig::new(url) };
+    let mut texts = vec![format!("{config:?}")];
+    let node = HttpNode::new(config).unwrap();
+    texts.extend([format!("{node:?}"), node.id().to_string()]);
+    for ask in [
+        logs_over(1, 9),
+        Ask::ClientVersion,
+        Ask::Headers { range: BlockRange::new(1, 2).unwrap() },
+    ] {
+        texts.push(match node.ask(ask).await {
+            Ok(answer) => format!("{answer:?}"),
+            Err(fault) => format!("{fault} {fault:?}"),
+        });
+    }
+    texts
+}
+
+#[tokio::test]
+async fn an_unknown_error_text_splits_a_range_and_is_busy_at_one_block() {
+    let server =
+        answering(r#"{"id":$ID,"error":{"code":-32602,"message":"the moon is full"}}"#).await;
+    assert_eq!(fault(&server, logs_over(1, 9)).await.class, FaultClass::Split);
+    assert_eq!(fault(&server, logs_over(9, 9)).await.class, FaultClass::Busy);
+}
+
+#[tokio::test]
+async fn a_header_of_another_number_or_hash_is_malformed() {
+    let server = Server::start(|request| {
+        json(&format!(r#"{{"id":{},"result":{}}}"#, ids(request)[0], header(8)))
+    })
+    .await;
+    let by_number = Ask::Headers { range: BlockRange::one(7) };
+    assert_eq!(fault(&server, by_number).await.class, FaultClass::Malformed);
+    let by_hash = Ask::HeaderByHash { hash: B256::repeat_byte(7) };
+    assert_eq!(fault(&server, by_hash).await.class, FaultClass::Malformed);
+}
+
+#[tokio::test]
+async fn a_node_that_is_not_there_is_unreachable_and_a_slow_one_timed_out() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let config = HttpConfig { timeout_ms: 50, ..HttpConfig::new(&url) };
+    let fault = HttpNode::new(config.clone()).unwrap().ask(Ask::ChainId).await.unwrap_err();
+    assert_eq!(fault.class, FaultClass::TimedOut);
+    drop(listener);
+    let config = HttpConfig { timeout_ms: 5_000, ..config };
+    let fault = HttpNode::new(config).unwrap().ask(Ask::ChainId).await.unwrap_err();
+    assert_eq!((fault.class, fault.method.as_str()), (FaultClass::Unreachable, "connect"));
+}
+
+#[tokio::test]
+async fn calls_are_counted_by_method_and_every_member_of_a_batch_counts() {
+    let server = Server::start(headers_up_to(100, "")).await;
+    let node = node(&server);
+    node.ask(Ask::Headers { range: BlockRange::new(1, 150).unwrap() }).await.unwrap();
+    let _fault = node.ask(Ask::ChainId).await;
+    let calls = node.calls();
+    assert_eq!(calls["eth_getBlockByNumber"], 150);
+    assert_eq!(calls["eth_chainId"], 1);
+    assert_eq!(calls.len(), 2);
+}
+
+#[tokio::test]
+async fn a_head_needs_no_more_than_number_hash_and_timestamp() {
+    let server = Server::start(|request| {
+        let hash = "07".repeat(32);
+        json(&format!(
+            r#"{{"id":{},"result":{{"number":"0x7","hash":"0x{hash}","timestamp":"0x9"}}}}"#,
+            ids(request)[0]
+        ))
+    })
+    .await;
+    let Answer::Head(head) = node(&server).ask(Ask::Head(Tag::Safe)).await.unwrap() else {
+        panic!("a head")
+    };
+    assert_eq!((head.block, head.timestamp), (block(), 9));
+    assert!(server.requests()[0].contains(r#""params":["safe",false]"#));
+}
