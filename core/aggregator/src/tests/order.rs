@@ -92,3 +92,67 @@ proptest! {
         prop_assert_eq!(undisturbed.rows.len(), world.rows.len());
     }
 }
+
+/// What really happened: one log in every third block, told apart by the branch's name.
+fn truth(branch: Branch, number: u64) -> Vec<L> {
+    let name = if number <= branch.fork { b'A' } else { branch.name };
+    if (number + u64::from(name)).is_multiple_of(3) { vec![L(number, 0, 1, name)] } else { vec![] }
+}
+
+fn honest(branch: Branch, range: BlockRange) -> Said {
+    let logs: Vec<L> =
+        (range.first()..=range.last()).flat_map(|number| truth(branch, number)).collect();
+    said("a", range.first(), range.last(), &logs).on(branch)
+}
+
+proptest! {
+    #[test]
+    fn after_any_flips_reading_what_is_missing_gives_the_last_branch_exactly(
+        flips in proptest::collection::vec((0usize..4, 1u64..14, 0u64..5), 0..8),
+        last in 0usize..4,
+        is_bare in any::<bool>(),
+    ) {
+        let branches = [
+            A,
+            Branch { name: b'B', fork: 4 },
+            Branch { name: b'C', fork: 9 },
+            Branch { name: b'D', fork: 4 },
+        ];
+        let mut world = World::new(policy(if is_bare { Verify::Off } else { Verify::Bloom }));
+        let say = |world: &mut World, branch, range| {
+            let said = honest(branch, range);
+            world.take(&if is_bare { said.bare() } else { said })
+        };
+        for (branch, first, width) in flips {
+            say(&mut world, branches[branch], range(first, first + width));
+        }
+        let branch = branches[last];
+        // The head first, as a tracker does that walks down from it.
+        say(&mut world, branch, range(18, 18));
+        if is_bare {
+            // Without headers an old branch shows only where it has logs: read all once.
+            say(&mut world, branch, range(1, 18));
+        }
+        let all = filter(&[], &[1]);
+        let verify = Verify::Off;
+        for _ in 0..40 {
+            let missing = world.aggregator.missing(&all, range(1, 18), verify);
+            let Some((open, _)) = missing.last() else { break };
+            say(&mut world, branch, *open);
+        }
+        prop_assert!(world.aggregator.missing(&all, range(1, 18), verify).is_empty());
+        let expected: Vec<(u64, B256)> = (1..=18)
+            .flat_map(|number| truth(branch, number))
+            .map(|log| (log.0, branch.hash(log.0)))
+            .collect();
+        let found: Vec<(u64, B256)> =
+            world.canonical_events().iter().map(|(n, id)| (*n, id.block_hash)).collect();
+        if !is_bare {
+            prop_assert_eq!(found, expected);
+        } else {
+            // Every event of the branch is there; one of a left branch may stay where the new
+            // one has nothing to say.
+            prop_assert!(expected.iter().all(|event| found.contains(event)));
+        }
+    }
+}
