@@ -4,6 +4,7 @@
 //! the hint. Nothing else in this program prints an error.
 
 use crate::{exit_codes::ExitCode, secret::redacted};
+use clap::error::ErrorKind as ErrorKindOfClap;
 use event::{Fault, FaultClass, LedgerError};
 use std::{error, fmt, io};
 
@@ -32,6 +33,7 @@ pub(crate) enum ErrorKind {
     /// Nobody: the reader of our output has left.
     BrokenPipe,
     /// The user pressed Ctrl-C.
+    #[allow(dead_code, reason = "made by `session`, which drives a run")]
     Interrupted,
 }
 
@@ -84,11 +86,16 @@ impl CommandError {
 /// `error:`, `caused by:` for each cause, `hint:` for each hint; no URL keeps more than its host.
 impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", redacted(&self.error.to_string()))?;
+        let mut told = redacted(&self.error.to_string());
+        write!(f, "error: {told}")?;
         let mut cause = self.error.source();
         while let Some(error) = cause {
-            write!(f, "\ncaused by: {}", redacted(&error.to_string()))?;
-            cause = error.source();
+            let text = redacted(&error.to_string());
+            // Some libraries repeat their cause in their own words.
+            if text != told {
+                write!(f, "\ncaused by: {text}")?;
+            }
+            (told, cause) = (text, error.source());
         }
         for hint in &self.hints {
             write!(f, "\nhint: {}", redacted(hint))?;
@@ -217,7 +224,10 @@ impl From<clap::Error> for CommandError {
         let text = error.to_string();
         let text = text.strip_prefix("error: ").unwrap_or(&text);
         let mut paragraphs = text.split("\n\n");
-        let message = paragraphs.next().unwrap_or_default().trim_end().to_owned();
+        let message = match error.kind() {
+            ErrorKindOfClap::DisplayHelpOnMissingArgumentOrSubcommand => missing_command(text),
+            _ => paragraphs.next().unwrap_or_default().trim_end().to_owned(),
+        };
         let tips = text.lines().filter_map(|line| line.trim_start().strip_prefix("tip: "));
         let usage = text.lines().filter_map(|line| line.strip_prefix("Usage: "));
         let mut failed = Self::usage(message);
@@ -236,6 +246,17 @@ impl From<clap::Error> for CommandError {
             None => failed.hint("`headcount --help` explains it"),
         }
     }
+}
+
+/// Returns a sentence with the commands that the help in `help` lists.
+fn missing_command(help: &str) -> String {
+    let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let names: Vec<&str> = lines
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .collect();
+    format!("a command is missing: {}", names.join(", "))
 }
 
 #[cfg(test)]

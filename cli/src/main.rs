@@ -49,6 +49,7 @@ fn main() -> process::ExitCode {
 }
 
 fn run() -> Result<ExitCode, CommandError> {
+    interrupt::outlive_file_size_limit()?;
     let headcount = match Headcount::try_parse() {
         Ok(headcount) => headcount,
         // `--help` and `--version` are answers, not mistakes: they go to stdout.
@@ -57,7 +58,6 @@ fn run() -> Result<ExitCode, CommandError> {
     };
     let environment = Environment::of_process();
     logging::start(&environment)?;
-    interrupt::outlive_file_size_limit()?;
     commands::run(&headcount.command, &environment)
 }
 

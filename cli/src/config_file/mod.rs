@@ -12,7 +12,7 @@ pub(crate) use mistakes::Mistakes;
 
 use crate::{
     command_error::CommandError, environment::Environment, event_spec::EventSpec,
-    node_spec::NodeSpec,
+    node_spec::NodeSpec, secret::Secret,
 };
 use alloy_primitives::Address;
 use event::{AnchorPolicy, Finality, Verify};
@@ -84,8 +84,8 @@ pub(crate) struct PluginConfig {
     pub(crate) wasm: PathBuf,
     /// Digest that the file must have, in hex.
     pub(crate) sha256: Option<String>,
-    /// Given to the plugin as it is; may hold secrets.
-    pub(crate) config: BTreeMap<String, String>,
+    /// Given to the plugin as it is; any of it may be a secret.
+    pub(crate) config: BTreeMap<String, Secret>,
     /// Memory limit.
     pub(crate) memory_mib: Option<u32>,
     /// Time limit of one call.
@@ -209,7 +209,7 @@ limits = { memory_mib = 64, deadline_ms = 500 }
         assert_eq!(chain.nodes[0].headers[0].1.expose(), "Bearer TOKEN");
         assert_eq!(config.contracts[0].events.len(), 2);
         assert_eq!(config.contracts[0].start, Some(6_080_000));
-        assert_eq!(config.plugins[0].config["depth"], "3");
+        assert_eq!(config.plugins[0].config["depth"].expose(), "3");
         assert_eq!(config.plugins[0].memory_mib, Some(64));
     }
 

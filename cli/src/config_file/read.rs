@@ -218,7 +218,9 @@ fn plugin(source: &Source<'_>, table: &Table<'_>, name: Option<String>) -> Optio
     let config = table
         .entries("config")
         .into_iter()
-        .filter_map(|(key, _, value)| Some((key.to_owned(), config_value(source, key, value)?)))
+        .filter_map(|(key, _, value)| {
+            Some((key.to_owned(), Secret::new(config_value(source, key, value)?)))
+        })
         .collect();
     let sha256 = table.parsed("sha256", |text| {
         let is_digest = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
