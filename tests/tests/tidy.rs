@@ -30,6 +30,12 @@ const OWNERS: [(&str, &str); 12] = [
 /// Crates whose work is to stand outside and look.
 const OUTSIDE: [&str; 2] = ["tests", "bench"];
 
+/// Faults that no release may be without a test for.
+const FIRST_FAULTS: [&str; 22] = [
+    "F7", "F8", "F9", "F10", "F11", "F16", "F17", "F18", "F19", "F20", "F21", "F22", "F23", "F24",
+    "F38", "F39", "F40", "F41", "F46", "F47", "F48", "F77",
+];
+
 #[test]
 fn a_stage_imports_event_and_never_another_stage() {
     let crates = crates();
@@ -107,10 +113,11 @@ fn nothing_is_left_over() {
         ["unimplemented", "!("],
         ["FIX", "ME"],
         ["XX", "X:"],
+        ["TO", "DO"],
         ["#[ig", "nore"],
     ]
     .map(|halves| halves.concat());
-    let folders = [["/wo", "rk/"], ["/ro", "ot/"], ["/ho", "me/"]].map(|halves| halves.concat());
+    let folders = [["/wo", "rk/"], ["/ro", "ot/"]].map(|halves| halves.concat());
     for file in tracked_text_files() {
         let Ok(text) = fs::read_to_string(&file) else { continue };
         let is_rust = file.extension().is_some_and(|extension| extension == "rs");
@@ -131,16 +138,18 @@ fn nothing_is_left_over() {
 fn each_fault_row_names_a_test_that_exists() {
     let tests: BTreeSet<String> = test_names();
     let page = fs::read_to_string(workspace().join("docs/faults.md")).unwrap();
-    let mut rows = 0;
+    let mut rows = BTreeSet::new();
     for row in page.lines().filter(|line| line.starts_with("| F")) {
-        rows += 1;
+        rows.insert(row[2..].split(' ').next().unwrap_or_default());
         let named: Vec<&str> = row.split('`').skip(1).step_by(2).collect();
         assert!(!named.is_empty(), "no test is named in: {row}");
         for name in named {
             assert!(tests.contains(name), "docs/faults.md names {name}, which does not exist");
         }
     }
-    assert!(rows > 0, "docs/faults.md has no rows");
+    for fault in FIRST_FAULTS {
+        assert!(rows.contains(fault), "docs/faults.md has no row for {fault}");
+    }
 }
 
 /// One of our packages.
