@@ -9,7 +9,11 @@ use crate::{
     summary::SummaryFormat,
 };
 use event::{AnchorPolicy, Verify};
-use std::{num::NonZeroU16, path::PathBuf};
+use std::{
+    io::{Write, stderr},
+    num::NonZeroU16,
+    path::PathBuf,
+};
 
 /// Read a range of blocks into the ledger, prove it, and hand what is new to plugins
 ///
@@ -104,7 +108,11 @@ pub(crate) fn cmd_replay(
     args: &ReplayArgs,
     environment: &Environment,
 ) -> Result<ExitCode, CommandError> {
-    let _plan = ReplayPlan::resolve(args, environment)?;
+    let plan = ReplayPlan::resolve(args, environment)?;
+    plan.ledger.check_may_create(environment)?;
+    if !plan.quiet {
+        writeln!(stderr(), "ledger: {}", plan.ledger.path.display())?;
+    }
     // TODO(wiring): crate::session::replay(&plan)
     Err(CommandError::usage("replay is not wired to the engines yet"))
 }
