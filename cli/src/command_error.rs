@@ -229,12 +229,12 @@ impl From<clap::Error> for CommandError {
             _ => paragraphs.next().unwrap_or_default().trim_end().to_owned(),
         };
         let tips = text.lines().filter_map(|line| line.trim_start().strip_prefix("tip: "));
-        let usage = text.lines().filter_map(|line| line.strip_prefix("Usage: "));
+        let mut usage = text.lines().filter_map(|line| line.strip_prefix("Usage: "));
         let mut failed = Self::usage(message);
         for tip in tips {
             failed = failed.hint(tip);
         }
-        match usage.last() {
+        match usage.next_back() {
             // `headcount replay [OPTIONS]`: the words before the first option are the command.
             Some(usage) => {
                 let command: Vec<&str> = usage

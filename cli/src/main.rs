@@ -34,11 +34,8 @@ use std::{io::Write, process};
 
 fn main() -> process::ExitCode {
     logging::install_panic_hook();
-    let ended = match std::panic::catch_unwind(run) {
-        Ok(ended) => ended,
-        // The hook has told it already.
-        Err(_) => return ExitCode::Bug.into(),
-    };
+    // The panic hook has told it already.
+    let Ok(ended) = std::panic::catch_unwind(run) else { return ExitCode::Bug.into() };
     match ended {
         Ok(code) => code.into(),
         Err(failed) => {

@@ -45,7 +45,6 @@ pub(super) fn read(path: &Path, text: &str, environment: &Environment) -> Result
         ..Config::default()
     };
     config.contracts = contracts(&source, &root, &config.chains);
-    drop(root);
     match source.mistakes.into_inner() {
         none if none.is_empty() => Ok(config),
         found => Err(Mistakes::sorted(file, found)),
