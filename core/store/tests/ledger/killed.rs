@@ -74,6 +74,7 @@ fn child_that_fills_its_disk() {
         return;
     }
     let mut ledger = DuckLedger::open(path, OpenMode::Existing).unwrap();
+    ledger.prepare_schemas(&given::Transfers::default().0).unwrap();
     for i in 1..200 {
         match ledger.apply(&[commit(i * 1000..(i + 1) * 1000, 5, i + 1)]) {
             Ok(()) => {}
@@ -101,9 +102,10 @@ fn f77_a_full_disk_is_said_and_nothing_of_the_commit_takes_effect() {
         .env(LEDGER, place.path())
         .output()
         .unwrap();
-    assert_eq!(output.status.code(), Some(74), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(74), "{}", String::from_utf8_lossy(&output.stdout));
     let mut ledger = place.open(OpenMode::Existing);
     assert_eq!(ledger.check().unwrap(), Vec::<String>::new());
+    ledger.prepare_schemas(&given::Transfers::default().0).unwrap();
     let state = ledger.load(CHAIN).unwrap();
     assert_eq!(state.blocks.len() as u64, state.journal_seq * 1000, "whole commits only");
     ledger.apply(&[commit(900_000..900_001, 5, state.journal_seq + 1)]).unwrap();
