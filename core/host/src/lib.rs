@@ -1,1 +1,25 @@
-//! wip
+//! The sandbox: runs one plugin's component against one batch at a time.
+//!
+//! A batch goes in as columns, rows and state writes come out as [`event::Effects`]; nothing is
+//! written here, and when and what to deliver is the dispatcher's business. Every call gets a
+//! fresh guest with its own memory, so a batch that comes again meets the same computation: clocks
+//! stand still at the batch's last block, randomness is seeded by the batch, there are no files,
+//! no sockets and no environment. A guest that trapped, ran too long or wanted too much is thrown
+//! away whole.
+
+mod bindings;
+mod call;
+mod console;
+mod describe;
+mod engine;
+mod limits;
+mod load;
+mod plugin;
+mod rows;
+mod wasi;
+mod wire;
+
+pub use engine::Host;
+pub use limits::{HostConfig, Limits};
+pub use load::LoadError;
+pub use plugin::LoadedPlugin;

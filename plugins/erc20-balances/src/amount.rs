@@ -111,8 +111,19 @@ mod tests {
 
     #[test]
     fn arithmetic_and_text_agree_with_128_bit_integers() {
-        let values =
-            [0, 1, -1, 127, 128, -128, -129, 999_999_999, 1_000_000_000, i128::MAX / 2, i128::MIN / 2];
+        let values = [
+            0,
+            1,
+            -1,
+            127,
+            128,
+            -128,
+            -129,
+            999_999_999,
+            1_000_000_000,
+            i128::MAX / 2,
+            i128::MIN / 2,
+        ];
         for a in values {
             for b in values {
                 assert_eq!(amount(a).plus(amount(b)), amount(a + b), "{a} + {b}");

@@ -142,11 +142,7 @@ fn transfer(topics: &[u8], data: &[u8]) -> Option<([u8; 20], [u8; 20], Amount)> 
     (is_transfer && is_padded).then(|| (from, to, Amount::from_word(&value)))
 }
 
-fn write(
-    host: &mut dyn Host,
-    holders: &Changes<40>,
-    tokens: &Changes<20>,
-) -> Result<(), Failure> {
+fn write(host: &mut dyn Host, holders: &Changes<40>, tokens: &Changes<20>) -> Result<(), Failure> {
     let keys: Vec<Vec<u8>> = (holders.list.iter().map(|(key, _)| tagged(b'b', key)))
         .chain(tokens.list.iter().map(|(key, _)| tagged(b't', key)))
         .collect();
@@ -241,7 +237,7 @@ mod tests {
         let mut found = None;
         for rows in host.rows.iter().filter(|rows| rows.table == table) {
             for row in 0..rows.seqs.len() {
-                let mut own = Vec::new();
+                let mut own: Vec<u8> = Vec::new();
                 for column in &rows.columns {
                     if let ColumnData::Fixed((20, packed)) = &column.data {
                         own.extend(&packed[20 * row..20 * row + 20]);
@@ -300,7 +296,8 @@ mod tests {
         let mut huge = moved(9, 0, 1, 0);
         huge.2 = vec![0xff; 32];
         run(&mut host, 1, &[huge.clone(), huge]);
-        let twice = "231584178474632390847141970017375815706539969331281128078915168015826259279870";
+        let twice =
+            "231584178474632390847141970017375815706539969331281128078915168015826259279870";
         assert_eq!(balance(&host, 9, 1).as_deref(), Some(twice));
     }
 

@@ -24,9 +24,7 @@ pub use bindings::exports::headcount::plugin::meta::{
     Column as ColumnSpec, ColumnType, Descriptor, Subscription, Table as TableSpec, Visibility,
 };
 pub use bindings::headcount::plugin::log::Level;
-pub use bindings::headcount::plugin::types::{
-    Batch, Block, Failure, Phase, Rejection, RetryHint,
-};
+pub use bindings::headcount::plugin::types::{Batch, Block, Failure, Phase, Rejection, RetryHint};
 pub use fake::FakeHost;
 pub use guest::Adapter;
 pub use rows::{Event, Rows, events};

@@ -1,0 +1,304 @@
+//! One call of a guest: what it may use, and what it staged.
+
+use crate::{
+    Limits,
+    bindings::headcount::plugin::{log, output, state, types},
+    console::Console,
+    rows, wasi,
+};
+use event::{ColumnData, Effects, LogLevel, LogLine, PluginState, PluginTable, TableRows};
+use std::{collections::BTreeMap, ops::Bound, sync::Arc};
+use wasmtime::{ResourceLimiter, component::ResourceTable};
+use wasmtime_wasi::WasiCtx;
+
+/// Entries that one `scan` returns at most.
+const SCAN_LIMIT: usize = 1_000;
+/// Elements of a guest's function tables.
+const TABLE_ELEMENTS: usize = 100_000;
+/// Core instances, memories and tables of one component; a standard guest has about five.
+const INSTANCES: usize = 100;
+
+/// Everything behind the imports during one call.
+pub(crate) struct Call {
+    pub(crate) wasi: WasiCtx,
+    pub(crate) table: ResourceTable,
+    pub(crate) console: Console,
+    pub(crate) fence: Fence,
+    limits: Arc<Limits>,
+    tables: Arc<[PluginTable]>,
+    state: Arc<PluginState>,
+    /// Delivery numbers of the batch, rising without gaps; empty outside of `handle`.
+    seqs: std::ops::Range<u64>,
+    rows: Vec<TableRows>,
+    row_count: usize,
+    row_bytes: usize,
+    /// Writes of this call, over `state`.
+    writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// Bytes of the state with those writes.
+    pub(crate) state_bytes: usize,
+    lines: Vec<LogLine>,
+    line_bytes: usize,
+    suppressed: usize,
+    counts: BTreeMap<String, u64>,
+}
+
+/// What a call is about.
+pub(crate) struct Subject<'a> {
+    pub(crate) unix_seconds: u64,
+    pub(crate) seed: &'a [u8; 32],
+    pub(crate) tables: Arc<[PluginTable]>,
+    pub(crate) state: Arc<PluginState>,
+    pub(crate) state_bytes: usize,
+    pub(crate) seqs: std::ops::Range<u64>,
+}
+
+impl Call {
+    pub(crate) fn new(limits: &Arc<Limits>, subject: Subject<'_>) -> Self {
+        let console = Console::new(limits.console_bytes);
+        Self {
+            wasi: wasi::context(subject.unix_seconds, subject.seed, console.clone()),
+            table: ResourceTable::new(),
+            console,
+            fence: Fence { memory_bytes: limits.memory_bytes, is_hit: false },
+            limits: Arc::clone(limits),
+            tables: subject.tables,
+            state: subject.state,
+            seqs: subject.seqs,
+            rows: Vec::new(),
+            row_count: 0,
+            row_bytes: 0,
+            writes: BTreeMap::new(),
+            state_bytes: subject.state_bytes,
+            lines: Vec::new(),
+            line_bytes: 0,
+            suppressed: 0,
+            counts: BTreeMap::new(),
+        }
+    }
+
+    /// Returns what the call staged.
+    pub(crate) fn into_effects(mut self) -> Effects {
+        if self.suppressed > 0 {
+            let message = format!("{} more lines were suppressed", self.suppressed);
+            self.lines.push(LogLine { level: LogLevel::Warn, message, fields: vec![] });
+        }
+        Effects {
+            rows: self.rows,
+            state: self.writes.into_iter().collect(),
+            rejected: Vec::new(),
+            log: self.lines,
+            counts: self.counts.into_iter().collect(),
+        }
+    }
+
+    fn read(&self, key: &[u8]) -> Option<&Vec<u8>> {
+        match self.writes.get(key) {
+            Some(written) => written.as_ref(),
+            None => self.state.0.get(key),
+        }
+    }
+
+    fn write(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) -> Result<(), state::StateError> {
+        let Limits { state_key_bytes, state_value_bytes, state_bytes, .. } = *self.limits;
+        let value_len = value.as_ref().map_or(0, Vec::len);
+        check("state_key_bytes", key.len(), state_key_bytes)?;
+        check("state_value_bytes", value_len, state_value_bytes)?;
+        let before = self.read(&key).map_or(0, |old| old.len() + key.len());
+        let after = value.as_ref().map_or(0, |new| new.len() + key.len());
+        let total = self.state_bytes.saturating_sub(before) + after;
+        if after > before {
+            check("state_bytes", total, state_bytes)?;
+        }
+        self.state_bytes = total;
+        self.writes.insert(key, value);
+        Ok(())
+    }
+}
+
+fn check(limit: &str, wanted: usize, allowed: usize) -> Result<(), state::StateError> {
+    if wanted > allowed {
+        let text = format!("limit `{limit}` of {allowed} exceeded: {wanted}");
+        return Err(state::StateError::Quota(text));
+    }
+    Ok(())
+}
+
+impl types::Host for Call {}
+
+impl log::Host for Call {
+    fn log(&mut self, level: log::Level, message: String, fields: Vec<(String, String)>) {
+        let bytes = message.len()
+            + fields.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+        if self.lines.len() >= self.limits.log_lines
+            || self.line_bytes + bytes > self.limits.log_bytes
+        {
+            self.suppressed += 1;
+            return;
+        }
+        self.line_bytes += bytes;
+        let level = match level {
+            log::Level::Trace => LogLevel::Trace,
+            log::Level::Debug => LogLevel::Debug,
+            log::Level::Info => LogLevel::Info,
+            log::Level::Warn => LogLevel::Warn,
+            log::Level::Error => LogLevel::Error,
+        };
+        self.lines.push(LogLine { level, message, fields });
+    }
+
+    fn count(&mut self, metric: String, delta: u64) {
+        if self.counts.len() < self.limits.metrics || self.counts.contains_key(&metric) {
+            let count = self.counts.entry(metric).or_default();
+            *count = count.saturating_add(delta);
+        }
+    }
+}
+
+impl output::Host for Call {
+    fn emit(
+        &mut self,
+        table: String,
+        seqs: Vec<u64>,
+        columns: Vec<output::Column>,
+    ) -> Result<(), output::EmitError> {
+        let tables = Arc::clone(&self.tables);
+        let declared = tables.iter().enumerate().find(|(_, declared)| declared.name == table);
+        let Some(declared) = declared else {
+            let shown: String = table.chars().take(64).collect();
+            return Err(output::EmitError::Mismatch(format!("table {shown} is not declared")));
+        };
+        if let Some(seq) = seqs.iter().find(|seq| !self.seqs.contains(seq)) {
+            return Err(output::EmitError::UnknownSeq(*seq));
+        }
+        let rows = rows::table_rows(declared, seqs, columns)?;
+        let count = self.row_count + rows.seq.len();
+        let bytes = self.row_bytes + rows.columns.iter().map(column_bytes).sum::<usize>();
+        for (limit, wanted, allowed) in [
+            ("output_rows", count, self.limits.output_rows),
+            ("output_bytes", bytes, self.limits.output_bytes),
+        ] {
+            if wanted > allowed {
+                let text = format!("limit `{limit}` of {allowed} exceeded: {wanted}");
+                return Err(output::EmitError::Quota(text));
+            }
+        }
+        (self.row_count, self.row_bytes) = (count, bytes);
+        if !rows.seq.is_empty() {
+            self.rows.push(rows);
+        }
+        Ok(())
+    }
+}
+
+const fn column_bytes(column: &ColumnData) -> usize {
+    match column {
+        ColumnData::Bool(values) => values.len(),
+        ColumnData::U64(values) => 8 * values.len(),
+        ColumnData::I64(values) => 8 * values.len(),
+        ColumnData::F64(values) => 8 * values.len(),
+        ColumnData::Text(values) | ColumnData::Blob(values) => {
+            values.bytes.len() + 4 * values.offsets.len()
+        }
+    }
+}
+
+impl state::Host for Call {
+    fn get(&mut self, key: Vec<u8>) -> Option<Vec<u8>> {
+        self.read(&key).cloned()
+    }
+
+    fn get_many(&mut self, keys: Vec<Vec<u8>>) -> Vec<Option<Vec<u8>>> {
+        keys.iter().map(|key| self.read(key).cloned()).collect()
+    }
+
+    fn set(&mut self, key: Vec<u8>, value: Vec<u8>) -> Result<(), state::StateError> {
+        self.write(key, Some(value))
+    }
+
+    fn set_many(&mut self, items: Vec<(Vec<u8>, Vec<u8>)>) -> Result<(), state::StateError> {
+        items.into_iter().try_for_each(|(key, value)| self.write(key, Some(value)))
+    }
+
+    fn delete(&mut self, key: Vec<u8>) {
+        // Deleting only ever makes the state smaller; a key that is too long is not there.
+        let _ = self.write(key, None);
+    }
+
+    fn scan(
+        &mut self,
+        prefix: Vec<u8>,
+        after: Option<Vec<u8>>,
+        limit: u32,
+    ) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let limit = (limit as usize).min(SCAN_LIMIT);
+        let from = match after {
+            Some(after) if after >= prefix => Bound::Excluded(after),
+            _ => Bound::Included(prefix.clone()),
+        };
+        let bounds = (from, Bound::Unbounded);
+        let mut stored = self.state.0.range::<Vec<u8>, _>(bounds.clone()).peekable();
+        let mut written = self.writes.range::<Vec<u8>, _>(bounds).peekable();
+        let mut found = Vec::new();
+        while found.len() < limit {
+            let key = match (stored.peek(), written.peek()) {
+                (Some((a, _)), Some((b, _))) => (*a).min(*b),
+                (Some((a, _)), None) => *a,
+                (None, Some((b, _))) => *b,
+                (None, None) => break,
+            };
+            if !key.starts_with(&prefix) {
+                break;
+            }
+            let old = stored.next_if(|(a, _)| *a == key).map(|(_, value)| value);
+            let new = written.next_if(|(b, _)| *b == key).map(|(_, value)| value.as_ref());
+            if let Some(value) = new.unwrap_or(old) {
+                found.push((key.clone(), value.clone()));
+            }
+        }
+        found
+    }
+}
+
+/// Stops a guest that wants more memory than it may have, and remembers that it did.
+#[derive(Debug)]
+pub(crate) struct Fence {
+    memory_bytes: usize,
+    pub(crate) is_hit: bool,
+}
+
+impl ResourceLimiter for Fence {
+    fn memory_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if desired > self.memory_bytes {
+            self.is_hit = true;
+            // A refusal would only make the guest's allocator abort without a reason.
+            return Err(wasmtime::Error::msg("memory limit"));
+        }
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(desired <= TABLE_ELEMENTS)
+    }
+
+    fn instances(&self) -> usize {
+        INSTANCES
+    }
+
+    fn tables(&self) -> usize {
+        INSTANCES
+    }
+
+    fn memories(&self) -> usize {
+        INSTANCES
+    }
+}

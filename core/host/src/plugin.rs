@@ -1,0 +1,210 @@
+//! A loaded plugin: a fresh guest for every batch.
+
+use crate::{
+    Limits, LoadError,
+    bindings::{EventHandler, EventHandlerPre, headcount::plugin::types::Failure},
+    call::{Call, Subject},
+    describe,
+    engine::TICK_MS,
+    load, wire,
+};
+use event::{Batch, Descriptor, Effects, Plugin, PluginFault, PluginState, PluginTable, Rejection};
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+use wasmtime::{
+    Engine, Store, Trap,
+    component::{Component, Linker},
+};
+use wasmtime_wasi::I32Exit;
+
+/// The size of the state is counted anew after so many batches; in between it is carried on.
+const RECOUNT_BATCHES: u32 = 64;
+
+/// A component that was checked and described itself. See [`event::Plugin`].
+pub struct LoadedPlugin {
+    engine: Engine,
+    component: EventHandlerPre<Call>,
+    config: String,
+    limits: Arc<Limits>,
+    descriptor: Descriptor,
+    tables: Arc<[PluginTable]>,
+    digest: [u8; 32],
+    /// Bytes of the state, and for how many more batches that may be believed.
+    state_bytes: (usize, u32),
+}
+
+impl std::fmt::Debug for LoadedPlugin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LoadedPlugin").field("descriptor", &self.descriptor).finish_non_exhaustive()
+    }
+}
+
+impl LoadedPlugin {
+    pub(crate) fn load(
+        engine: &Engine,
+        linker: &Linker<Call>,
+        bytes: &[u8],
+        config: &str,
+        limits: Limits,
+    ) -> Result<Self, LoadError> {
+        load::check_header(bytes)?;
+        let component =
+            Component::new(engine, bytes).map_err(|e| LoadError::Compile(format!("{e:#}")))?;
+        load::check_interfaces(engine, &component.component_type())?;
+        let component = linker
+            .instantiate_pre(&component)
+            .and_then(EventHandlerPre::new)
+            .map_err(|e| LoadError::Compile(format!("{e:#}")))?;
+        let mut plugin = Self {
+            engine: engine.clone(),
+            component,
+            config: config.to_owned(),
+            limits: Arc::new(limits),
+            descriptor: Descriptor {
+                name: String::new(),
+                version: String::new(),
+                logic_version: 0,
+                visibility: event::Visibility::Latest,
+                subscriptions: Vec::new(),
+                tables: Vec::new(),
+            },
+            tables: Arc::new([]),
+            digest: Sha256::digest(bytes).into(),
+            state_bytes: (0, 0),
+        };
+        let (mut store, guest) = plugin.start(plugin.call_at_load()).map_err(LoadError::Start)?;
+        let described = guest.headcount_plugin_meta().call_describe(&mut store);
+        let given = described.map_err(|e| LoadError::Start(plugin.fault(&store, &e)))?;
+        plugin.descriptor = describe::descriptor(given).map_err(LoadError::Descriptor)?;
+        plugin.tables = plugin.descriptor.tables.clone().into();
+        let started = plugin.start(plugin.call_at_load()).map_err(LoadError::Start)?;
+        let (mut store, guest) = started;
+        match guest.headcount_plugin_handler().call_init(&mut store, config) {
+            Ok(Ok(())) => Ok(plugin),
+            Ok(Err(reason)) => Err(LoadError::Config(reason)),
+            Err(e) => Err(LoadError::Start(plugin.fault(&store, &e))),
+        }
+    }
+
+    /// Returns the SHA-256 of the component.
+    pub const fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+
+    fn call_at_load(&self) -> Call {
+        let subject = Subject {
+            unix_seconds: 0,
+            seed: &self.digest,
+            tables: Arc::new([]),
+            state: Arc::default(),
+            state_bytes: 0,
+            seqs: 0..0,
+        };
+        Call::new(&self.limits, subject)
+    }
+
+    /// Makes a fresh guest, with its deadline running.
+    fn start(&self, call: Call) -> Result<(Store<Call>, EventHandler), PluginFault> {
+        let mut store = Store::new(&self.engine, call);
+        store.limiter(|call| &mut call.fence);
+        // The tick that is under way counts, so one more.
+        store.set_epoch_deadline(self.limits.deadline_ms.div_ceil(TICK_MS) + 1);
+        store.set_hostcall_fuel(self.limits.call_bytes);
+        match self.component.instantiate(&mut store) {
+            Ok(guest) => Ok((store, guest)),
+            Err(e) => Err(self.fault(&store, &e)),
+        }
+    }
+
+    /// Names what ended a guest.
+    fn fault(&self, store: &Store<Call>, error: &wasmtime::Error) -> PluginFault {
+        let call = store.data();
+        if call.fence.is_hit {
+            let allowed = self.limits.memory_bytes as u64;
+            return PluginFault::Limit { limit: "memory_bytes", allowed };
+        }
+        if matches!(error.downcast_ref(), Some(Trap::Interrupt)) {
+            return PluginFault::Deadline { limit_ms: self.limits.deadline_ms };
+        }
+        if let Some(I32Exit(code)) = error.downcast_ref() {
+            return PluginFault::Halt(format!("it exited with code {code}"));
+        }
+        let console = call.console.text();
+        let cause = match error.downcast_ref::<Trap>() {
+            Some(trap) => trap.to_string(),
+            None => error.root_cause().to_string(),
+        };
+        PluginFault::Trap(if console.is_empty() { cause } else { format!("{console} ({cause})") })
+    }
+
+    fn seed(&self, batch: &Batch) -> [u8; 32] {
+        let mut hasher = Sha256::new();
+        hasher.update(self.digest);
+        hasher.update(batch.chain.0.to_be_bytes());
+        hasher.update(batch.id.to_be_bytes());
+        hasher.finalize().into()
+    }
+
+    fn count_state(&mut self, state: &PluginState) -> usize {
+        let (bytes, left) = self.state_bytes;
+        if left > 0 && !(bytes > 0 && state.0.is_empty()) {
+            self.state_bytes.1 -= 1;
+            return bytes;
+        }
+        let bytes = state.0.iter().map(|(key, value)| key.len() + value.len()).sum();
+        self.state_bytes = (bytes, RECOUNT_BATCHES);
+        bytes
+    }
+}
+
+impl Plugin for LoadedPlugin {
+    fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    fn handle(&mut self, batch: &Batch, state: &Arc<PluginState>) -> Result<Effects, PluginFault> {
+        let first_seq = batch.seq.first().copied().unwrap_or(0);
+        let seqs = first_seq..first_seq.saturating_add(batch.seq.len() as u64);
+        let seed = self.seed(batch);
+        let subject = Subject {
+            unix_seconds: batch.blocks.last().and_then(|block| block.timestamp).unwrap_or(0),
+            seed: &seed,
+            tables: Arc::clone(&self.tables),
+            state: Arc::clone(state),
+            state_bytes: self.count_state(state),
+            seqs: seqs.clone(),
+        };
+        let (mut store, guest) = self.start(Call::new(&self.limits, subject))?;
+        let handler = guest.headcount_plugin_handler();
+        match handler.call_init(&mut store, &self.config) {
+            Ok(Ok(())) => {}
+            Ok(Err(reason)) => return Err(PluginFault::Halt(reason)),
+            Err(e) => return Err(self.fault(&store, &e)),
+        }
+        let outcome = match handler.call_handle(&mut store, &wire::batch(batch)) {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(failure)) => return Err(refusal(failure)),
+            Err(e) => return Err(self.fault(&store, &e)),
+        };
+        let rejected = outcome.rejected.into_iter();
+        let rejected: Vec<Rejection> =
+            rejected.map(|r| Rejection { seq: r.seq, reason: r.reason }).collect();
+        if let Some(unknown) = rejected.iter().find(|rejection| !seqs.contains(&rejection.seq)) {
+            let seq = unknown.seq;
+            return Err(PluginFault::Reject(format!(
+                "set event {seq} aside, which it was not given"
+            )));
+        }
+        let call = store.into_data();
+        self.state_bytes.0 = call.state_bytes;
+        Ok(Effects { rejected, ..call.into_effects() })
+    }
+}
+
+fn refusal(failure: Failure) -> PluginFault {
+    match failure {
+        Failure::Retry(hint) => PluginFault::Retry { after_ms: hint.after_ms, reason: hint.reason },
+        Failure::Reject(reason) => PluginFault::Reject(reason),
+        Failure::Halt(reason) => PluginFault::Halt(reason),
+    }
+}
