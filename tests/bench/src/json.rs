@@ -167,6 +167,6 @@ fn push_quantity(out: &mut Vec<u8>, value: u64) {
 pub fn quantity(value: u64) -> String {
     let mut text = String::with_capacity(20);
     // Writing to a string cannot fail.
-    let _ = write!(text, "\"{:#x}\"", value);
+    let _ = write!(text, "\"{value:#x}\"");
     text
 }
