@@ -4,30 +4,22 @@
 //! A report that fails before its rows changes nothing but the list of incidents.
 
 use crate::{
+    admission::Decided,
     candidates::Candidates,
     canonical::{Canonical, Conflict, Switch},
-    coverage::{Coverage, adjacent, hull, merge_nodes},
+    coverage::Coverage,
+    cut::{Cut, flawed},
+    extend::{block_row, hash_at},
+    known::Known,
     pieces::{Pieces, Standing, parent, pieces, reported},
-    rows::{Rows, misshapen, receipt_ids},
+    rows::{Rows, misshapen},
     sightings::Sightings,
 };
-use alloy_primitives::{
-    B256,
-    map::{B256Map, HashSet},
-};
 use event::{
-    Ack, AnchorPolicy, BlockNumHash, BlockRange, BlockRow, Candidate, ChainProfile, ChainState,
-    Commit, Content, EventId, Filter, FilterId, Flaw, Incident, JournalRow, Judgement, LogRef,
-    Logs, NodeId, Op, Report, ReportedBlock, Verify,
+    Ack, AnchorPolicy, BlockNumHash, BlockRange, BlockRow, ChainProfile, ChainState, Commit,
+    Content, EventId, Filter, Flaw, JournalRow, Judgement, Op, Report, Verify,
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
-
-/// Refuted events remembered so that they are refuted once; a forgotten one is refuted again,
-/// which changes nothing but the journal.
-const REFUTED_REMEMBERED_MAX: usize = 65_536;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// When a log becomes an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +57,7 @@ impl JournalCounter {
         self.0
     }
 
-    const fn next(&mut self) -> u64 {
+    pub(crate) const fn next(&mut self) -> u64 {
         self.0 += 1;
         self.0
     }
@@ -83,14 +75,14 @@ pub struct Outcome {
 /// Merges the reports of one chain.
 #[derive(Debug)]
 pub struct Aggregator {
-    profile: ChainProfile,
-    policy: Policy,
-    canonical: Canonical,
-    coverage: Coverage,
-    candidates: Candidates,
-    sightings: Sightings,
-    refuted: BTreeSet<EventId>,
-    finalized_rose: bool,
+    pub(crate) profile: ChainProfile,
+    pub(crate) policy: Policy,
+    pub(crate) canonical: Canonical,
+    pub(crate) coverage: Coverage,
+    pub(crate) candidates: Candidates,
+    pub(crate) sightings: Sightings,
+    pub(crate) refuted: BTreeSet<EventId>,
+    pub(crate) finalized_rose: bool,
 }
 
 impl Aggregator {
@@ -140,6 +132,51 @@ impl Aggregator {
         content: Content,
     ) -> Option<u64> {
         self.coverage.covered_through(filters, from, content)
+    }
+
+    /// Returns the first block that is not covered for all filters, counted from where coverage of
+    /// any of them begins; `None` when none has any.
+    pub fn first_uncovered(&self, filters: &[Arc<Filter>], verify: Verify) -> Option<u64> {
+        let everything = BlockRange::new(0, u64::MAX)?;
+        let begin = filters
+            .iter()
+            .flat_map(|filter| self.coverage.overlapping(filter, everything))
+            .flat_map(|covered| covered.intervals.first())
+            .map(|interval| interval.range.first())
+            .min()?;
+        let through = self.covered_through(filters, begin, verify.required());
+        Some(through.map_or(begin, |through| through.saturating_add(1)))
+    }
+
+    /// Returns what is shown of the whole range for all filters: the strongest content that covers
+    /// it, with the weakest anchor below that. `None` when a part is not covered.
+    pub fn evidence(&self, filters: &[Arc<Filter>], range: BlockRange) -> Option<Evidence> {
+        let mut evidence: Option<Evidence> = None;
+        for filter in filters {
+            let intervals = || {
+                let covered = self.coverage.overlapping(filter, range);
+                covered.flat_map(move |covered| covered.touching(range))
+            };
+            let mut levels: Vec<Content> = intervals().map(|i| i.evidence.content).collect();
+            levels.sort_unstable();
+            levels.dedup();
+            let content = levels
+                .into_iter()
+                .rev()
+                .find(|level| self.coverage.missing(filter, range, *level).is_empty())?;
+            let anchor = intervals()
+                .filter(|interval| interval.evidence.content >= content)
+                .map(|interval| interval.evidence.anchor)
+                .min()?;
+            evidence = Some(match evidence {
+                None => Evidence { content, anchor },
+                Some(weakest) => Evidence {
+                    content: weakest.content.min(content),
+                    anchor: weakest.anchor.min(anchor),
+                },
+            });
+        }
+        evidence
     }
 
     /// Returns the highest final block.
@@ -371,156 +408,6 @@ impl Aggregator {
         }
     }
 
-    /// Decides row by row what is known, what enters and what waits.
-    fn decide(
-        &mut self,
-        report: &Report,
-        judgement: &Judgement,
-        rows: &Rows,
-        known: &Known,
-        cut: &mut Cut,
-    ) -> Decided {
-        let blocks = report.blocks.len();
-        let mut decided = Decided {
-            enter: vec![true; rows.logs.len()],
-            blocks: vec![BlockDecision::default(); blocks],
-            nodes: BTreeMap::new(),
-            ids: BTreeMap::new(),
-        };
-        let agree = matches!(self.policy.admission, Admission::Agree(_));
-        let looked_up: Vec<bool> = (report.blocks.iter())
-            .map(|b| agree || known.has_block(&b.hash) || self.candidates.has_block(&b.hash))
-            .collect();
-        if !looked_up.contains(&true) {
-            for block in &rows.logs.block {
-                decided.blocks[*block as usize].entered += 1;
-            }
-            return decided;
-        }
-        for row in 0..rows.logs.len() {
-            let block = rows.logs.block[row];
-            let decision = &mut decided.blocks[block as usize];
-            if !looked_up[block as usize] {
-                decision.entered += 1;
-                continue;
-            }
-            let id = rows.id(report.chain, report.blocks[block as usize].hash, row);
-            decided.ids.entry(block).or_default().push(id);
-            if known.has(&id) {
-                decision.known += 1;
-                decided.enter[row] = false;
-                if self.candidates.close(&id).is_some() {
-                    cut.commit.candidates_closed.push(id);
-                }
-            } else if self.is_admitted(&id, report, judgement.blocks[block as usize].content) {
-                decision.entered += 1;
-                if let Some(closed) = self.candidates.close(&id) {
-                    merge_nodes(decided.nodes.entry(block).or_default(), &closed.nodes);
-                    cut.commit.candidates_closed.push(id);
-                }
-            } else {
-                decision.waiting = true;
-                decided.enter[row] = false;
-                let number = report.blocks[block as usize].number;
-                let new = || candidate(id, rows.logs.row(row), number, &report.node);
-                cut.commit.candidates.extend(self.candidates.say(id, &report.node, new));
-            }
-        }
-        decided.ids.values_mut().for_each(|ids| ids.sort_unstable());
-        decided
-    }
-
-    fn is_admitted(&self, id: &EventId, report: &Report, content: Content) -> bool {
-        let Admission::Agree(needed) = self.policy.admission else { return true };
-        let said = self.candidates.get(id).map_or(&[][..], |candidate| &candidate.nodes);
-        let nodes = said.len() + usize::from(said.binary_search(&report.node).is_err());
-        content == Content::Receipts || nodes >= usize::from(needed)
-    }
-
-    /// Drops candidates of blocks whose whole content is shown and does not have them.
-    fn settle_candidates(
-        &mut self,
-        report: &Report,
-        judgement: &Judgement,
-        decided: &Decided,
-        cut: &mut Cut,
-    ) {
-        if self.candidates.is_empty() {
-            return;
-        }
-        let flawed = flawed(report, judgement, spoils_receipts);
-        for (i, block) in report.blocks.iter().enumerate() {
-            if judgement.blocks[i].content != Content::Receipts || flawed[i] {
-                continue;
-            }
-            let there = decided.ids.get(&(i as u32)).map_or(&[][..], |ids| ids);
-            let forged: Vec<EventId> = (self.candidates.in_block(&block.hash))
-                .filter(|c| {
-                    report.filter.matches(c.log.row(0)) && there.binary_search(&c.id).is_err()
-                })
-                .map(|candidate| candidate.id)
-                .collect();
-            for id in forged {
-                let Some(candidate) = self.candidates.close(&id) else { continue };
-                cut.commit.candidates_closed.push(id);
-                for node in candidate.nodes {
-                    cut.commit.incidents.push(Incident {
-                        chain: report.chain,
-                        node,
-                        range: BlockRange::one(block.number),
-                        flaw: Flaw::Forged,
-                        count: 1,
-                        detail: format!("a log of transaction {} is not in its block", id.tx_hash),
-                    });
-                }
-            }
-        }
-    }
-
-    /// Marks stored events that a block's receipts do not have. Only receipts can do that: an id
-    /// does not tell whether its event matches the filter that a bloom excludes.
-    fn refute(
-        &mut self,
-        report: &Report,
-        judgement: &Judgement,
-        known: &Known,
-        journal: &mut JournalCounter,
-        cut: &mut Cut,
-    ) {
-        if known.is_empty() || !self.profile.check_receipts_root {
-            return;
-        }
-        let flawed = flawed(report, judgement, spoils_receipts);
-        for (i, block) in report.blocks.iter().enumerate() {
-            let is_shown = judgement.blocks[i].content == Content::Receipts && !flawed[i];
-            if !is_shown || !known.has_block(&block.hash) {
-                continue;
-            }
-            let Some(there) = receipt_ids(report.chain, block) else { continue };
-            let before = cut.commit.refuted.len();
-            for id in known.of_block(&block.hash) {
-                if there.binary_search(id).is_err() && self.refuted.insert(*id) {
-                    cut.commit.refuted.push(*id);
-                }
-            }
-            let events = (cut.commit.refuted.len() - before) as u64;
-            if events > 0 {
-                cut.commit.journal.push(JournalRow {
-                    seq: journal.next(),
-                    chain: report.chain,
-                    op: Op::Refute,
-                    filter: None,
-                    range: BlockRange::one(block.number),
-                    block_hash: Some(block.hash),
-                    events,
-                });
-            }
-        }
-        while self.refuted.len() > REFUTED_REMEMBERED_MAX {
-            self.refuted.pop_first();
-        }
-    }
-
     fn pieces(
         &self,
         report: &Report,
@@ -566,262 +453,5 @@ impl Aggregator {
             nodes: Vec::new(),
         };
         pieces(report, judgement, &standings, &unreported, self.checkpoint())
-    }
-
-    /// Journals what becomes covered with its events, and events found where it was covered.
-    fn extend(
-        &mut self,
-        report: &Report,
-        rows: Rows,
-        decided: Decided,
-        pieces: &Pieces,
-        journal: &mut JournalCounter,
-        cut: &mut Cut,
-    ) {
-        let filter = report.filter.id();
-        for (i, decision) in decided.blocks.iter().enumerate() {
-            cut.ack.new_events += decision.entered;
-            cut.ack.known_events += decision.known;
-            let block = &report.blocks[i];
-            if decision.entered > 0 && decision.known == 0 && self.canonical.is_final(block.number)
-            {
-                let row = block_row(block);
-                self.canonical.note_final(&row);
-                cut.commit.blocks.push(row);
-            }
-        }
-        let new = self.newly_covered(report, pieces);
-        let row_of = |seq, op, range, events| JournalRow {
-            seq,
-            chain: report.chain,
-            op,
-            filter: Some(filter),
-            range,
-            block_hash: None,
-            events,
-        };
-        let covered: Vec<_> = self.coverage.overlapping(&report.filter, report.range).collect();
-        let entered = cut.ack.new_events;
-        if covered.is_empty() && new.len() == 1 && entered == rows.logs.len() as u64 {
-            let seq = journal.next();
-            cut.commit.journal.push(row_of(seq, Op::Extend, new[0], entered));
-            if entered > 0 {
-                cut.commit.events.push(rows.into_batch(&report.blocks, seq));
-            }
-            return;
-        }
-        let mut extends: Vec<Vec<u32>> = vec![Vec::new(); new.len()];
-        let mut late: Vec<u32> = Vec::new();
-        for row in (0..rows.logs.len()).filter(|row| decided.enter[*row]) {
-            let log = rows.logs.row(row);
-            let number = report.blocks[log.block as usize].number;
-            let is_late = covered.iter().any(|c| c.holds(number) && c.filter.matches(log));
-            let at = new.partition_point(|range| range.last() < number);
-            match new.get(at).filter(|range| !is_late && range.contains(number)) {
-                Some(_) => extends[at].push(row as u32),
-                None => late.push(row as u32),
-            }
-        }
-        for (range, events) in new.iter().zip(&extends) {
-            let seq = journal.next();
-            cut.commit.journal.push(row_of(seq, Op::Extend, *range, events.len() as u64));
-            if !events.is_empty() {
-                cut.commit.events.push(rows.batch(events, &report.blocks, seq));
-            }
-        }
-        let number = |row: &u32| report.blocks[rows.logs.block[*row as usize] as usize].number;
-        let found = late.iter().map(|row| BlockRange::one(number(row))).reduce(hull);
-        if let Some(range) = found {
-            let seq = journal.next();
-            cut.commit.journal.push(row_of(seq, Op::Late, range, late.len() as u64));
-            cut.commit.events.push(rows.batch(&late, &report.blocks, seq));
-        }
-    }
-
-    /// Returns the runs that this report covers and that its filter was not covered for.
-    fn newly_covered(&self, report: &Report, pieces: &Pieces) -> Vec<BlockRange> {
-        let covered = self.coverage.of(report.filter.id());
-        let mut new: Vec<BlockRange> = Vec::new();
-        let mut push = |range: BlockRange| match new.last_mut() {
-            Some(last) if adjacent(last, &range) => *last = hull(*last, range),
-            _ => new.push(range),
-        };
-        for piece in &pieces.intervals {
-            let mut first = Some(piece.range.first());
-            for old in covered.map_or(&[][..], |covered| covered.touching(piece.range)) {
-                if let (Some(from), Some(last)) = (first, old.range.first().checked_sub(1))
-                    && let Some(range) = BlockRange::new(from, last)
-                {
-                    push(range);
-                }
-                first = old.range.last().checked_add(1);
-            }
-            if let Some(range) = first.and_then(|from| BlockRange::new(from, piece.range.last())) {
-                push(range);
-            }
-        }
-        new
-    }
-
-    /// Writes what the report covers.
-    fn cover(&mut self, report: &Report, pieces: Pieces, cut: &mut Cut) {
-        let hash_at = hash_at(report, &self.canonical);
-        let added = self.coverage.add(&report.filter, &pieces.intervals, &hash_at);
-        cut.ack.open.extend(pieces.open);
-        let Some(range) = added.changed else { return };
-        cut.changed.push((Arc::clone(&report.filter), range));
-        for number in added.unlinked {
-            // Both sides stay as they are, unjoined: the seam is what has to be looked at.
-            let Some(seam) = BlockRange::new(number.saturating_sub(1), number) else { continue };
-            let detail = format!("the parent of block {number} is not the covered block below");
-            cut.incident(seam, Flaw::ParentLink, 1, detail);
-            cut.ack.open.push((seam, "headers do not link here".to_owned()));
-        }
-    }
-}
-
-/// A commit in the making.
-struct Cut {
-    commit: Commit,
-    ack: Ack,
-    node: NodeId,
-    changed: Vec<(Arc<Filter>, BlockRange)>,
-}
-
-impl Cut {
-    fn incident(&mut self, range: BlockRange, flaw: Flaw, count: u64, detail: String) {
-        let (chain, node) = (self.commit.chain, self.node.clone());
-        self.commit.incidents.push(Incident { chain, node, range, flaw, count, detail });
-    }
-
-    fn flaws(&mut self, report: &Report, judgement: &Judgement) {
-        for (block, flaw, count, detail) in &judgement.flaws {
-            let block = block.and_then(|i| report.blocks.get(i as usize));
-            let range = block.map_or(report.range, |block| BlockRange::one(block.number));
-            self.incident(range, *flaw, *count, detail.clone());
-        }
-    }
-
-    /// Nothing of the report is taken, and its range stays open.
-    fn refused(mut self, report: &Report, reason: &str) -> Outcome {
-        self.ack.open = vec![(report.range, reason.to_owned())];
-        self.outcome(&Coverage::default())
-    }
-
-    fn outcome(mut self, coverage: &Coverage) -> Outcome {
-        let mut changed: BTreeMap<FilterId, (Arc<Filter>, BlockRange)> = BTreeMap::new();
-        for (filter, range) in self.changed {
-            changed
-                .entry(filter.id())
-                .and_modify(|(_, all)| *all = hull(*all, range))
-                .or_insert((filter, range));
-        }
-        let changes = changed.values().map(|(filter, range)| coverage.change(filter, *range));
-        self.commit.coverage = changes.collect();
-        self.ack.incidents = self.commit.incidents.len() as u64;
-        self.ack.open.sort();
-        Outcome { commit: self.commit, ack: self.ack }
-    }
-}
-
-/// Ids stored in the report's range, on any branch.
-struct Known {
-    ids: Vec<EventId>,
-    set: HashSet<EventId>,
-    blocks: B256Map<u64>,
-}
-
-impl Known {
-    /// All ids are of one chain, so sorting brings those of a block together.
-    fn new(mut ids: Vec<EventId>) -> Self {
-        ids.sort_unstable();
-        let set = ids.iter().copied().collect();
-        let mut blocks = B256Map::default();
-        for id in &ids {
-            *blocks.entry(id.block_hash).or_default() += 1;
-        }
-        Self { ids, set, blocks }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.ids.is_empty()
-    }
-
-    fn has(&self, id: &EventId) -> bool {
-        self.set.contains(id)
-    }
-
-    fn has_block(&self, hash: &B256) -> bool {
-        self.blocks.contains_key(hash)
-    }
-
-    fn of_block(&self, hash: &B256) -> &[EventId] {
-        let first = self.ids.partition_point(|id| id.block_hash < *hash);
-        let end = self.ids.partition_point(|id| id.block_hash <= *hash);
-        &self.ids[first..end.max(first)]
-    }
-
-    fn in_block(&self, hash: &B256) -> u64 {
-        self.blocks.get(hash).copied().unwrap_or(0)
-    }
-}
-
-/// What was decided about the rows of a report.
-struct Decided {
-    /// Per row.
-    enter: Vec<bool>,
-    /// Per block.
-    blocks: Vec<BlockDecision>,
-    /// Nodes whose candidates entered, by block.
-    nodes: BTreeMap<u32, Vec<NodeId>>,
-    /// Ids of all rows, sorted, for the blocks where they were needed.
-    ids: BTreeMap<u32, Vec<EventId>>,
-}
-
-#[derive(Clone, Default)]
-struct BlockDecision {
-    entered: u64,
-    known: u64,
-    waiting: bool,
-}
-
-/// Returns per block whether one of its flaws is meant.
-fn flawed(report: &Report, judgement: &Judgement, meant: impl Fn(Flaw) -> bool) -> Vec<bool> {
-    let mut flawed = vec![false; report.blocks.len()];
-    for (block, flaw, ..) in &judgement.flaws {
-        if let Some(flawed) = block.and_then(|i| flawed.get_mut(i as usize)) {
-            *flawed |= meant(*flaw);
-        }
-    }
-    flawed
-}
-
-/// Whether the receipts of a block with this flaw show nothing.
-const fn spoils_receipts(flaw: Flaw) -> bool {
-    matches!(flaw, Flaw::HeaderHash | Flaw::ReceiptCount | Flaw::ReceiptBlock | Flaw::ReceiptsRoot)
-}
-
-fn candidate(id: EventId, log: LogRef<'_>, number: u64, node: &NodeId) -> Candidate {
-    let mut logs = Logs::default();
-    logs.push(LogRef { block: 0, ..log });
-    Candidate { id, log: logs, number, nodes: vec![node.clone()] }
-}
-
-fn block_row(block: &ReportedBlock) -> BlockRow {
-    BlockRow {
-        number: block.number,
-        hash: block.hash,
-        parent: parent(block),
-        timestamp: (block.header.as_ref().map(|header| header.timestamp)).or(block.timestamp),
-        canonical: true,
-    }
-}
-
-fn hash_at<'a>(report: &'a Report, canonical: &'a Canonical) -> impl Fn(u64) -> Option<B256> + 'a {
-    |number| {
-        let above = || number.checked_add(1).and_then(|above| reported(report, above));
-        (reported(report, number).map(|block| block.hash))
-            .or_else(|| above().and_then(parent))
-            .or_else(|| canonical.hash_at(number))
     }
 }

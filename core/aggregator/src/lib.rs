@@ -5,11 +5,15 @@
 //! anything (`store` does). What it holds in memory is what the ledger holds after the last commit,
 //! so a commit that could not be applied means: load the state again and make a new [`Aggregator`].
 
+mod admission;
 mod aggregator;
 mod boxes;
 mod candidates;
 mod canonical;
 mod coverage;
+mod cut;
+mod extend;
+mod known;
 mod occurrence;
 mod pieces;
 mod rows;

@@ -1,0 +1,202 @@
+//! Row by row: what is known, what enters, what waits, what never was there.
+//!
+//! Does not write coverage or the chain; works on rows whose shape was checked.
+
+use crate::{
+    aggregator::{Admission, Aggregator, JournalCounter},
+    coverage::merge_nodes,
+    cut::{Cut, flawed},
+    known::Known,
+    rows::{Rows, receipt_ids},
+};
+use event::{
+    BlockRange, Candidate, Content, EventId, Flaw, Incident, JournalRow, Judgement, LogRef, Logs,
+    NodeId, Op, Report,
+};
+use std::collections::BTreeMap;
+
+/// Refuted events remembered so that they are refuted once; a forgotten one is refuted again,
+/// which changes nothing but the journal.
+const REFUTED_REMEMBERED_MAX: usize = 65_536;
+
+/// What was decided about the rows of a report.
+pub(crate) struct Decided {
+    /// Per row.
+    pub(crate) enter: Vec<bool>,
+    /// Per block.
+    pub(crate) blocks: Vec<BlockDecision>,
+    /// Nodes whose candidates entered, by block.
+    pub(crate) nodes: BTreeMap<u32, Vec<NodeId>>,
+    /// Ids of all rows, sorted, for the blocks where they were needed.
+    pub(crate) ids: BTreeMap<u32, Vec<EventId>>,
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct BlockDecision {
+    pub(crate) entered: u64,
+    pub(crate) known: u64,
+    pub(crate) waiting: bool,
+}
+
+impl Aggregator {
+    /// Decides row by row what is known, what enters and what waits.
+    pub(crate) fn decide(
+        &mut self,
+        report: &Report,
+        judgement: &Judgement,
+        rows: &Rows,
+        known: &Known,
+        cut: &mut Cut,
+    ) -> Decided {
+        let blocks = report.blocks.len();
+        let mut decided = Decided {
+            enter: vec![true; rows.logs.len()],
+            blocks: vec![BlockDecision::default(); blocks],
+            nodes: BTreeMap::new(),
+            ids: BTreeMap::new(),
+        };
+        let agree = matches!(self.policy.admission, Admission::Agree(_));
+        let looked_up: Vec<bool> = (report.blocks.iter())
+            .map(|b| agree || known.has_block(&b.hash) || self.candidates.has_block(&b.hash))
+            .collect();
+        if !looked_up.contains(&true) {
+            for block in &rows.logs.block {
+                decided.blocks[*block as usize].entered += 1;
+            }
+            return decided;
+        }
+        for row in 0..rows.logs.len() {
+            let block = rows.logs.block[row];
+            let decision = &mut decided.blocks[block as usize];
+            if !looked_up[block as usize] {
+                decision.entered += 1;
+                continue;
+            }
+            let id = rows.id(report.chain, report.blocks[block as usize].hash, row);
+            decided.ids.entry(block).or_default().push(id);
+            if known.has(&id) {
+                decision.known += 1;
+                decided.enter[row] = false;
+                if self.candidates.close(&id).is_some() {
+                    cut.commit.candidates_closed.push(id);
+                }
+            } else if self.is_admitted(&id, report, judgement.blocks[block as usize].content) {
+                decision.entered += 1;
+                if let Some(closed) = self.candidates.close(&id) {
+                    merge_nodes(decided.nodes.entry(block).or_default(), &closed.nodes);
+                    cut.commit.candidates_closed.push(id);
+                }
+            } else {
+                decision.waiting = true;
+                decided.enter[row] = false;
+                let number = report.blocks[block as usize].number;
+                let new = || candidate(id, rows.logs.row(row), number, &report.node);
+                cut.commit.candidates.extend(self.candidates.say(id, &report.node, new));
+            }
+        }
+        decided.ids.values_mut().for_each(|ids| ids.sort_unstable());
+        decided
+    }
+
+    fn is_admitted(&self, id: &EventId, report: &Report, content: Content) -> bool {
+        let Admission::Agree(needed) = self.policy.admission else { return true };
+        let said = self.candidates.get(id).map_or(&[][..], |candidate| &candidate.nodes);
+        let nodes = said.len() + usize::from(said.binary_search(&report.node).is_err());
+        content == Content::Receipts || nodes >= usize::from(needed)
+    }
+
+    /// Drops candidates of blocks whose whole content is shown and does not have them.
+    pub(crate) fn settle_candidates(
+        &mut self,
+        report: &Report,
+        judgement: &Judgement,
+        decided: &Decided,
+        cut: &mut Cut,
+    ) {
+        if self.candidates.is_empty() {
+            return;
+        }
+        let flawed = flawed(report, judgement, spoils_receipts);
+        for (i, block) in report.blocks.iter().enumerate() {
+            if judgement.blocks[i].content != Content::Receipts || flawed[i] {
+                continue;
+            }
+            let there = decided.ids.get(&(i as u32)).map_or(&[][..], |ids| ids);
+            let forged: Vec<EventId> = (self.candidates.in_block(&block.hash))
+                .filter(|c| {
+                    report.filter.matches(c.log.row(0)) && there.binary_search(&c.id).is_err()
+                })
+                .map(|candidate| candidate.id)
+                .collect();
+            for id in forged {
+                let Some(candidate) = self.candidates.close(&id) else { continue };
+                cut.commit.candidates_closed.push(id);
+                for node in candidate.nodes {
+                    cut.commit.incidents.push(Incident {
+                        chain: report.chain,
+                        node,
+                        range: BlockRange::one(block.number),
+                        flaw: Flaw::Forged,
+                        count: 1,
+                        detail: format!("a log of transaction {} is not in its block", id.tx_hash),
+                    });
+                }
+            }
+        }
+    }
+
+    /// Marks stored events that a block's receipts do not have. Only receipts can do that: an id
+    /// does not tell whether its event matches the filter that a bloom excludes.
+    pub(crate) fn refute(
+        &mut self,
+        report: &Report,
+        judgement: &Judgement,
+        known: &Known,
+        journal: &mut JournalCounter,
+        cut: &mut Cut,
+    ) {
+        if known.is_empty() || !self.profile.check_receipts_root {
+            return;
+        }
+        let flawed = flawed(report, judgement, spoils_receipts);
+        for (i, block) in report.blocks.iter().enumerate() {
+            let is_shown = judgement.blocks[i].content == Content::Receipts && !flawed[i];
+            if !is_shown || !known.has_block(&block.hash) {
+                continue;
+            }
+            let Some(there) = receipt_ids(report.chain, block) else { continue };
+            let before = cut.commit.refuted.len();
+            for id in known.of_block(&block.hash) {
+                if there.binary_search(id).is_err() && self.refuted.insert(*id) {
+                    cut.commit.refuted.push(*id);
+                }
+            }
+            let events = (cut.commit.refuted.len() - before) as u64;
+            if events > 0 {
+                cut.commit.journal.push(JournalRow {
+                    seq: journal.next(),
+                    chain: report.chain,
+                    op: Op::Refute,
+                    filter: None,
+                    range: BlockRange::one(block.number),
+                    block_hash: Some(block.hash),
+                    events,
+                });
+            }
+        }
+        while self.refuted.len() > REFUTED_REMEMBERED_MAX {
+            self.refuted.pop_first();
+        }
+    }
+}
+
+/// Whether the receipts of a block with this flaw show nothing.
+const fn spoils_receipts(flaw: Flaw) -> bool {
+    matches!(flaw, Flaw::HeaderHash | Flaw::ReceiptCount | Flaw::ReceiptBlock | Flaw::ReceiptsRoot)
+}
+
+fn candidate(id: EventId, log: LogRef<'_>, number: u64, node: &NodeId) -> Candidate {
+    let mut logs = Logs::default();
+    logs.push(LogRef { block: 0, ..log });
+    Candidate { id, log: logs, number, nodes: vec![node.clone()] }
+}

@@ -1,0 +1,67 @@
+//! A commit and its answer in the making, and the flaws that come with a report.
+
+use crate::{
+    aggregator::Outcome,
+    coverage::{Coverage, hull},
+};
+use event::{Ack, BlockRange, Commit, Filter, FilterId, Flaw, Incident, Judgement, NodeId, Report};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// A commit in the making.
+pub(crate) struct Cut {
+    pub(crate) commit: Commit,
+    pub(crate) ack: Ack,
+    pub(crate) node: NodeId,
+    pub(crate) changed: Vec<(Arc<Filter>, BlockRange)>,
+}
+
+impl Cut {
+    pub(crate) fn incident(&mut self, range: BlockRange, flaw: Flaw, count: u64, detail: String) {
+        let (chain, node) = (self.commit.chain, self.node.clone());
+        self.commit.incidents.push(Incident { chain, node, range, flaw, count, detail });
+    }
+
+    pub(crate) fn flaws(&mut self, report: &Report, judgement: &Judgement) {
+        for (block, flaw, count, detail) in &judgement.flaws {
+            let block = block.and_then(|i| report.blocks.get(i as usize));
+            let range = block.map_or(report.range, |block| BlockRange::one(block.number));
+            self.incident(range, *flaw, *count, detail.clone());
+        }
+    }
+
+    /// Nothing of the report is taken, and its range stays open.
+    pub(crate) fn refused(mut self, report: &Report, reason: &str) -> Outcome {
+        self.ack.open = vec![(report.range, reason.to_owned())];
+        self.outcome(&Coverage::default())
+    }
+
+    pub(crate) fn outcome(mut self, coverage: &Coverage) -> Outcome {
+        let mut changed: BTreeMap<FilterId, (Arc<Filter>, BlockRange)> = BTreeMap::new();
+        for (filter, range) in self.changed {
+            changed
+                .entry(filter.id())
+                .and_modify(|(_, all)| *all = hull(*all, range))
+                .or_insert((filter, range));
+        }
+        let changes = changed.values().map(|(filter, range)| coverage.change(filter, *range));
+        self.commit.coverage = changes.collect();
+        self.ack.incidents = self.commit.incidents.len() as u64;
+        self.ack.open.sort();
+        Outcome { commit: self.commit, ack: self.ack }
+    }
+}
+
+/// Returns per block whether one of its flaws is meant.
+pub(crate) fn flawed(
+    report: &Report,
+    judgement: &Judgement,
+    meant: impl Fn(Flaw) -> bool,
+) -> Vec<bool> {
+    let mut flawed = vec![false; report.blocks.len()];
+    for (block, flaw, ..) in &judgement.flaws {
+        if let Some(flawed) = block.and_then(|i| flawed.get_mut(i as usize)) {
+            *flawed |= meant(*flaw);
+        }
+    }
+    flawed
+}
