@@ -170,6 +170,10 @@ impl HttpNode {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(HttpConfigError::Url("neither http:// nor https://"));
         }
+        // `https:///KEY` would take the first part of the path for the host, and print it.
+        if config.url.split_once("://").is_none_or(|(_, rest)| rest.starts_with(['/', '\\'])) {
+            return Err(HttpConfigError::Url("no host"));
+        }
         let host = url.host_str().ok_or(HttpConfigError::Url("no host"))?;
         let id = config.name.unwrap_or_else(|| {
             NodeId::new(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))

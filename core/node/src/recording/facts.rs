@@ -24,7 +24,7 @@ pub(super) struct Opening {
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Line<'a> {
     Head(HeadFact),
-    Header(HeaderFact<'a>),
+    Header(Box<HeaderFact<'a>>),
     Logs(LogsFact<'a>),
     LogsByHash(LogsByHashFact<'a>),
     Receipts(ReceiptsFact<'a>),

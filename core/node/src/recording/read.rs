@@ -156,7 +156,7 @@ impl Recording {
                 self.heads[slot] = Some(Head { block: fact.block, timestamp: fact.timestamp });
             }
             Line::Header(fact) => {
-                let block = BlockAnswer::from(fact);
+                let block = BlockAnswer::from(*fact);
                 self.by_number.insert(block.header.number, self.headers.len());
                 self.by_hash.insert(block.hash, self.headers.len());
                 self.headers.push(block);
@@ -261,7 +261,9 @@ impl Recording {
 
     fn logs_by_hash(&self, filter: &Filter, block: BlockNumHash) -> Option<LogsAnswer> {
         let recorded = self.by_block.get(&block.hash).into_iter().flatten();
-        if let Some((asked, answer)) = recorded.filter(|(asked, _)| covers(asked, filter)).last() {
+        if let Some((asked, answer)) =
+            recorded.filter(|(asked, _)| covers(asked, filter)).next_back()
+        {
             return Some(joined(answer, |_, _, log| filter.matches(log) || **asked == *filter));
         }
         if let Some(receipts) = self.receipts.get(&block.hash) {

@@ -186,7 +186,7 @@ impl Tape {
             })),
             (_, Answer::Headers(blocks)) => blocks
                 .iter()
-                .try_for_each(|block| self.write(&Line::Header(HeaderFact::from(block)))),
+                .try_for_each(|block| self.write(&Line::Header(Box::new(HeaderFact::from(block))))),
             (Ask::Logs { filter, range }, Answer::Logs(logs)) => {
                 self.write(&Line::Logs(LogsFact {
                     filter: filter.clone(),

@@ -177,7 +177,7 @@ impl<'de> Visitor<'de> for LogSeed<'_> {
                 }
                 Field::BlockNumber => number = Some(map.next_value::<Quantity>()?.0),
                 Field::BlockHash => {
-                    block_hash = Some(map.next_value_seed(&mut columns.block_hash)?)
+                    block_hash = Some(map.next_value_seed(&mut columns.block_hash)?);
                 }
                 Field::BlockTimestamp => {
                     timestamp = map.next_value::<Option<Quantity>>()?.map(|time| time.0);

@@ -26,7 +26,7 @@ fn at(number: u64) -> BlockNumHash {
 }
 
 fn receipts(number: u64) -> Vec<Receipt> {
-    let count = if number % 2 == 0 { 3 } else { 0 };
+    let count = if number.is_multiple_of(2) { 3 } else { 0 };
     let logs = (0..count).map(|i| Log {
         address: Address::with_last_byte(i),
         topics: vec![B256::repeat_byte(i), hash(number)],
@@ -53,7 +53,8 @@ fn receipts(number: u64) -> Vec<Receipt> {
 }
 
 fn logs(filter: &Filter, range: BlockRange) -> LogsAnswer {
-    let (mut logs, mut blocks) = (Logs::default(), Vec::new());
+    let mut logs = Logs::default();
+    let mut blocks: Vec<(u64, B256, Option<u64>)> = Vec::new();
     for number in range.first()..=range.last() {
         for log in &receipts(number)[0].logs {
             if filter.matches(log.into()) {

@@ -7,14 +7,14 @@ use tokio::{
 };
 
 /// Answers request bodies with whole HTTP responses, one connection each.
-pub struct Server {
-    pub url: String,
+pub(crate) struct Server {
+    pub(crate) url: String,
     seen: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
     /// Starts it; `respond` maps a request's body to the bytes sent before closing.
-    pub async fn start(respond: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(respond: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -31,13 +31,13 @@ impl Server {
     }
 
     /// Answers every request with the same response.
-    pub async fn with(response: impl Into<Vec<u8>>) -> Self {
+    pub(crate) async fn with(response: impl Into<Vec<u8>>) -> Self {
         let response = response.into();
         Self::start(move |_| response.clone()).await
     }
 
     /// Whole requests so far.
-    pub fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         self.seen.lock().unwrap().clone()
     }
 }
@@ -73,7 +73,7 @@ async fn serve(
 }
 
 /// Returns a whole response.
-pub fn http(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+pub(crate) fn http(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
     let mut response = format!(
         "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n"
@@ -84,17 +84,17 @@ pub fn http(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
 }
 
 /// Returns JSON under 200.
-pub fn json(body: &str) -> Vec<u8> {
+pub(crate) fn json(body: &str) -> Vec<u8> {
     http("200 OK", "content-type: application/json\r\n", body.as_bytes())
 }
 
 /// Returns the ids of a request's calls, in order.
-pub fn ids(request: &str) -> Vec<u64> {
+pub(crate) fn ids(request: &str) -> Vec<u64> {
     calls(request).iter().map(|call| call["id"].as_u64().unwrap()).collect()
 }
 
 /// Returns the calls of a request.
-pub fn calls(request: &str) -> Vec<serde_json::Value> {
+pub(crate) fn calls(request: &str) -> Vec<serde_json::Value> {
     match serde_json::from_str(request).unwrap() {
         serde_json::Value::Array(calls) => calls,
         call => vec![call],
