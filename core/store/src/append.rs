@@ -15,7 +15,7 @@ use crate::{
 };
 use duckdb::{Appender, Connection, arrow::array::ArrayRef, params};
 use event::{Commit, EventBatch, LedgerError, Op, TypedRows};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 /// Applies all commits or none.
 pub(crate) fn apply(ledger: &mut DuckLedger, commits: &[Commit]) -> Result<()> {
@@ -63,11 +63,12 @@ fn write_events(ledger: &DuckLedger, commits: &[Commit]) -> Result<u64> {
                     let number = rows.schema;
                     return Err(LedgerError::Internal(format!("no schema {number} was prepared")));
                 };
-                if !tables.contains_key(&rows.schema) {
-                    let table = appender(TYPED_SCHEMA, &typed::physical(schema))?;
-                    tables.insert(rows.schema, table);
-                }
-                let table = tables.get_mut(&rows.schema).expect("it was put there just now");
+                let table = match tables.entry(rows.schema) {
+                    Entry::Occupied(table) => table.into_mut(),
+                    Entry::Vacant(place) => {
+                        place.insert(appender(TYPED_SCHEMA, &typed::physical(schema))?)
+                    }
+                };
                 let columns = typed_columns(&columns, rows)?;
                 table.append_record_batch(record_batch(columns)?).map_err(statement_failed)?;
             }

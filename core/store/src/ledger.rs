@@ -8,18 +8,18 @@ use crate::{
     lanes, load,
     lock::LedgerLock,
     open::{self, OpenMode, OpenOptions},
-    query::{self, Column, Value},
+    query::{self, Column, EachRow},
     sql, typed,
 };
 use alloy_primitives::B256;
 use duckdb::Connection;
 use event::{
     BlockRange, ChainId, ChainState, Commit, Decoder, Descriptor, EventId, EventPage, EventQuery,
-    EventSchema, JournalRow, LaneCommit, LaneId, LaneState, LedgerError, Store,
+    EventSchema, JournalRow, LaneCommit, LaneId, LaneState, LedgerError, Reader, Store,
 };
-use std::{ops::ControlFlow, path::Path};
+use std::path::Path;
 
-/// An open ledger. Dropping it without [`DuckLedger::close`] loses nothing that was applied.
+/// An open ledger. Dropping it without [`Store::close`] loses nothing that was applied.
 #[derive(Debug)]
 pub struct DuckLedger {
     // In this order: the connection must be gone before the lock is.
@@ -75,16 +75,6 @@ impl DuckLedger {
         Ok(LedgerReader { conn, pager: Pager::default() })
     }
 
-    /// Compacts lanes, folds the log into the file and closes it. Without this the next start
-    /// does the work.
-    pub fn close(mut self) -> std::result::Result<(), LedgerError> {
-        if self.writes {
-            self.compact_lanes()?;
-            sql::run(&self.conn, "CHECKPOINT")?;
-        }
-        Ok(())
-    }
-
     /// Decodes stored events into typed tables that came later than they, and returns the number
     /// of rows added. A killed run goes on where it stopped.
     pub fn backfill_typed(
@@ -115,7 +105,7 @@ impl DuckLedger {
     pub fn query(
         &self,
         statement: &str,
-        each: &mut dyn FnMut(&[Column], Vec<Value>) -> ControlFlow<()>,
+        each: &mut EachRow<'_>,
     ) -> std::result::Result<Vec<Column>, LedgerError> {
         if self.writes {
             return Err(LedgerError::Internal("queries need a ledger opened read-only".into()));
@@ -158,26 +148,23 @@ impl Store for DuckLedger {
     fn journal(&mut self, chain: ChainId, after: u64, limit: usize) -> Result<Vec<JournalRow>> {
         load::journal(&self.conn, chain, after, limit)
     }
+
+    /// Compacts lanes and folds the log into the file.
+    fn close(&mut self) -> Result<()> {
+        if self.writes {
+            self.compact_lanes()?;
+            sql::run(&self.conn, "CHECKPOINT")?;
+        }
+        Ok(())
+    }
 }
 
-impl LedgerReader {
-    /// As [`Store::events`].
-    pub fn events(&mut self, query: &EventQuery) -> std::result::Result<EventPage, LedgerError> {
+impl Reader for LedgerReader {
+    fn events(&mut self, query: &EventQuery) -> Result<EventPage> {
         self.pager.page(&self.conn, query)
     }
 
-    /// As [`Store::journal`].
-    pub fn journal(
-        &mut self,
-        chain: ChainId,
-        after: u64,
-        limit: usize,
-    ) -> std::result::Result<Vec<JournalRow>, LedgerError> {
+    fn journal(&mut self, chain: ChainId, after: u64, limit: usize) -> Result<Vec<JournalRow>> {
         load::journal(&self.conn, chain, after, limit)
-    }
-
-    /// As [`Store::load`].
-    pub fn load(&mut self, chain: ChainId) -> std::result::Result<ChainState, LedgerError> {
-        load::chain_state(&self.conn, chain)
     }
 }

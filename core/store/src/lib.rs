@@ -29,5 +29,5 @@ mod typed;
 pub use failpoint::{FAILPOINTS, Failpoints};
 pub use ledger::{DuckLedger, LedgerReader};
 pub use open::{OpenMode, OpenOptions};
-pub use query::{Column, Value};
+pub use query::{Column, EachRow, Value};
 pub use tables::SCHEMA_VERSION;

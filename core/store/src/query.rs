@@ -51,11 +51,14 @@ pub enum Value {
     Other(String),
 }
 
+/// Is handed each row of a result with its columns; may stop it.
+pub type EachRow<'a> = dyn FnMut(&[Column], Vec<Value>) -> ControlFlow<()> + 'a;
+
 /// Runs one statement that returns rows; `each` may stop it.
 pub(crate) fn run(
     conn: &Connection,
     statement: &str,
-    each: &mut dyn FnMut(&[Column], Vec<Value>) -> ControlFlow<()>,
+    each: &mut EachRow<'_>,
 ) -> Result<Vec<Column>> {
     let statement = statement.trim().trim_end_matches([';', ' ', '\n', '\t']);
     let columns = describe(conn, statement)?;
@@ -92,10 +95,7 @@ fn describe(conn: &Connection, statement: &str) -> Result<Vec<Column>> {
     let sql = format!(
         "SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM (\n{statement}\n) AS q)"
     );
-    let mut described = match conn.prepare(&sql) {
-        Ok(described) => described,
-        Err(_) => return Err(refusal(conn, statement)),
-    };
+    let Ok(mut described) = conn.prepare(&sql) else { return Err(refusal(conn, statement)) };
     let rows =
         described.query_map([], |row| Ok(Column { name: row.get(0)?, sql_type: row.get(1)? }));
     rows.and_then(Iterator::collect).map_err(statement_failed)

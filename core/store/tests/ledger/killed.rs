@@ -68,6 +68,7 @@ fn a_run_killed_at_any_failpoint_and_repeated_gives_the_digest_of_an_undisturbed
 }
 
 #[test]
+#[allow(clippy::exit, reason = "the parent reads the code")]
 fn child_that_fills_its_disk() {
     let Some(path) = std::env::var_os(LEDGER).map(PathBuf::from) else { return };
     if std::env::var_os(FAILPOINT).is_some() {
