@@ -17,7 +17,7 @@ use crate::{
 };
 use event::{
     Ack, AnchorPolicy, BlockNumHash, BlockRange, BlockRow, ChainProfile, ChainState, Commit,
-    Content, EventId, Filter, Flaw, JournalRow, Judgement, Op, Report, Verify,
+    Content, EventId, Evidence, Filter, Flaw, JournalRow, Judgement, Op, Report, Verify,
 };
 use std::{collections::BTreeSet, sync::Arc};
 
