@@ -269,4 +269,7 @@ pub trait Store: Send {
         after: u64,
         limit: usize,
     ) -> Result<Vec<JournalRow>, LedgerError>;
+
+    /// Tidies up at the end of an owner's run. Without it the next start does the work.
+    fn close(&mut self) -> Result<(), LedgerError>;
 }

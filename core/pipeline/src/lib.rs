@@ -13,7 +13,7 @@ mod timer;
 
 pub use greet::{Greeting, greet};
 pub use lane::{LaneError, LaneReport, LaneRun};
-pub use owner::{ChainSetup, LaneHandle, Owner, OwnerHandle, Reply};
+pub use owner::{ChainSetup, LaneHandle, Owner, OwnerHandle, OwnerReport, Reply};
 pub use replay::{
     Progress, ReplayError, ReplayNode, ReplayOutcome, ReplayRequest, Watcher, replay,
 };

@@ -7,8 +7,8 @@ use aggregator::{Aggregator, JournalCounter, Policy};
 use dispatcher::Ready;
 use event::{
     Ack, BlockRange, ChainId, ChainProfile, ChainState, Commit, Content, DecodeStats, Decoder,
-    Descriptor, Filter, LaneCommit, LaneId, LaneState, Ledger, LedgerError, Prover, Report, Store,
-    Verify,
+    Descriptor, Evidence, Filter, Incident, LaneCommit, LaneId, LaneState, Ledger, LedgerError,
+    Prover, Report, Store, Verify,
 };
 use futures_channel::oneshot;
 use std::{
@@ -23,6 +23,18 @@ use std::{
 const FLUSH_EVENTS: usize = 122_880;
 /// Longest time a report waits for others before its transaction is written.
 const FLUSH_AFTER: Duration = Duration::from_millis(500);
+
+/// Incidents told at the end of a run, at most; the ledger has all of them.
+const INCIDENTS_TOLD_MAX: usize = 100;
+
+/// What an owner has to tell when it ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnerReport {
+    /// What decoding left raw.
+    pub decoded: DecodeStats,
+    /// The first incidents of the run, in order.
+    pub incidents: Vec<Incident>,
+}
 
 /// The answer to a message; errs only when the owner is gone.
 pub type Reply<T> = oneshot::Receiver<T>;
@@ -63,7 +75,7 @@ pub struct Owner {
     commit_events: usize,
     pending: Vec<Pending>,
     lanes: Vec<LaneWatch>,
-    decoded: DecodeStats,
+    report: OwnerReport,
 }
 
 impl std::fmt::Debug for Owner {
@@ -99,7 +111,7 @@ impl Owner {
             commit_events: 0,
             pending: Vec::new(),
             lanes: Vec::new(),
-            decoded: DecodeStats::default(),
+            report: OwnerReport::default(),
         })
     }
 
@@ -125,9 +137,11 @@ impl Owner {
         for batch in &mut commit.events {
             let (typed, stats) = self.decoder.decode(&batch.logs);
             batch.typed = typed;
-            self.decoded.undecodable += stats.undecodable;
-            self.decoded.unknown += stats.unknown;
+            self.report.decoded.undecodable += stats.undecodable;
+            self.report.decoded.unknown += stats.unknown;
         }
+        let room = INCIDENTS_TOLD_MAX.saturating_sub(self.report.incidents.len());
+        self.report.incidents.extend(commit.incidents.iter().take(room).cloned());
         self.commit_events += commit.event_count();
         self.commits.push(commit);
         Ok(outcome.ack)
@@ -185,7 +199,7 @@ impl Owner {
         Ok(OwnerHandle { sender, thread: Some(thread) })
     }
 
-    fn run(mut self, receiver: &mpsc::Receiver<Message>) -> Result<DecodeStats, LedgerError> {
+    fn run(mut self, receiver: &mpsc::Receiver<Message>) -> Result<OwnerReport, LedgerError> {
         loop {
             let message = if self.pending.is_empty() {
                 receiver.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected)
@@ -199,6 +213,12 @@ impl Owner {
                 }),
                 Ok(Message::Missing { chain, filter, range, verify, reply }) => {
                     let _ = reply.send(self.missing(chain, &filter, range, verify));
+                    Ok(())
+                }
+                Ok(Message::Evidence { chain, filters, range, reply }) => {
+                    let filters: Vec<_> = filters.into_iter().map(Arc::new).collect();
+                    let aggregator = self.chains.get(&chain).map(|(_, aggregator)| aggregator);
+                    let _ = reply.send(aggregator.and_then(|a| a.evidence(&filters, range)));
                     Ok(())
                 }
                 Ok(Message::Lanes(commits, reply)) => {
@@ -224,7 +244,8 @@ impl Owner {
                 Err(mpsc::RecvTimeoutError::Timeout) => self.flush(),
                 Ok(Message::Close) | Err(mpsc::RecvTimeoutError::Disconnected) => {
                     self.flush()?;
-                    return Ok(self.decoded);
+                    self.store.close()?;
+                    return Ok(self.report);
                 }
             };
             if let Err(error) = result {
@@ -264,6 +285,12 @@ enum Message {
         verify: Verify,
         reply: oneshot::Sender<Vec<(BlockRange, Vec<Filter>)>>,
     },
+    Evidence {
+        chain: ChainId,
+        filters: Vec<Filter>,
+        range: BlockRange,
+        reply: oneshot::Sender<Option<Evidence>>,
+    },
     Lanes(Vec<LaneCommit>, mpsc::Sender<Result<(), LedgerError>>),
     OpenLane {
         lane: LaneId,
@@ -280,7 +307,7 @@ enum Message {
 #[derive(Debug)]
 pub struct OwnerHandle {
     sender: mpsc::Sender<Message>,
-    thread: Option<JoinHandle<Result<DecodeStats, LedgerError>>>,
+    thread: Option<JoinHandle<Result<OwnerReport, LedgerError>>>,
 }
 
 impl OwnerHandle {
@@ -316,6 +343,18 @@ impl OwnerHandle {
         receiver
     }
 
+    /// Asks what is shown of the whole range for all filters; `None` when a part is open.
+    pub fn evidence(
+        &self,
+        chain: ChainId,
+        filters: Vec<Filter>,
+        range: BlockRange,
+    ) -> Reply<Option<Evidence>> {
+        let (reply, receiver) = oneshot::channel();
+        let _ = self.sender.send(Message::Evidence { chain, filters, range, reply });
+        receiver
+    }
+
     /// Writes what was gathered and lets every lane end once it has handled it. Lanes can still
     /// commit; close the owner when they have ended.
     pub fn end_lanes(&self) {
@@ -329,12 +368,12 @@ impl OwnerHandle {
 
     /// Writes what was gathered, ends the thread, and returns what decoding left raw, or the
     /// error that ended the owner early.
-    pub fn close(mut self) -> Result<DecodeStats, LedgerError> {
+    pub fn close(mut self) -> Result<OwnerReport, LedgerError> {
         let _ = self.sender.send(Message::Close);
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(result)) => result,
             Some(Err(_)) => Err(LedgerError::Internal("the ledger's thread panicked".into())),
-            None => Ok(DecodeStats::default()),
+            None => Ok(OwnerReport::default()),
         }
     }
 }
