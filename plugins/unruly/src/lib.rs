@@ -1,0 +1,78 @@
+//! A guest that misbehaves as its configuration says. For tests of the host only.
+
+use headcount_plugin_sdk::{
+    Batch, Descriptor, Failure, Host, Level, Plugin, Rejection, RetryHint, Rows, Visibility,
+    export_plugin,
+};
+
+/// The guest, with the word that says what to do wrong.
+#[derive(Debug)]
+pub struct Unruly(String);
+
+export_plugin!(Unruly);
+
+impl Plugin for Unruly {
+    fn describe() -> Descriptor {
+        Descriptor {
+            name: "unruly".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            logic_version: 1,
+            visibility: Visibility::Latest,
+            subscriptions: vec![],
+            tables: vec![],
+        }
+    }
+
+    fn new(config: &str) -> Result<Self, String> {
+        if config == "refuse" {
+            Err("no such thing".to_owned())
+        } else {
+            Ok(Self(config.to_owned()))
+        }
+    }
+
+    fn handle(&mut self, host: &mut dyn Host, batch: &Batch) -> Result<Vec<Rejection>, Failure> {
+        match self.0.as_str() {
+            "loop" => loop {
+                std::hint::black_box(());
+            },
+            "sleep" => std::thread::sleep(std::time::Duration::from_secs(3_600)),
+            "memory" => {
+                let mut all = Vec::new();
+                loop {
+                    all.push(std::hint::black_box(vec![1_u8; 1 << 20]));
+                }
+            }
+            "panic" => panic!("the cat sat on block {}", batch.blocks[0].number),
+            "exit" => std::process::exit(3),
+            "print" => {
+                for i in 0..1_000 {
+                    eprintln!("line {i}");
+                }
+                panic!("after many words");
+            }
+            "retry" => {
+                return Err(Failure::Retry(RetryHint { after_ms: 7, reason: "later".to_owned() }));
+            }
+            "halt" => return Err(Failure::Halt("enough".to_owned())),
+            "undeclared" => host.emit(Rows::new("nowhere", vec![]))?,
+            "state" => {
+                host.set_many(&[(vec![1], vec![0; 2 << 20])])?;
+            }
+            "log" => {
+                for i in 0..2_000 {
+                    host.log(Level::Info, &format!("line {i}"));
+                }
+            }
+            "files" => {
+                let error = std::fs::read_to_string("/etc/passwd").err();
+                host.log(
+                    Level::Info,
+                    &format!("{:?} {}", error.is_some(), std::env::vars().count()),
+                );
+            }
+            _ => {}
+        }
+        Ok(Vec::new())
+    }
+}
