@@ -16,6 +16,7 @@ pub struct Ready {
 /// What to do next. After each one the driver answers with the method named here, then asks
 /// again; an action that got no answer is not repeated.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "one at a time, moved once")]
 pub enum Action {
     /// Read the journal: [`crate::Lane::on_journal`].
     ReadJournal {

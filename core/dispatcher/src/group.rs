@@ -40,13 +40,10 @@ struct Table {
 impl Group {
     /// Makes room for a batch: final ones share an entry.
     pub(crate) fn open(&mut self, range: BlockRange, is_final: bool) {
-        if let Some(last) = self.entries.last_mut() {
-            if last.is_final && is_final {
-                last.range =
-                    BlockRange::new(last.range.first(), range.last().max(last.range.last()))
-                        .unwrap_or(range);
-                return;
-            }
+        if let Some(last) = self.entries.last_mut().filter(|last| last.is_final && is_final) {
+            let end = range.last().max(last.range.last());
+            last.range = BlockRange::new(last.range.first(), end).unwrap_or(range);
+            return;
         }
         let (tables, state) = (BTreeMap::new(), BTreeMap::new());
         self.entries.push(Entry { range, is_final, tables, state });

@@ -46,7 +46,7 @@ fn filter(plugin: &str, subscription: &Subscription) -> Result<Filter, Subscript
         })
     })?;
     let topic0 = side(&subscription.events, |value| {
-        word(value).or_else(|| canonical_signature(value).map(|s| keccak256(s))).ok_or_else(|| {
+        word(value).or_else(|| canonical_signature(value).map(keccak256)).ok_or_else(|| {
             SubscriptionError::Event { plugin: plugin.to_owned(), value: value.to_owned() }
         })
     })?;
