@@ -107,7 +107,7 @@ fn integers(values: &[String], nulls: &[u32]) -> Result<ColumnData, String> {
 }
 
 fn exact(bytes: &[u8], width: usize) -> Result<std::slice::ChunksExact<'_, u8>, String> {
-    if bytes.len() % width != 0 {
+    if !bytes.len().is_multiple_of(width) {
         return Err(format!("has {} bytes, no multiple of {width}", bytes.len()));
     }
     Ok(bytes.chunks_exact(width))
