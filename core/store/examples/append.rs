@@ -33,6 +33,7 @@ fn main() {
     }
     let applied = start.elapsed().as_secs_f64();
     ledger.close().unwrap();
+    drop(ledger);
     let closed = start.elapsed().as_secs_f64();
     let size = std::fs::metadata(&path).unwrap().len() / (1 << 20);
     let rate = ROWS as f64 / closed;

@@ -1,7 +1,7 @@
 //! Events, their pages, and what the aggregator is told of them.
 
-use crate::given::{self, CHAIN, Place, commit, filter, hash};
-use event::{BlockRange, BlockRow, Commit, EventQuery, Filter, Store};
+use crate::given::{self, CHAIN, Place, closed, commit, filter, hash};
+use event::{BlockRange, BlockRow, Commit, EventQuery, Filter, Reader, Store};
 use std::sync::Arc;
 use store::OpenMode;
 
@@ -99,7 +99,7 @@ fn a_refuted_event_is_kept_but_not_shown() {
     assert_eq!(ledger.events(&query(0, 100, 100)).unwrap().logs.len(), 5);
     let range = BlockRange::new(0, 100).unwrap();
     assert_eq!(ledger.known_events(CHAIN, range).unwrap().len(), 6);
-    ledger.close().unwrap();
+    closed(ledger);
     assert_eq!(place.ask("SELECT count(*) FROM usdc.Transfer"), store::Value::Int(5));
 }
 

@@ -154,6 +154,11 @@ impl Decoder for Transfers {
     }
 }
 
+/// Closes as an owner does, and lets go of the lock.
+pub(crate) fn closed(mut ledger: DuckLedger) {
+    event::Store::close(&mut ledger).unwrap();
+}
+
 /// A folder that goes away, and the path of a ledger in it.
 pub(crate) struct Place {
     folder: tempfile::TempDir,

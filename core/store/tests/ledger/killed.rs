@@ -1,7 +1,7 @@
 //! Processes that die in the middle, and disks that are full. The dying process is this test
 //! binary, told by the environment to run one of the `child_` tests for real.
 
-use crate::given::{self, CHAIN, Place, commit};
+use crate::given::{self, CHAIN, Place, closed, commit};
 use event::{LedgerError, Store};
 use std::{path::PathBuf, process::Command};
 use store::{DuckLedger, FAILPOINTS, Failpoints, OpenMode, OpenOptions};
@@ -92,7 +92,7 @@ fn f77_a_full_disk_is_said_and_nothing_of_the_commit_takes_effect() {
     let mut ledger = place.open(OpenMode::Create);
     ledger.prepare_schemas(&given::Transfers::default().0).unwrap();
     ledger.apply(&[commit(0..1000, 5, 1)]).unwrap();
-    ledger.close().unwrap();
+    closed(ledger);
     // `ulimit -f` counts blocks of 512 bytes; the ignored signal is inherited.
     let output = Command::new("sh")
         .args([

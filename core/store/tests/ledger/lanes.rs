@@ -1,6 +1,6 @@
 //! Lanes: versions, undo, fences, generations.
 
-use crate::given::{CHAIN, Place};
+use crate::given::{CHAIN, Place, closed};
 use alloy_primitives::B256;
 use event::{
     BlockRange, ColumnData, ColumnKind, Cursor, Descriptor, LaneCommit, LaneId, LaneRows,
@@ -111,7 +111,7 @@ fn a_key_shows_its_newest_row_and_an_undo_brings_back_the_one_before() {
     let first = commit(None, 1, "alice", "10");
     let second = commit(Some(first.after), 2, "alice", "20");
     ledger.apply_lanes(&[first.clone(), second.clone()]).unwrap();
-    ledger.close().unwrap();
+    closed(ledger);
     assert_eq!(place.rows(BALANCES), [balance("alice", "20", 2)]);
     let moves = "SELECT count(*), count(\"at\") FROM \"erc20-balances\".moves";
     assert_eq!(place.rows(moves), [[Value::Int(4), Value::Int(2)]]);
@@ -124,7 +124,7 @@ fn a_key_shows_its_newest_row_and_an_undo_brings_back_the_one_before() {
     let mut undo = commit(Some(second.after), 2, "bob", "5");
     undo.undo_from = Some(2);
     ledger.apply_lanes(&[undo]).unwrap();
-    ledger.close().unwrap();
+    closed(ledger);
     assert_eq!(place.rows(BALANCES), [balance("alice", "10", 1), balance("bob", "5", 2)]);
 }
 
@@ -137,7 +137,7 @@ fn a_lane_that_someone_else_moved_is_not_written() {
     ledger.apply_lanes(std::slice::from_ref(&first)).unwrap_err();
     let good = commit(Some(first.after), 2, "alice", "20");
     ledger.apply_lanes(&[good, first]).unwrap_err();
-    ledger.close().unwrap();
+    closed(ledger);
     assert_eq!(place.rows(BALANCES), [balance("alice", "10", 1)]);
 }
 
@@ -155,7 +155,7 @@ fn compaction_drops_only_what_no_undo_can_bring_back() {
     let digest = ledger.digest().unwrap();
     ledger.compact_lanes().unwrap();
     assert_eq!(ledger.digest().unwrap(), digest);
-    ledger.close().unwrap();
+    closed(ledger);
     let stored = "SELECT count(*) FROM headcount_plugin.\"erc20-balances.balances\"";
     // The newest final version, and those of blocks 3 and 4.
     assert_eq!(place.ask(stored), Value::Int(3));
@@ -167,7 +167,7 @@ fn compaction_drops_only_what_no_undo_can_bring_back() {
     assert!(ledger.apply_lanes(std::slice::from_ref(&undo)).is_err(), "below the floor");
     undo.undo_from = Some(3);
     ledger.apply_lanes(&[undo]).unwrap();
-    ledger.close().unwrap();
+    closed(ledger);
     assert_eq!(place.rows(BALANCES), [balance("alice", "2", 2), balance("bob", "1", 3)]);
 }
 
@@ -179,14 +179,14 @@ fn a_rebuild_is_shown_only_when_it_is_complete() {
     let mut rebuilt = commit(None, 1, "carol", "3");
     rebuilt.generation = 2;
     ledger.apply_lanes(std::slice::from_ref(&rebuilt)).unwrap();
-    ledger.close().unwrap();
+    closed(ledger);
     assert_eq!(place.rows(BALANCES), [balance("alice", "10", 1)]);
     let (mut ledger, state) = opened(&place);
     assert_eq!(state.generation, 2);
     let mut last = commit(Some(rebuilt.after), 2, "carol", "4");
     (last.generation, last.drop_older) = (2, true);
     ledger.apply_lanes(&[last]).unwrap();
-    ledger.close().unwrap();
+    closed(ledger);
     assert_eq!(place.rows(BALANCES), [balance("carol", "4", 2)]);
 }
 

@@ -1,6 +1,6 @@
 //! Which files are opened, and what is left of those that are not.
 
-use crate::given::{self, CHAIN, Place, commit};
+use crate::given::{self, CHAIN, Place, closed, commit};
 use event::{LedgerError, Store};
 use std::fs;
 use store::{DuckLedger, OpenMode, SCHEMA_VERSION};
@@ -111,7 +111,7 @@ fn f77_a_corrupt_wal_is_refused_and_left_as_it_was() {
 #[test]
 fn f77_a_truncated_ledger_is_refused_and_left_as_it_was() {
     let place = killed(3);
-    place.open(OpenMode::Existing).close().unwrap();
+    closed(place.open(OpenMode::Existing));
     let whole = fs::read(place.path()).unwrap();
     for keep in [100, 4096, whole.len() / 2] {
         fs::write(place.path(), &whole[..keep]).unwrap();
@@ -124,7 +124,7 @@ fn f77_a_truncated_ledger_is_refused_and_left_as_it_was() {
 #[test]
 fn f77_a_read_only_ledger_can_be_queried_but_not_owned() {
     let place = killed(1);
-    place.open(OpenMode::Existing).close().unwrap();
+    closed(place.open(OpenMode::Existing));
     let before = fs::read(place.path()).unwrap();
     assert_eq!(place.ask("SELECT count(*) FROM usdc.Transfer"), store::Value::Int(50));
     let ledger = place.open(OpenMode::ReadOnly);

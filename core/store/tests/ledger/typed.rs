@@ -1,6 +1,6 @@
 //! Typed tables: exact integers, clear refusals, rows for events that were there before.
 
-use crate::given::{self, Place, Transfers, commit, schema};
+use crate::given::{self, Place, Transfers, closed, commit, schema};
 use event::{ColumnData, ColumnType, Packed, Store};
 use store::{OpenMode, Value};
 
@@ -14,7 +14,7 @@ fn sum_of(values: &[&str]) -> String {
     values.iter().for_each(|value| packed.push(value.as_bytes()));
     commit.events[0].typed[0].columns = vec![ColumnData::Text(packed)];
     ledger.apply(&[commit]).unwrap();
-    ledger.close().unwrap();
+    closed(ledger);
     match place.ask("SELECT sum(value) FROM usdc.Transfer") {
         Value::Number(text) => text,
         other => panic!("{other:?}"),
@@ -55,7 +55,7 @@ fn quotes_in_names_are_names() {
     let mut odd = schema("a\"b", ColumnType::Bignum);
     odd.columns[0].name = "select \"x\"".into();
     ledger.prepare_schemas(&[odd]).unwrap();
-    ledger.close().unwrap();
+    closed(ledger);
     assert_eq!(
         place.ask("SELECT count(\"select \"\"x\"\"\") FROM \"a\"\"b\".Transfer"),
         Value::Int(0)
@@ -74,7 +74,7 @@ fn a_typed_table_that_comes_later_gets_the_rows_of_stored_events_once() {
     ledger.apply(&[commit(11..12, 4, 2)]).unwrap();
     assert_eq!(ledger.backfill_typed(&decoder).unwrap(), 40);
     assert_eq!(ledger.backfill_typed(&decoder).unwrap(), 0);
-    ledger.close().unwrap();
+    closed(ledger);
     let sums = place.rows("SELECT count(*), sum(value) FROM usdc.Transfer");
     assert_eq!(sums, [[Value::Int(44), Value::Number("110".into())]]);
     assert_eq!(
