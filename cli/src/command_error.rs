@@ -6,6 +6,8 @@
 use crate::{exit_codes::ExitCode, secret::redacted};
 use clap::error::ErrorKind as ErrorKindOfClap;
 use event::{Fault, FaultClass, LedgerError};
+use node::RecordingError;
+use pipeline::LaneError;
 use std::{error, fmt, io};
 
 /// An error on its way to the user.
@@ -33,7 +35,6 @@ pub(crate) enum ErrorKind {
     /// Nobody: the reader of our output has left.
     BrokenPipe,
     /// The user pressed Ctrl-C.
-    #[allow(dead_code, reason = "made by `session`, which drives a run")]
     Interrupted,
 }
 
@@ -78,6 +79,11 @@ impl CommandError {
     }
 
     /// Returns an error about a local file that could not be used, which names the file.
+    /// Returns an error of ours: a state that no input explains.
+    pub(crate) fn bug(error: impl Into<Box<dyn error::Error + Send + Sync>>) -> Self {
+        Self::new(ErrorKind::Bug, error).hint(REPORT_A_BUG)
+    }
+
     pub(crate) fn local_io(doing: impl Into<String>, error: io::Error) -> Self {
         Self::from(error).context(doing)
     }
@@ -169,6 +175,34 @@ impl From<LedgerError> for CommandError {
             LedgerError::Internal(_) => (ErrorKind::Bug, REPORT_A_BUG),
         };
         Self::new(kind, error).hint(hint)
+    }
+}
+
+impl From<RecordingError> for CommandError {
+    fn from(error: RecordingError) -> Self {
+        let hint = error.hint();
+        let kind = match &error {
+            RecordingError::Io { .. } => ErrorKind::LocalIo,
+            _ => ErrorKind::Usage,
+        };
+        let failed = Self::new(kind, error);
+        match hint {
+            Some(hint) => failed.hint(hint),
+            None => failed,
+        }
+    }
+}
+
+impl From<LaneError> for CommandError {
+    fn from(error: LaneError) -> Self {
+        match error {
+            LaneError::Ledger { plugin, source } => {
+                Self::from(source).context(format!("handing events to plugin {plugin}"))
+            }
+            LaneError::Subscription { .. } => {
+                Self::usage(error).hint("the plugin's own description is wrong: ask its author")
+            }
+        }
     }
 }
 

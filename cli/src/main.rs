@@ -9,20 +9,16 @@ mod duration;
 mod environment;
 mod event_spec;
 mod exit_codes;
-#[allow(dead_code, reason = "listened to by `session`, which drives a run")]
 mod interrupt;
 mod ledger_path;
 mod logging;
 mod node_spec;
-#[allow(dead_code, reason = "read by `session`, which drives a run")]
 mod plan;
-#[allow(dead_code, reason = "shown by `session`, which drives a run")]
 mod progress;
-#[allow(dead_code, reason = "resolved by `session`, which drives a run")]
 mod range;
 mod secret;
+mod session;
 mod suggest;
-#[allow(dead_code, reason = "filled by `session`, which drives a run")]
 mod summary;
 
 use clap::Parser;

@@ -6,11 +6,12 @@ use crate::{
     environment::Environment,
     exit_codes::ExitCode,
     plan::{DEFAULT_CONCURRENCY, ReplayPlan},
+    session,
     summary::SummaryFormat,
 };
 use event::{AnchorPolicy, Verify};
 use std::{
-    io::{Write, stderr},
+    io::{Write, stderr, stdout},
     num::NonZeroU16,
     path::PathBuf,
 };
@@ -113,8 +114,9 @@ pub(crate) fn cmd_replay(
     if !plan.quiet {
         writeln!(stderr(), "ledger: {}", plan.ledger.path.display())?;
     }
-    // TODO(wiring): crate::session::replay(&plan)
-    Err(CommandError::usage("replay is not wired to the engines yet"))
+    let (summary, code) = session::replay(&plan, environment)?;
+    summary.write(plan.format, plan.quiet, &mut stdout().lock())?;
+    Ok(code)
 }
 
 const AFTER_HELP: &str = "\

@@ -262,7 +262,8 @@ impl Drive<'_> {
                     Action::Done if acks.is_empty() => return Ok(()),
                     Action::Done if !is_flushed => {
                         is_flushed = true;
-                        self.owner.flush();
+                        // The acks tell when it is done.
+                        let _ = self.owner.flush();
                     }
                     Action::Done => {}
                 }
@@ -288,7 +289,7 @@ impl Drive<'_> {
             }
         }
         // What was read is committed; what is on its way is let go.
-        self.owner.flush();
+        let _ = self.owner.flush();
         while let Some((_, range, ack)) = acks.next().await {
             self.on_ack(range, ack)?;
         }

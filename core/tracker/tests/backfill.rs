@@ -14,10 +14,13 @@ fn hash(number: u64) -> B256 {
     keccak256(number.to_be_bytes())
 }
 
+/// What a test makes of a question instead of the honest answer.
+type Bend = Box<dyn FnMut(&Ask) -> Option<Result<Answer, FaultClass>>>;
+
 /// A chain with one log in each of `with_logs`, and a node whose answers a test may bend.
 struct Script {
     with_logs: BTreeSet<u64>,
-    bend: Box<dyn FnMut(&Ask) -> Option<Result<Answer, FaultClass>>>,
+    bend: Bend,
     asked: Vec<Ask>,
 }
 
