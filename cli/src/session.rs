@@ -23,7 +23,7 @@ use aggregator::{Admission, Aggregator, Policy};
 use dispatcher::LanePolicy;
 use event::{
     AnchorPolicy, AnyOf, BlockRange, ChainId, ChainProfile, Decoder, Fault, Filter, Finality, Node,
-    Plugin, Prover, Store, Verify,
+    Plugin, Prover, Store,
 };
 use host::{Host, HostConfig, Limits};
 use node::Recorder;
@@ -34,7 +34,6 @@ use pipeline::{
 use sha2::Digest;
 use std::{
     collections::BTreeMap,
-    future::Future,
     sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -76,6 +75,9 @@ async fn run(
     };
 
     let prover: Arc<dyn Prover> = Arc::new(proof::Proof);
+    let covered = ledger.load(profile.chain)?.coverage;
+    let tracked = covered.iter().map(|(filter, _)| (**filter).clone()).chain(filters.clone());
+    let tracked: Vec<Filter> = tracked.collect();
     ledger.prepare_schemas(schemas.schemas())?;
     ledger.backfill_typed(&*schemas)?;
     let readers = plugins
@@ -85,7 +87,8 @@ async fn run(
     let setup = ChainSetup { profile: profile.clone(), policy: policy(plan) };
     let owner = Owner::new(Box::new(ledger), prover.clone(), schemas.clone(), vec![setup])?;
     let owner = owner.spawn()?;
-    let lanes = start_lanes(plugins, readers, &owner, &profile, &schemas, plan, range, &timer)?;
+    let lanes =
+        start_lanes(plugins, readers, &owner, &profile, &schemas, plan, range, &tracked, &timer)?;
 
     let request = ReplayRequest {
         profile: profile.clone(),
@@ -384,6 +387,7 @@ fn start_lanes(
     schemas: &Arc<Schemas>,
     plan: &ReplayPlan,
     range: BlockRange,
+    tracked: &[Filter],
     timer: &Arc<WallTimer>,
 ) -> Result<Vec<Lane>, CommandError> {
     let mut lanes = Vec::new();
@@ -399,6 +403,7 @@ fn start_lanes(
             policy: LanePolicy::default(),
             content: plan.verify.required(),
             start_block: plan.start_block.unwrap_or(range.first()).min(range.first()),
+            tracked: tracked.to_vec(),
         };
         let timer = timer.clone();
         let thread = std::thread::Builder::new().name(format!("lane-{name}"));

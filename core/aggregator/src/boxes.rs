@@ -1,4 +1,4 @@
-//! Algebra of filter boxes: overlap, intersection, difference. Knows nothing of blocks.
+//! Algebra of filter boxes: containment and difference. Knows nothing of blocks.
 //!
 //! A side is a finite set or everything. The complement of a finite set cannot be asked of
 //! `eth_getLogs`, so a difference that would need it keeps the whole side: more is asked for than
@@ -9,12 +9,6 @@ use event::{AnyOf, Filter};
 /// Boxes that one difference may fall into before the whole filter is asked for instead. Nodes
 /// answer a few wide questions faster than many narrow ones.
 const BOXES_MAX: usize = 64;
-
-/// Whether some log can lie in both boxes.
-pub(crate) fn intersects(a: &Filter, b: &Filter) -> bool {
-    sides_meet(&a.addresses, &b.addresses)
-        && a.topics.iter().zip(&b.topics).all(|(a, b)| sides_meet(a, b))
-}
 
 /// Whether every log of `inner` lies in `outer`.
 pub(crate) fn contains(outer: &Filter, inner: &Filter) -> bool {
@@ -51,9 +45,7 @@ pub(crate) fn difference<'a>(
 
 /// Returns `want` without `have`: one box per side on which they differ.
 fn minus(want: &Filter, have: &Filter) -> Vec<Filter> {
-    if !intersects(want, have) {
-        return vec![want.clone()];
-    }
+    let Some(common) = want.intersection(have) else { return vec![want.clone()] };
     let mut pieces = Vec::new();
     // What is left to tell apart: already cut to `have` on the sides that were dealt with.
     let mut rest = want.clone();
@@ -62,8 +54,8 @@ fn minus(want: &Filter, have: &Filter) -> Vec<Filter> {
         Difference::Some(side) => pieces.push(Filter { addresses: side, ..rest.clone() }),
         Difference::WholeSide => return vec![want.clone()],
     }
-    rest.addresses = side_and(&want.addresses, &have.addresses);
-    for position in 0..want.topics.len() {
+    rest.addresses = common.addresses;
+    for (position, common) in common.topics.into_iter().enumerate() {
         let (w, h) = (&want.topics[position], &have.topics[position]);
         match side_minus(w, h) {
             Difference::Nothing => {}
@@ -78,7 +70,7 @@ fn minus(want: &Filter, have: &Filter) -> Vec<Filter> {
                 return pieces;
             }
         }
-        rest.topics[position] = side_and(w, h);
+        rest.topics[position] = common;
     }
     pieces
 }
@@ -98,26 +90,6 @@ fn side_minus<T: Ord + Clone>(want: &AnyOf<T>, have: &AnyOf<T>) -> Difference<T>
             let left = want.iter().filter(|value| !have.allows(value)).cloned();
             AnyOf::of(left).map_or(Difference::Nothing, Difference::Some)
         }
-    }
-}
-
-/// Of two sides that meet.
-fn side_and<T: Ord + Clone>(a: &AnyOf<T>, b: &AnyOf<T>) -> AnyOf<T> {
-    match (a, b) {
-        (AnyOf::Any, side) | (side, AnyOf::Any) => side.clone(),
-        (AnyOf::Of(a), AnyOf::Of(_)) => {
-            AnyOf::Of(a.iter().filter(|value| b.allows(value)).cloned().collect())
-        }
-    }
-}
-
-fn sides_meet<T: Ord>(a: &AnyOf<T>, b: &AnyOf<T>) -> bool {
-    match (a, b) {
-        (AnyOf::Any, _) | (_, AnyOf::Any) => true,
-        (AnyOf::Of(few), AnyOf::Of(many)) if few.len() <= many.len() => {
-            few.iter().any(|value| b.allows(value))
-        }
-        (AnyOf::Of(_), AnyOf::Of(few)) => few.iter().any(|value| a.allows(value)),
     }
 }
 

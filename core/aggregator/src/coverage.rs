@@ -52,7 +52,7 @@ impl Coverage {
         range: BlockRange,
     ) -> impl Iterator<Item = &FilterCoverage> {
         self.filters.values().filter(move |covered| {
-            !covered.touching(range).is_empty() && boxes::intersects(&covered.filter, filter)
+            !covered.touching(range).is_empty() && covered.filter.meets(filter)
         })
     }
 

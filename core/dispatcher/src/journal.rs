@@ -1,6 +1,6 @@
 //! What a journal row means for a lane that has gone past its blocks.
 
-use event::{AnyOf, Filter, FilterId, JournalRow, Op};
+use event::{Filter, FilterId, JournalRow, Op};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Filters of the lane, and those of others that journal rows may name.
@@ -17,7 +17,7 @@ impl Interest {
 
     /// Learns whether rows about `filter` can concern the lane.
     pub(crate) fn learn(&mut self, filter: &Filter) {
-        let concerns = self.filters.iter().any(|own| overlaps(own, filter));
+        let concerns = self.filters.iter().any(|own| own.meets(filter));
         self.known.insert(filter.id(), concerns);
     }
 
@@ -31,18 +31,5 @@ impl Interest {
         let concerns =
             row.filter.as_ref().and_then(|id| self.known.get(id)).copied().unwrap_or(true);
         (changes && concerns).then(|| row.range.first())
-    }
-}
-
-/// Whether some log could match both.
-fn overlaps(a: &Filter, b: &Filter) -> bool {
-    sides_meet(&a.addresses, &b.addresses)
-        && a.topics.iter().zip(&b.topics).all(|(a, b)| sides_meet(a, b))
-}
-
-fn sides_meet<T: Ord>(a: &AnyOf<T>, b: &AnyOf<T>) -> bool {
-    match (a, b) {
-        (AnyOf::Of(a), AnyOf::Of(b)) => a.iter().any(|value| b.binary_search(value).is_ok()),
-        _ => true,
     }
 }

@@ -40,6 +40,30 @@ impl<T: Ord> AnyOf<T> {
         }
     }
 
+    /// Whether some value is allowed by both.
+    pub fn meets(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Any, _) | (_, Self::Any) => true,
+            (Self::Of(few), Self::Of(many)) if few.len() <= many.len() => {
+                few.iter().any(|value| other.allows(value))
+            }
+            (Self::Of(_), Self::Of(few)) => few.iter().any(|value| self.allows(value)),
+        }
+    }
+
+    /// Returns what both allow, or `None` when that is nothing.
+    pub fn intersection(&self, other: &Self) -> Option<Self>
+    where
+        T: Clone,
+    {
+        match (self, other) {
+            (Self::Any, side) | (side, Self::Any) => Some(side.clone()),
+            (Self::Of(set), Self::Of(_)) => {
+                Self::of(set.iter().filter(|value| other.allows(value)).cloned())
+            }
+        }
+    }
+
     /// Whether every value is allowed.
     pub const fn is_any(&self) -> bool {
         matches!(self, Self::Any)
@@ -89,6 +113,27 @@ impl Filter {
                     None => side.is_any(),
                 }
             })
+    }
+
+    /// Whether some log can lie in both boxes.
+    pub fn meets(&self, other: &Self) -> bool {
+        self.addresses.meets(&other.addresses)
+            && self.topics.iter().zip(&other.topics).all(|(own, other)| own.meets(other))
+    }
+
+    /// Returns the box of the logs that lie in both, or `None` when there can be none.
+    pub fn intersection(&self, other: &Self) -> Option<Self> {
+        let [a, b, c, d] = &self.topics;
+        let [e, f, g, h] = &other.topics;
+        Some(Self {
+            addresses: self.addresses.intersection(&other.addresses)?,
+            topics: [
+                a.intersection(e)?,
+                b.intersection(f)?,
+                c.intersection(g)?,
+                d.intersection(h)?,
+            ],
+        })
     }
 
     /// Returns the digest that names this filter in the ledger.

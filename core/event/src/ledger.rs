@@ -2,7 +2,7 @@
 
 use crate::{
     BatchBlock, BlockRange, BlockRow, Candidate, ChainId, Commit, Descriptor, EventId, EventSchema,
-    Filter, Interval, JournalRow, Logs, PluginState, Report, StateWrite, TableRows,
+    Filter, FilterId, Interval, JournalRow, Logs, PluginState, Report, StateWrite, TableRows,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -218,6 +218,9 @@ pub struct EventPage {
 
 /// Reads the ledger beside the writer, so that a lane can look while the owner commits.
 pub trait Reader: Send {
+    /// Returns the filter that a journal row or an interval names.
+    fn filter(&mut self, id: FilterId) -> Result<Option<Filter>, LedgerError>;
+
     /// Returns canonical, unrefuted events.
     fn events(&mut self, query: &EventQuery) -> Result<EventPage, LedgerError>;
 

@@ -6,10 +6,11 @@
 use crate::{LaneHandle, Timer};
 use dispatcher::{Action, Lane, LanePolicy, Ready, SubscriptionError, subscription_filters};
 use event::{
-    ChainId, Content, DeadLetter, Decoder, LaneCommit, LaneId, LedgerError, Plugin, PluginFault,
-    Reader,
+    ChainId, Content, DeadLetter, Decoder, Filter, LaneCommit, LaneId, LedgerError, Plugin,
+    PluginFault, Reader,
 };
 use std::{
+    collections::BTreeSet,
     sync::{Arc, mpsc},
     time::Duration,
 };
@@ -77,6 +78,9 @@ pub struct LaneRun {
     pub content: Content,
     /// First block, for a plugin that names none.
     pub start_block: u64,
+    /// What the ledger follows on this chain. A plugin that asks for more, for every contract
+    /// say, is handed what of it is followed: nothing else could ever be covered.
+    pub tracked: Vec<Filter>,
 }
 
 impl std::fmt::Debug for LaneRun {
@@ -91,8 +95,13 @@ impl LaneRun {
         let descriptor = self.plugin.descriptor().clone();
         let name = descriptor.name.clone();
         let in_ledger = |source| LaneError::Ledger { plugin: name.clone(), source };
-        let filters = subscription_filters(&descriptor, self.chain)
+        let wanted = subscription_filters(&descriptor, self.chain)
             .map_err(|source| LaneError::Subscription { plugin: name.clone(), source })?;
+        let filters = narrowed(&wanted, &self.tracked);
+        if filters.is_empty() {
+            let waiting = Some("nothing that the ledger follows matches its subscription".into());
+            return Ok(LaneReport { plugin: name, waiting, ..LaneReport::default() });
+        }
         let id = LaneId { plugin: name.clone(), chain: self.chain };
         let stored = self.owner.open(&id, &descriptor).map_err(in_ledger)?;
         let asked = descriptor.subscriptions.iter().filter_map(|s| s.start_block).min();
@@ -115,10 +124,18 @@ impl LaneRun {
             self.owner.watch(self.chain, lane.filters().to_vec(), lane.start_block(), self.content);
         let mut report = LaneReport { plugin: name.clone(), ..LaneReport::default() };
         let mut is_closing = false;
+        let mut learnt = BTreeSet::new();
         loop {
             match lane.next(timer.now_ms()) {
                 Action::ReadJournal { after, limit } => {
                     let rows = self.reader.journal(self.chain, after, limit).map_err(in_ledger)?;
+                    for id in rows.iter().filter_map(|row| row.filter) {
+                        if learnt.insert(id)
+                            && let Some(filter) = self.reader.filter(id).map_err(in_ledger)?
+                        {
+                            lane.learn_filter(&filter);
+                        }
+                    }
                     lane.on_journal(&rows);
                 }
                 Action::ReadEvents(query) => {
@@ -171,6 +188,17 @@ impl LaneRun {
             report.waiting = Some(fault.to_string());
         }
     }
+}
+
+/// Returns what of the wanted boxes is tracked.
+fn narrowed(wanted: &[Filter], tracked: &[Filter]) -> Vec<Filter> {
+    let mut narrowed: Vec<Filter> = wanted
+        .iter()
+        .flat_map(|wanted| tracked.iter().filter_map(|tracked| wanted.intersection(tracked)))
+        .collect();
+    narrowed.sort_unstable();
+    narrowed.dedup();
+    narrowed
 }
 
 /// Waits for news, then takes all that is there. Returns whether the owner has closed.

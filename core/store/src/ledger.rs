@@ -15,7 +15,8 @@ use alloy_primitives::B256;
 use duckdb::Connection;
 use event::{
     BlockRange, ChainId, ChainState, Commit, Decoder, Descriptor, EventId, EventPage, EventQuery,
-    EventSchema, JournalRow, LaneCommit, LaneId, LaneState, LedgerError, Reader, Store,
+    EventSchema, Filter, FilterId, JournalRow, LaneCommit, LaneId, LaneState, LedgerError, Reader,
+    Store,
 };
 use std::path::Path;
 
@@ -160,6 +161,10 @@ impl Store for DuckLedger {
 }
 
 impl Reader for LedgerReader {
+    fn filter(&mut self, id: FilterId) -> Result<Option<Filter>> {
+        load::filter(&self.conn, id)
+    }
+
     fn events(&mut self, query: &EventQuery) -> Result<EventPage> {
         self.pager.page(&self.conn, query)
     }

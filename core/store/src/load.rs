@@ -57,6 +57,15 @@ fn coverage(conn: &Connection, chain: ChainId) -> Result<Vec<(Arc<Filter>, Vec<I
     Ok(coverage.into_iter().map(|(_, filter, intervals)| (filter, intervals)).collect())
 }
 
+/// Returns the filter of this id, if any row ever named it.
+pub(crate) fn filter(conn: &Connection, id: FilterId) -> Result<Option<Filter>> {
+    let mut statement =
+        conn.prepare("SELECT spec FROM filters WHERE filter = ?").map_err(statement_failed)?;
+    let mut rows = statement.query([id.0.as_slice()]).map_err(statement_failed)?;
+    let row = rows.next().map_err(statement_failed)?;
+    row.map(|row| filter_at(row, 0)).transpose().map_err(statement_failed)
+}
+
 fn filter_at(row: &Row<'_>, column: usize) -> duckdb::Result<Filter> {
     let text: String = row.get(column)?;
     serde_json::from_str(&text).map_err(|error| wrong_text(column, error))
