@@ -30,7 +30,7 @@ say headcount replay -r fixtures/erc20.ndjson.gz \
     -c gold=0x5FbDB2315678afecb367f032d93F642f64180aa3 \
     -c silver=0xe7f1725E7734CE288F8367e1Bb143E90bb3F0512 \
     -e "Transfer(address indexed from, address indexed to, uint256 value)" \
-    -b 0:60 --ledger "$ledger" --plugin "$plugin"
+    -b 0:60 --verify prove --ledger "$ledger" --plugin "$plugin"
 
-say headcount query --ledger "$ledger" \
-    'select token, holder, balance from "erc20-balances".balances order by token, balance desc'
+say headcount query --ledger "$ledger" --format table \
+    'select token, holder, balance from erc20_balances.balances order by token, balance desc'

@@ -185,7 +185,7 @@ fn balances_of_the_plugin_are_those_of_the_contracts() {
             let told = scene.anvil.rpc().call("eth_call", call).unwrap();
             let told = u128::from_str_radix(&told.as_str().unwrap()[34..], 16).unwrap();
             let sql = format!(
-                "select coalesce(max(balance::varchar), '0') as v from \"erc20-balances\".balances
+                "select coalesce(max(balance::varchar), '0') as v from erc20_balances.balances
                     where hex0x(token) = lower('{token}') and hex0x(holder) = lower('{holder}')"
             );
             let rows = scene.program.query(&scene.ledger(), &sql);

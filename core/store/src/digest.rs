@@ -60,7 +60,8 @@ pub(crate) fn of(conn: &Connection) -> Result<B256> {
             let mut names: Vec<String> =
                 table.columns.iter().map(|column| quoted(&column.name)).collect();
             names.extend(["_chain_id", "_block_number", "_block_hash"].map(str::to_owned));
-            let view = format!("{}.{}", quoted(&plugin), quoted(&table.name));
+            let view =
+                format!("{}.{}", quoted(&lane_rows::schema_of(&plugin)), quoted(&table.name));
             let statement = format!("SELECT {} FROM {view} ORDER BY ALL", names.join(", "));
             add(conn, &mut hasher, &view, &statement)?;
         }

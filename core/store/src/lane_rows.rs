@@ -154,7 +154,7 @@ fn statements(plugin: &str, table: &PluginTable) -> String {
             keys.join(", ")
         )
     };
-    let schema = quoted(plugin);
+    let schema = quoted(&schema_of(plugin));
     format!(
         "CREATE TABLE {stored} ({OWN_COLUMNS}, {});
          CREATE SCHEMA IF NOT EXISTS {schema};
@@ -167,6 +167,12 @@ fn statements(plugin: &str, table: &PluginTable) -> String {
         names.join(", "),
         text(plugin)
     )
+}
+
+/// Returns the SQL schema of a plugin's views: its name, with `_` for `-`, so that nobody has to
+/// quote it.
+pub(crate) fn schema_of(plugin: &str) -> String {
+    plugin.replace('-', "_")
 }
 
 fn declaration(column: &PluginColumn) -> String {

@@ -75,22 +75,26 @@ pub(crate) fn open(
 }
 
 fn refuse_name(conn: &Connection, plugin: &str) -> Result<()> {
-    if plugin.is_empty() || RESERVED_SCHEMAS.iter().any(|name| name.eq_ignore_ascii_case(plugin)) {
+    let schema = lane_rows::schema_of(plugin);
+    if plugin.is_empty() || RESERVED_SCHEMAS.iter().any(|name| name.eq_ignore_ascii_case(&schema)) {
         return Err(LedgerError::Sql(format!("a plugin cannot be called `{plugin}`")));
     }
     let sql = "SELECT min(contract) FROM schemas WHERE lower(contract) = lower(?)";
     let contract: Option<String> =
-        conn.query_row(sql, [plugin], |row| row.get(0)).map_err(statement_failed)?;
+        conn.query_row(sql, [&schema], |row| row.get(0)).map_err(statement_failed)?;
     if let Some(contract) = contract {
         let clash = format!("plugin `{plugin}` has the name of contract `{contract}`: rename one");
         return Err(LedgerError::Sql(clash));
     }
-    let sql = "SELECT min(plugin) FROM plugins WHERE lower(plugin) = lower(?) AND plugin <> ?";
-    let other: Option<String> =
-        conn.query_row(sql, [plugin, plugin], |row| row.get(0)).map_err(statement_failed)?;
+    let sql = "SELECT min(plugin) FROM plugins
+        WHERE lower(replace(plugin, '-', '_')) = lower(?) AND plugin <> ?";
+    let other: Option<String> = conn
+        .query_row(sql, [schema.as_str(), plugin], |row| row.get(0))
+        .map_err(statement_failed)?;
     match other {
         Some(other) => {
-            let clash = format!("plugins `{plugin}` and `{other}` differ in case only");
+            let clash =
+                format!("plugins `{plugin}` and `{other}` would have the same tables: rename one");
             Err(LedgerError::Sql(clash))
         }
         None => Ok(()),

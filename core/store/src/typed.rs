@@ -59,7 +59,7 @@ pub(crate) fn prepare(conn: &Connection, schemas: &[EventSchema]) -> Result<()> 
 }
 
 fn prepare_one(conn: &Connection, schema: &EventSchema) -> Result<()> {
-    let plugins = "SELECT count(*) FROM plugins WHERE lower(plugin) = lower(?)";
+    let plugins = "SELECT count(*) FROM plugins WHERE lower(replace(plugin, '-', '_')) = lower(?)";
     let clashes: u64 =
         conn.query_row(plugins, [&schema.contract], |row| row.get(0)).map_err(statement_failed)?;
     if clashes > 0 {

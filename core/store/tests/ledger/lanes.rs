@@ -97,7 +97,7 @@ fn opened(place: &Place) -> (DuckLedger, LaneState) {
 }
 
 const BALANCES: &str =
-    "SELECT holder, balance, _block_number FROM \"erc20-balances\".balances ORDER BY 1";
+    "SELECT holder, balance, _block_number FROM erc20_balances.balances ORDER BY 1";
 
 fn balance(holder: &str, balance: &str, block: i128) -> Vec<Value> {
     vec![Value::Text(holder.into()), Value::Number(balance.into()), Value::Int(block)]
@@ -113,7 +113,7 @@ fn a_key_shows_its_newest_row_and_an_undo_brings_back_the_one_before() {
     ledger.apply_lanes(&[first.clone(), second.clone()]).unwrap();
     closed(ledger);
     assert_eq!(place.rows(BALANCES), [balance("alice", "20", 2)]);
-    let moves = "SELECT count(*), count(\"at\") FROM \"erc20-balances\".moves";
+    let moves = "SELECT count(*), count(\"at\") FROM erc20_balances.moves";
     assert_eq!(place.rows(moves), [[Value::Int(4), Value::Int(2)]]);
 
     let (mut ledger, state) = opened(&place);
