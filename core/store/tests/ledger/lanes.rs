@@ -194,9 +194,9 @@ fn a_rebuild_is_shown_only_when_it_is_complete() {
 fn a_plugin_and_a_contract_cannot_have_the_same_name() {
     let place = Place::new();
     let (mut ledger, _) = opened(&place);
-    let contract = crate::given::schema("ERC20-balances", event::ColumnType::Bignum);
+    let contract = crate::given::schema("ERC20_balances", event::ColumnType::Bignum);
     let error = ledger.prepare_schemas(&[contract]).unwrap_err().to_string();
-    assert!(error.contains("ERC20-balances"), "{error}");
+    assert!(error.contains("ERC20_balances"), "{error}");
     let mut other = descriptor();
     other.tables[0].columns[1].kind = ColumnKind::Text;
     let error = ledger.open_lane(&lane(), &other).unwrap_err().to_string();
