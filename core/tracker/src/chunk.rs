@@ -123,7 +123,7 @@ impl Chunk {
         self.state = State::Reading;
         let logs = Ask::Logs { filter: self.filter.clone(), range: self.range };
         let mut asks = vec![(Part::Logs, logs)];
-        if context.verify != Verify::Off {
+        if self.reads_headers(context) {
             let mut first = self.range.first();
             loop {
                 let segment = BlockRange::of_width(first, HEADER_SEGMENT);
@@ -147,11 +147,18 @@ impl Chunk {
         self.waiting = self.waiting.saturating_sub(1);
         self.is_refused = true;
         self.logs = Some(LogsAnswer::default());
-        if context.verify == Verify::Off && self.end_before.is_none() {
+        if !self.reads_headers(context) && self.end_before.is_none() {
             let asks = vec![(Part::Headers(self.range), Ask::Headers { range: self.range })];
             return Some(Step::Ask(self.wait_for(asks)));
         }
         Some(self.advance(context))
+    }
+
+    /// Above the finalized block every header is read, whatever the policy: a reorg that takes a
+    /// log away leaves a trace in the headers only. Where nothing is ever final, the policy rules.
+    fn reads_headers(&self, context: &Context) -> bool {
+        let has_final = context.status.finalized.is_some();
+        context.verify != Verify::Off || (self.is_tail && has_final)
     }
 
     fn wait_for(&mut self, asks: Vec<(Part, Ask)>) -> Vec<(Part, Ask)> {
@@ -224,7 +231,7 @@ impl Chunk {
             return Step::Restart("nothing was read".into());
         };
         let judgement = context.prover.judge(report, &context.profile);
-        if self.is_tail && context.verify != Verify::Off && !judgement.complete_headers {
+        if self.is_tail && self.reads_headers(context) && !judgement.complete_headers {
             return Step::Restart("the headers of the range do not link".into());
         }
         let asks = self.deepen(&judgement, context);

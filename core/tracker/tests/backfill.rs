@@ -461,3 +461,17 @@ fn an_unfinalized_range_whose_end_moved_is_read_again() {
     let reads = run.asked.iter().filter(|ask| matches!(ask, Ask::Logs { .. })).count();
     assert_eq!(reads, 2);
 }
+
+#[test]
+fn above_the_finalized_block_headers_are_read_even_without_verification() {
+    let run = run(Script::honest([5, 90]), Verify::Off, range(1, 2_000), 1_000);
+    assert_eq!(run.log_blocks(), [5, 90]);
+    let with_headers: Vec<BlockRange> = run
+        .reports
+        .iter()
+        .filter(|report| report.blocks.iter().filter(|block| block.header.is_some()).count() > 1)
+        .map(|report| report.range)
+        .collect();
+    assert!(with_headers.iter().all(|range| range.last() > 1_000), "{with_headers:?}");
+    assert!(!with_headers.is_empty());
+}
