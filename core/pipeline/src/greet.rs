@@ -29,9 +29,8 @@ pub async fn greet(
     finality: Finality,
     timer: &dyn Timer,
 ) -> Result<Greeting, Fault> {
-    let chain = match ask(node, Ask::ChainId, timer).await? {
-        Answer::ChainId(chain) => chain,
-        _ => return Err(unexpected(node, "eth_chainId")),
+    let Answer::ChainId(chain) = ask(node, Ask::ChainId, timer).await? else {
+        return Err(unexpected(node, "eth_chainId"));
     };
     if let Some(expected) = expected.filter(|expected| *expected != chain) {
         return Err(Fault {

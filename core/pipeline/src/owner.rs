@@ -75,6 +75,8 @@ pub struct Owner {
     commit_events: usize,
     pending: Vec<Pending>,
     lanes: Vec<LaneWatch>,
+    /// Nothing more comes: a lane is told once how far it can go, and then nothing.
+    is_ending: bool,
     report: OwnerReport,
 }
 
@@ -111,6 +113,7 @@ impl Owner {
             commit_events: 0,
             pending: Vec::new(),
             lanes: Vec::new(),
+            is_ending: false,
             report: OwnerReport::default(),
         })
     }
@@ -212,9 +215,7 @@ impl Owner {
             };
             let result = match message {
                 Ok(Message::Submit(report, reply)) => self.on_submit(*report, reply),
-                Ok(Message::Flush(reply)) => self.flush().map(|()| {
-                    let _ = reply.send(());
-                }),
+                Ok(Message::Flush) => self.flush(),
                 Ok(Message::Missing { chain, filter, range, verify, reply }) => {
                     let _ = reply.send(self.missing(chain, &filter, range, verify));
                     Ok(())
@@ -238,10 +239,15 @@ impl Owner {
                 Ok(Message::WatchLane(watch)) => {
                     self.lanes.push(watch);
                     self.tell_lanes();
+                    // A run with nothing to read may end before its lanes have started.
+                    if self.is_ending {
+                        self.lanes.clear();
+                    }
                     Ok(())
                 }
                 Ok(Message::EndLanes) => {
                     let result = self.flush();
+                    self.is_ending = true;
                     self.lanes.clear();
                     result
                 }
@@ -281,7 +287,7 @@ impl Owner {
 
 enum Message {
     Submit(Box<Report>, OnAck),
-    Flush(oneshot::Sender<()>),
+    Flush,
     Missing {
         chain: ChainId,
         filter: Filter,
@@ -327,11 +333,9 @@ impl OwnerHandle {
         receiver
     }
 
-    /// Writes what was gathered now.
-    pub fn flush(&self) -> Reply<()> {
-        let (reply, receiver) = oneshot::channel();
-        let _ = self.sender.send(Message::Flush(reply));
-        receiver
+    /// Writes what was gathered now; the acks tell when it is done.
+    pub fn flush(&self) {
+        let _ = self.sender.send(Message::Flush);
     }
 
     /// Asks what is still to be fetched.
@@ -389,7 +393,7 @@ impl Ledger for OwnerHandle {
             let _ = reply.send(ack);
         });
         let _ = self.sender.send(Message::Submit(Box::new(report), on_ack));
-        let _ = self.flush();
+        self.flush();
         match receiver.recv() {
             Ok(Ok(ack)) => Ok(ack),
             Ok(Err(error)) => Err(LedgerError::Io(error.to_string())),

@@ -262,8 +262,7 @@ impl Drive<'_> {
                     Action::Done if acks.is_empty() => return Ok(()),
                     Action::Done if !is_flushed => {
                         is_flushed = true;
-                        // The acks tell when it is done.
-                        let _ = self.owner.flush();
+                        self.owner.flush();
                     }
                     Action::Done => {}
                 }
@@ -289,7 +288,7 @@ impl Drive<'_> {
             }
         }
         // What was read is committed; what is on its way is let go.
-        let _ = self.owner.flush();
+        self.owner.flush();
         while let Some((_, range, ack)) = acks.next().await {
             self.on_ack(range, ack)?;
         }

@@ -260,9 +260,9 @@ impl Recording {
     }
 
     fn logs_by_hash(&self, filter: &Filter, block: BlockNumHash) -> Option<LogsAnswer> {
-        let recorded = self.by_block.get(&block.hash).into_iter().flatten();
+        let mut recorded = self.by_block.get(&block.hash).into_iter().flatten();
         if let Some((asked, answer)) =
-            recorded.filter(|(asked, _)| covers(asked, filter)).next_back()
+            recorded.rfind(|(asked, _)| covers(asked, filter))
         {
             return Some(joined(answer, |_, _, log| filter.matches(log) || **asked == *filter));
         }
