@@ -8,7 +8,10 @@ use clap::error::ErrorKind as ErrorKindOfClap;
 use event::{Fault, FaultClass, LedgerError};
 use node::RecordingError;
 use pipeline::LaneError;
-use std::{error, fmt, io};
+use std::{
+    error, fmt,
+    io::{self, Write as _},
+};
 
 /// An error on its way to the user.
 #[derive(Debug)]
@@ -34,8 +37,8 @@ pub(crate) enum ErrorKind {
     Bug,
     /// Nobody: the reader of our output has left.
     BrokenPipe,
-    /// The user pressed Ctrl-C.
-    Interrupted,
+    /// A node: it was caught with a wrong answer.
+    CheckFailed,
 }
 
 impl ErrorKind {
@@ -47,7 +50,7 @@ impl ErrorKind {
             Self::LeftOpen => ExitCode::LeftOpen,
             Self::Bug => ExitCode::Bug,
             Self::BrokenPipe => ExitCode::Done,
-            Self::Interrupted => ExitCode::Interrupted,
+            Self::CheckFailed => ExitCode::CheckFailed,
         }
     }
 }
@@ -78,12 +81,19 @@ impl CommandError {
         self
     }
 
-    /// Returns an error about a local file that could not be used, which names the file.
     /// Returns an error of ours: a state that no input explains.
     pub(crate) fn bug(error: impl Into<Box<dyn error::Error + Send + Sync>>) -> Self {
         Self::new(ErrorKind::Bug, error).hint(REPORT_A_BUG)
     }
 
+    /// Prints it. A stderr that is closed is not worth another error.
+    pub(crate) fn tell(&self) {
+        if self.kind != ErrorKind::BrokenPipe {
+            let _ = writeln!(io::stderr(), "{self}");
+        }
+    }
+
+    /// Returns an error about a local file that could not be used, which names the file.
     pub(crate) fn local_io(doing: impl Into<String>, error: io::Error) -> Self {
         Self::from(error).context(doing)
     }

@@ -3,6 +3,7 @@
 
 mod command_error;
 mod commands;
+mod complaint;
 mod config_file;
 mod contract_spec;
 mod duration;
@@ -15,6 +16,7 @@ mod logging;
 mod node_spec;
 mod plan;
 mod progress;
+mod proof_level;
 mod range;
 mod secret;
 mod session;
@@ -22,11 +24,11 @@ mod suggest;
 mod summary;
 
 use clap::Parser;
-use command_error::{CommandError, ErrorKind};
+use command_error::CommandError;
 use commands::Headcount;
 use environment::Environment;
 use exit_codes::ExitCode;
-use std::{io::Write, process};
+use std::process;
 
 fn main() -> process::ExitCode {
     logging::install_panic_hook();
@@ -35,7 +37,7 @@ fn main() -> process::ExitCode {
     match ended {
         Ok(code) => code.into(),
         Err(failed) => {
-            report(&failed);
+            failed.tell();
             failed.kind.exit_code().into()
         }
     }
@@ -52,11 +54,4 @@ fn run() -> Result<ExitCode, CommandError> {
     let environment = Environment::of_process();
     logging::start(&environment)?;
     commands::run(&headcount.command, &environment)
-}
-
-/// Prints an error. A stderr that is closed is not worth another error.
-fn report(failed: &CommandError) {
-    if failed.kind != ErrorKind::BrokenPipe {
-        let _ = writeln!(std::io::stderr(), "{failed}");
-    }
 }

@@ -10,6 +10,7 @@ use crate::{
 use std::{
     fmt, fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// A node as configured.
@@ -21,6 +22,8 @@ pub(crate) struct NodeSpec {
     pub(crate) endpoint: Endpoint,
     /// Headers to send with each request.
     pub(crate) headers: Vec<(String, Secret)>,
+    /// Longest wait for one answer; `None` = the default of `node`.
+    pub(crate) timeout: Option<Duration>,
 }
 
 /// Where a node is.
@@ -111,7 +114,12 @@ impl NodeSpec {
             }
             None => local(place, base)?,
         };
-        Ok(Self { name: name.unwrap_or(default_name), endpoint, headers: Vec::new() })
+        Ok(Self {
+            name: name.unwrap_or(default_name),
+            endpoint,
+            headers: Vec::new(),
+            timeout: None,
+        })
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{
     event_spec::{EventSpec, EventSpecError},
     ledger_path::LedgerPath,
     node_spec::{NodeSpec, nodes_of_flags, wrong_node},
+    proof_level::check_levels,
     range::RangeSpec,
     suggest::closest,
     summary::SummaryFormat,
@@ -26,9 +27,6 @@ use std::{
 
 /// Requests in flight per node, at most, where the user says nothing.
 pub(crate) const DEFAULT_CONCURRENCY: NonZeroU16 = NonZeroU16::new(8).expect("8 is not 0");
-
-/// Nodes whose headers must agree where there is more than one and the user says nothing.
-const DEFAULT_AGREEMENT: u8 = 2;
 
 /// A replay, decided.
 #[derive(Clone, Debug)]
@@ -113,7 +111,8 @@ impl ReplayPlan {
         let nodes = nodes(args, chain, environment)?;
         let anchor = args.anchor.or(chain.and_then(|chain| chain.anchor));
         let verify = args.verify.or(chain.and_then(|chain| chain.verify)).unwrap_or(Verify::Bloom);
-        check_enough_nodes(nodes.len(), verify, anchor)?;
+        let anchor = anchor.unwrap_or(AnchorPolicy::OneNode);
+        check_levels(verify, anchor)?;
         let starts: Option<Vec<u64>> = contracts.iter().map(|contract| contract.start).collect();
         Ok(Self {
             chain_name: chain.map(|chain| chain.name.clone()),
@@ -121,10 +120,7 @@ impl ReplayPlan {
             start_block: starts.and_then(|starts| starts.into_iter().min()),
             range,
             verify,
-            anchor: anchor.unwrap_or(match nodes.len() {
-                1 => AnchorPolicy::OneNode,
-                _ => AnchorPolicy::Agreed(DEFAULT_AGREEMENT),
-            }),
+            anchor,
             nodes,
             contracts,
             finality: chain.and_then(|chain| chain.finality),
@@ -218,32 +214,6 @@ fn nodes(
     }
     Err(CommandError::usage("no node to read from")
         .hint("name one with -r URL (or a recording file), ETH_RPC_URL, or in headcount.toml"))
-}
-
-fn check_enough_nodes(
-    nodes: usize,
-    verify: Verify,
-    anchor: Option<AnchorPolicy>,
-) -> Result<(), CommandError> {
-    let too_few = |what: String, wanted: u8| {
-        let error = format!(
-            "{what} needs {wanted} nodes, and there {}",
-            match nodes {
-                1 => "is 1".to_owned(),
-                _ => format!("are {nodes}"),
-            }
-        );
-        Err(CommandError::usage(error).hint("name more nodes with -r, best of different operators"))
-    };
-    match (verify, anchor) {
-        (Verify::Agree(wanted), _) if usize::from(wanted) > nodes => {
-            too_few(format!("--verify {verify}"), wanted)
-        }
-        (_, Some(AnchorPolicy::Agreed(wanted))) if usize::from(wanted) > nodes => {
-            too_few(format!("--anchor agreed:{wanted}"), wanted)
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Contracts of `-c` with the events of `-e`; without both, those of the configuration.

@@ -63,14 +63,6 @@ impl ProgressLines {
         }
     }
 
-    /// Prints a line above the bars, or plainly where they are hidden.
-    pub(crate) fn say(&self, line: &str) {
-        if self.all.is_hidden() || self.all.println(line).is_err() {
-            use std::io::Write;
-            let _ = writeln!(std::io::stderr(), "{line}");
-        }
-    }
-
     /// Removes the lines from the screen; the summary comes in their place.
     pub(crate) fn clear(&self) {
         let _ = self.all.clear();

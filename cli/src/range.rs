@@ -119,16 +119,6 @@ impl RangeSpec {
     /// What is read where nothing is said: what is new, up to the newest finalized block.
     pub(crate) const NEW: Self = Self { start: Start::Continue, end: End::Finalized };
 
-    /// Whether a node has to be asked for its finalized block.
-    pub(crate) const fn needs_finalized(&self) -> bool {
-        matches!(self.end, End::Finalized)
-    }
-
-    /// Whether a node has to be asked for its head.
-    pub(crate) const fn needs_latest(&self) -> bool {
-        matches!(self.end, End::Latest)
-    }
-
     /// Whether the ledger has to be asked where its coverage stops.
     pub(crate) const fn needs_start(&self) -> bool {
         matches!(self.start, Start::Continue)

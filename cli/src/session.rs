@@ -13,6 +13,7 @@ use crate::{
     plan::{ContractPlan, ReplayPlan},
     progress::{Progress, ProgressLines},
     range::Bounds,
+    secret::redacted,
     summary::{
         BlocksSummary, EventsSummary, EvidenceSummary, IncidentSummary, NodeSummary, OpenSummary,
         PluginSummary, Status, Summary,
@@ -22,8 +23,8 @@ use abi::Schemas;
 use aggregator::{Admission, Aggregator, Policy};
 use dispatcher::LanePolicy;
 use event::{
-    AnchorPolicy, AnyOf, BlockRange, ChainId, ChainProfile, Decoder, Fault, Filter, Finality, Node,
-    Plugin, Prover, Store,
+    Anchor, AnchorPolicy, AnyOf, BlockRange, ChainId, ChainProfile, Decoder, Fault, Filter,
+    Finality, Flaw, Node, Plugin, Prover, Store,
 };
 use host::{Host, HostConfig, Limits};
 use node::Recorder;
@@ -34,6 +35,7 @@ use pipeline::{
 use sha2::Digest;
 use std::{
     collections::BTreeMap,
+    io::{Write as _, stderr},
     sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -62,8 +64,13 @@ async fn run(
     let nodes = open_nodes(plan, &*timer).await?;
     let profile = profile(plan, &nodes);
 
-    let mut ledger = open_ledger(plan, environment)?;
-    let bounds = bounds(&mut ledger, &profile, &filters, plan, &nodes)?;
+    // A new ledger is made only when it is clear that there is something to put in.
+    let is_new = !plan.ledger.path.exists();
+    let mut ledger = if is_new { None } else { Some(open_ledger(plan, environment)?) };
+    if let Some(ledger) = &ledger {
+        check_chain(ledger, plan, &profile, &nodes)?;
+    }
+    let bounds = bounds(ledger.as_mut(), &profile, &filters, plan, &nodes)?;
     let range = plan.range.resolve(&bounds).map_err(|error| {
         let hint = error.hint();
         CommandError::usage(error).hint(hint)
@@ -72,6 +79,12 @@ async fn run(
         let summary =
             Summary { elapsed_ms: timer.now_ms(), ..empty_summary(plan, &profile, &nodes) };
         return Ok((summary, ExitCode::Done));
+    };
+
+    let anchored = check_anchor(plan, range)?;
+    let mut ledger = match ledger {
+        Some(ledger) => ledger,
+        None => open_ledger(plan, environment)?,
     };
 
     let prover: Arc<dyn Prover> = Arc::new(proof::Proof);
@@ -90,12 +103,20 @@ async fn run(
     let lanes =
         start_lanes(plugins, readers, &owner, &profile, &schemas, plan, range, &tracked, &timer)?;
 
+    // Coverage of an earlier run may rest on other headers than the ones demanded now.
+    let is_anchored = async |owner: &OwnerHandle| match anchored {
+        None => true,
+        Some(anchored) => {
+            let evidence = owner.evidence(profile.chain, filters.clone(), anchored).await;
+            !matches!(evidence, Ok(Some(evidence)) if evidence.anchor < Anchor::Checkpoint)
+        }
+    };
     let request = ReplayRequest {
         profile: profile.clone(),
         filters: filters.clone(),
         range,
         verify: plan.verify,
-        refetch: plan.refetch,
+        refetch: plan.refetch || !is_anchored(&owner).await,
         nodes: nodes.iter().map(OpenNode::for_replay).collect(),
         concurrency: usize::from(plan.concurrency.get()),
         width_max: None,
@@ -105,6 +126,7 @@ async fn run(
     let stop = stop(interrupt.clone(), plan.max_time);
     let replayed = pipeline::replay(request, &owner, prover, &*timer, stop, &lines).await;
     lines.clear();
+    let is_anchored = is_anchored(&owner).await;
     let evidence = owner.evidence(profile.chain, filters, range).await.ok().flatten();
     owner.end_lanes();
     let lane_reports = join_lanes(lanes).await;
@@ -112,13 +134,18 @@ async fn run(
         .await
         .map_err(|_| CommandError::bug("the ledger's closing was cancelled"))??;
     let recorded = finish_recordings(&nodes);
-    let outcome = match replayed {
+    let mut outcome = match replayed {
         Ok(outcome) => outcome,
         // The owner's own error, which `close` returns, comes first.
         Err(error @ (ReplayError::Ledger(_) | ReplayError::OwnerGone)) => {
             return Err(CommandError::bug(error));
         }
     };
+    if let Some(anchored) = anchored.filter(|_| !is_anchored && outcome.open.is_empty()) {
+        let reason =
+            "covered, but its headers were not led to the --anchor: read it with --refetch";
+        outcome.open.push((anchored, reason.to_owned()));
+    }
     let lane_reports = lane_reports?;
     recorded?;
     let ended =
@@ -250,7 +277,7 @@ impl OpenNode {
 /// Opens and greets every node. One that is down is named and left out, the last one is not.
 async fn open_nodes(plan: &ReplayPlan, timer: &dyn Timer) -> Result<Vec<OpenNode>, CommandError> {
     let mut open = Vec::new();
-    let mut failed: Option<Fault> = None;
+    let mut failed: Vec<Fault> = Vec::new();
     let mut expected = plan.expected_chain.map(ChainId);
     for spec in &plan.nodes {
         let node = open_node(spec)?;
@@ -262,17 +289,26 @@ async fn open_nodes(plan: &ReplayPlan, timer: &dyn Timer) -> Result<Vec<OpenNode
                 open.push(OpenNode { node, recorder, greeting });
             }
             Err(fault) if matches!(fault.class, event::FaultClass::WrongChain { .. }) => {
-                return Err(fault.into());
+                let context = format!("node {} cannot be used", spec.name);
+                return Err(CommandError::from(fault).context(context));
             }
-            Err(fault) => {
-                tracing::warn!(%fault, "node left out");
-                failed = Some(fault);
-            }
+            Err(fault) => failed.push(fault),
         }
     }
-    match (open.is_empty(), failed) {
-        (true, Some(fault)) => Err(fault.into()),
-        _ => Ok(open),
+    // Each is told once: the last one by the error, where no node is left.
+    let error = match open.is_empty() {
+        true => failed.pop().map(CommandError::from),
+        false => None,
+    };
+    for fault in failed {
+        writeln!(stderr(), "warning: node left out: {}", redacted(&fault.to_string()))?;
+    }
+    match error {
+        Some(error) => Err(error.context(match plan.nodes.as_slice() {
+            [one] => format!("node {} cannot be used", one.name),
+            all => format!("none of {} nodes can be used", all.len()),
+        })),
+        None => Ok(open),
     }
 }
 
@@ -281,6 +317,7 @@ fn open_node(spec: &NodeSpec) -> Result<Arc<dyn Node>, CommandError> {
         Endpoint::Http(url) | Endpoint::Ws(url) => url.expose().to_owned(),
         Endpoint::Ipc(path) | Endpoint::Recording(path) => path.display().to_string(),
     };
+    let defaults = node::OpenOptions::default();
     let options = node::OpenOptions {
         name: Some(event::NodeId::new(spec.name.as_str())),
         headers: spec
@@ -288,7 +325,10 @@ fn open_node(spec: &NodeSpec) -> Result<Arc<dyn Node>, CommandError> {
             .iter()
             .map(|(name, value)| (name.clone(), value.expose().to_owned()))
             .collect(),
-        ..node::OpenOptions::default()
+        timeout_ms: spec.timeout.map_or(defaults.timeout_ms, |timeout| {
+            u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)
+        }),
+        ..defaults
     };
     node::open(&text, options).map_err(|error| {
         let hint = error.hint();
@@ -355,9 +395,43 @@ fn policy(plan: &ReplayPlan) -> Policy {
     Policy { verify: plan.verify, anchor: plan.anchor, admission: Admission::OneNode }
 }
 
+/// A ledger may hold several chains, but a second one is more often a node given by mistake.
+fn check_chain(
+    ledger: &DuckLedger,
+    plan: &ReplayPlan,
+    profile: &ChainProfile,
+    nodes: &[OpenNode],
+) -> Result<(), CommandError> {
+    let known = ledger.chains()?;
+    if plan.expected_chain.is_some() || known.is_empty() || known.contains(&profile.chain) {
+        return Ok(());
+    }
+    let known: Vec<String> = known.iter().map(ToString::to_string).collect();
+    let node = nodes.first().map(|node| node.node.id().to_string()).unwrap_or_default();
+    let (chain, known) = (profile.chain, known.join(", "));
+    Err(CommandError::usage(format!("it holds events of chain {known}, the node is on {chain}"))
+        .context(format!("node {node} is not on the chain of this ledger"))
+        .hint(format!("use a node of chain {known}, or another ledger"))
+        .hint(format!("`--chain-id {chain}` adds that chain to this ledger")))
+}
+
+/// Returns the blocks whose headers must lead to the block that the operator knows.
+fn check_anchor(plan: &ReplayPlan, range: BlockRange) -> Result<Option<BlockRange>, CommandError> {
+    let AnchorPolicy::Checkpoint(block) = plan.anchor else { return Ok(None) };
+    let (first, last) = (range.first(), range.last());
+    match BlockRange::new(first, block.number).filter(|_| range.contains(block.number)) {
+        Some(anchored) => Ok(Some(anchored)),
+        None => Err(CommandError::usage(format!(
+            "block {} of --anchor is not one of the blocks {first}:{last}",
+            block.number
+        ))
+        .hint(format!("read up to it: -b {}:{}", first.min(block.number), block.number))),
+    }
+}
+
 /// What open ends of the range mean here.
 fn bounds(
-    ledger: &mut DuckLedger,
+    ledger: Option<&mut DuckLedger>,
     profile: &ChainProfile,
     filters: &[Filter],
     plan: &ReplayPlan,
@@ -366,12 +440,12 @@ fn bounds(
     let status = nodes.iter().map(|node| &node.greeting.status);
     let finalized = status.clone().filter_map(|status| status.finalized).max();
     let latest = status.map(|status| status.head.number).max();
-    let start = if plan.range.needs_start() {
+    let start = if let Some(ledger) = ledger.filter(|_| plan.range.needs_start()) {
         let known = Aggregator::new(profile.clone(), policy(plan), ledger.load(profile.chain)?);
         let filters: Vec<_> = filters.iter().cloned().map(Arc::new).collect();
         known.first_uncovered(&filters, plan.verify).or(plan.start_block)
     } else {
-        None
+        plan.start_block
     };
     Ok(Bounds { start, finalized, latest })
 }
@@ -466,12 +540,14 @@ struct Ended<'a> {
 impl Ended<'_> {
     fn summary(self, interrupt: &Interrupt, elapsed_ms: u64) -> (Summary, ExitCode) {
         let (status, code) = self.status(interrupt);
+        let failure = self.failure().filter(|_| status == Status::Failed);
         let Self { plan, profile, nodes, range, outcome, evidence, owner_report, lane_reports } =
             self;
         let raw = owner_report.decoded.unknown;
         let undecodable = owner_report.decoded.undecodable;
         let summary = Summary {
             status,
+            failure,
             range: Some(range.into()),
             evidence: evidence.map(|evidence| EvidenceSummary {
                 content: evidence.content.to_string(),
@@ -517,11 +593,25 @@ impl Ended<'_> {
         (summary, code)
     }
 
+    /// Why the check that was asked for has failed, if it has.
+    fn failure(&self) -> Option<String> {
+        let incidents = &self.owner_report.incidents;
+        if let AnchorPolicy::Checkpoint(block) = self.plan.anchor
+            && let Some(other) = incidents.iter().find(|incident| {
+                incident.flaw == Flaw::AnchorMismatch && incident.range.contains(block.number)
+            })
+        {
+            return Some(format!("{} contradicts --anchor: {}", other.node, other.detail));
+        }
+        let first = incidents.first().filter(|_| self.plan.fail_on_incident)?;
+        Some(format!("{} was caught with a wrong answer: {}", first.node, first.detail))
+    }
+
     fn status(&self, interrupt: &Interrupt) -> (Status, ExitCode) {
         if let Some(code) = interrupt.code() {
             return (Status::Interrupted, code);
         }
-        if self.plan.fail_on_incident && !self.owner_report.incidents.is_empty() {
+        if self.failure().is_some() {
             return (Status::Failed, ExitCode::CheckFailed);
         }
         if self.outcome.stopped {
@@ -541,6 +631,7 @@ fn plugin_summary(report: LaneReport) -> PluginSummary {
         rows: report.rows,
         dead_letters: report.dead_letters.len() as u64,
         halted: report.halted,
+        waiting: report.waiting,
     }
 }
 
@@ -548,6 +639,7 @@ fn plugin_summary(report: LaneReport) -> PluginSummary {
 fn empty_summary(plan: &ReplayPlan, profile: &ChainProfile, nodes: &[OpenNode]) -> Summary {
     Summary {
         status: Status::Done,
+        failure: None,
         ledger: plan.ledger.path.display().to_string(),
         chain: profile.chain.0,
         range: None,

@@ -18,10 +18,12 @@ pub(crate) enum SummaryFormat {
 }
 
 /// Result of one replay.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Summary {
     /// How it ended.
     pub(crate) status: Status,
+    /// Why the check failed, if it did.
+    pub(crate) failure: Option<String>,
     /// Ledger file.
     pub(crate) ledger: String,
     /// Chain id.
@@ -49,10 +51,11 @@ pub(crate) struct Summary {
 }
 
 /// How a replay ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Status {
     /// Every block is covered as the policy demands.
+    #[default]
     Done,
     /// Parts are not: run again.
     Open,
@@ -60,7 +63,7 @@ pub(crate) enum Status {
     Stopped,
     /// Stopped by a signal.
     Interrupted,
-    /// `--fail-on-incident`, and there was one.
+    /// `--fail-on-incident`, and there was one; or a header that contradicts `--anchor`.
     Failed,
 }
 
@@ -150,7 +153,7 @@ pub(crate) struct NodeSummary {
 }
 
 /// A plugin.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct PluginSummary {
     /// Name.
     pub(crate) name: String,
@@ -162,6 +165,8 @@ pub(crate) struct PluginSummary {
     pub(crate) dead_letters: u64,
     /// Why it is halted, if it is.
     pub(crate) halted: Option<String>,
+    /// Why it has not handled everything although it is not halted.
+    pub(crate) waiting: Option<String>,
 }
 
 impl From<event::BlockRange> for RangeSummary {
@@ -182,7 +187,9 @@ impl Summary {
         self.status != Status::Done
             || !self.incidents.is_empty()
             || self.events.undecodable > 0
-            || self.plugins.iter().any(|plugin| plugin.halted.is_some() || plugin.dead_letters > 0)
+            || self.plugins.iter().any(|plugin| {
+                plugin.halted.is_some() || plugin.waiting.is_some() || plugin.dead_letters > 0
+            })
     }
 
     /// Writes it: it is the data of `replay`, so it belongs on stdout.
@@ -217,6 +224,9 @@ impl fmt::Display for Summary {
         writeln!(f)?;
         if let Some(evidence) = &self.evidence {
             writeln!(f, "evidence {evidence}")?;
+        }
+        if let Some(failure) = &self.failure {
+            writeln!(f, "failed   {failure}")?;
         }
         for incident in &self.incidents {
             let IncidentSummary { node, flaw, range, count, detail } = incident;
@@ -278,6 +288,9 @@ fn fmt_plugin(plugin: &PluginSummary, f: &mut fmt::Formatter<'_>) -> fmt::Result
     if let Some(reason) = &plugin.halted {
         write!(f, ", halted: {reason}")?;
     }
+    if let Some(reason) = &plugin.waiting {
+        write!(f, ", not done: {reason}")?;
+    }
     writeln!(f)
 }
 
@@ -326,6 +339,7 @@ mod tests {
         let range = RangeSummary { first: 18_000_000, last: 18_009_999, count: 10_000 };
         Summary {
             status: Status::Done,
+            failure: None,
             ledger: "headcount.duckdb".into(),
             chain: 1,
             range: Some(range),

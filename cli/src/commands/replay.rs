@@ -3,9 +3,11 @@
 use crate::{
     command_error::CommandError,
     commands::PlaceArgs,
+    complaint,
     environment::Environment,
     exit_codes::ExitCode,
     plan::{DEFAULT_CONCURRENCY, ReplayPlan},
+    secret::redacted,
     session,
     summary::SummaryFormat,
 };
@@ -64,14 +66,13 @@ pub(crate) struct ReplayArgs {
     pub(crate) plugins: Vec<String>,
 
     /// What must be shown before a block counts as read: off (the node's word), bloom (headers and
-    /// blooms; receipts where they disagree with the logs), agree:N (the same answer from N nodes),
-    /// prove (receipts for every block whose bloom admits the filter) [default: bloom]
-    #[arg(long, value_name = "off|bloom|agree:N|prove")]
+    /// blooms; receipts where they disagree with the logs), prove (receipts for every block whose bloom admits the filter) [default: bloom]
+    #[arg(long, value_name = "off|bloom|prove")]
     pub(crate) verify: Option<Verify>,
 
-    /// Why the headers are believed: one-node, agreed:N (N nodes give the same hash), or the
-    /// NUMBER:HASH of a block that you know [default: one-node with one node, else agreed:2]
-    #[arg(long, value_name = "one-node|agreed:N|NUMBER:HASH")]
+    /// Why the headers are believed: one-node (and the output says so), or the NUMBER:HASH of a
+    /// block of the range that you know, to which they must lead [default: one-node]
+    #[arg(long, value_name = "one-node|NUMBER:HASH")]
     pub(crate) anchor: Option<AnchorPolicy>,
 
     /// Write every answer, without keys, to this file; it can be given to -r later
@@ -116,6 +117,12 @@ pub(crate) fn cmd_replay(
     }
     let (summary, code) = session::replay(&plan, environment)?;
     summary.write(plan.format, plan.quiet, &mut stdout().lock())?;
+    for warning in complaint::warnings(&summary) {
+        writeln!(stderr(), "warning: {}", redacted(&warning))?;
+    }
+    if let Some(complaint) = complaint::complaint(&summary) {
+        complaint.tell();
+    }
     Ok(code)
 }
 

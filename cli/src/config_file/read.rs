@@ -7,9 +7,11 @@ use super::{
 };
 use crate::{
     contract_spec::{ContractSpecError, check_name, parse_address},
+    duration::parse_duration,
     environment::Environment,
     event_spec::{EventSpec, EventSpecError},
     node_spec::{NodeSpec, make_names_unique},
+    proof_level::{check_anchor, check_verify},
     range::parse_count,
     secret::Secret,
     suggest::closest,
@@ -20,7 +22,7 @@ use toml::de::{DeTable, DeValue};
 
 const ROOT: [&str; 4] = ["ledger", "chain", "contract", "plugin"];
 const CHAIN: [&str; 5] = ["id", "verify", "anchor", "finality", "node"];
-const NODE: [&str; 3] = ["name", "url", "headers"];
+const NODE: [&str; 4] = ["name", "url", "headers", "timeout"];
 const CONTRACT: [&str; 7] = ["name", "chain", "address", "addresses", "events", "abi", "start"];
 const PLUGIN: [&str; 5] = ["name", "wasm", "sha256", "config", "limits"];
 const LIMITS: [&str; 2] = ["memory_mib", "deadline_ms"];
@@ -72,8 +74,8 @@ fn chain(source: &Source<'_>, name: &str, table: &Table<'_>) -> ChainConfig {
     ChainConfig {
         name: name.to_owned(),
         id: table.integer("id"),
-        verify: table.parsed("verify", |text| text.parse::<Verify>().map_err(plain)),
-        anchor: table.parsed("anchor", |text| text.parse::<AnchorPolicy>().map_err(plain)),
+        verify: table.parsed("verify", parse_verify),
+        anchor: table.parsed("anchor", parse_anchor),
         finality: table.parsed("finality", parse_finality),
         nodes,
     }
@@ -100,7 +102,8 @@ fn node(source: &Source<'_>, table: &Table<'_>) -> Option<NodeSpec> {
         NodeSpec::new(name, text, source.base)
             .map_err(|error| (error.to_string(), Some(error.hint())))
     })?;
-    Some(NodeSpec { headers, ..node })
+    let timeout = table.parsed("timeout", |text| parse_duration(text).map_err(plain));
+    Some(NodeSpec { headers, timeout, ..node })
 }
 
 /// Names that the user gave must differ; default names are numbered instead.
@@ -271,6 +274,16 @@ fn parse_finality(text: &str) -> Result<Finality, (String, Option<String>)> {
             .and_then(depth)
             .ok_or_else(|| (format!("`{text}` is none of tag, depth:N"), None)),
     }
+}
+
+fn parse_verify(text: &str) -> Result<Verify, (String, Option<String>)> {
+    let verify = text.parse().map_err(plain)?;
+    check_verify(verify).map_err(|(error, hint)| (error, Some(hint)))
+}
+
+fn parse_anchor(text: &str) -> Result<AnchorPolicy, (String, Option<String>)> {
+    let anchor = text.parse().map_err(plain)?;
+    check_anchor(anchor).map_err(|(error, hint)| (error, Some(hint)))
 }
 
 fn plain(message: String) -> (String, Option<String>) {

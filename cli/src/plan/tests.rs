@@ -109,11 +109,20 @@ fn the_same_name_twice_is_one_contract_and_the_same_address_twice_is_wrong() {
 }
 
 #[test]
-fn several_nodes_must_agree_unless_told_otherwise() {
-    let plan = resolve(&["-r", "http://a", "-r", "http://b", "-c", USDC]).unwrap();
-    assert_eq!(plan.anchor, AnchorPolicy::Agreed(2));
-    let error = resolve(&["-r", "http://a", "-c", USDC, "--verify", "agree:2"]).unwrap_err();
-    assert!(error.contains("needs 2 nodes, and there is 1"), "{error}");
+fn headers_are_one_nodes_word_unless_told_otherwise_and_nodes_are_not_compared_yet() {
+    let nodes = ["-r", "http://a", "-r", "http://b", "-c", USDC];
+    let with = |more: &[&str]| resolve(&[&nodes[..], more].concat());
+    assert_eq!(with(&[]).unwrap().anchor, AnchorPolicy::OneNode);
+    let block = format!("9:0x{}", "ab".repeat(32));
+    assert!(matches!(with(&["--anchor", &block]).unwrap().anchor, AnchorPolicy::Checkpoint(_)));
+    for (flags, expected) in [
+        (&["--verify", "agree:2"][..], "`agree:2`: comparing nodes is not part of this version"),
+        (&["--anchor", "agreed:2"], "`agreed:2`: comparing nodes is not part of this version"),
+        (&["--anchor", &block, "--verify", "off"], "no header is read under --verify off"),
+    ] {
+        let error = with(flags).unwrap_err();
+        assert!(error.contains(expected) && error.contains("\nhint: "), "{error}");
+    }
 }
 
 #[test]

@@ -74,10 +74,8 @@ async fn ask(node: &dyn Node, ask: Ask, timer: &dyn Timer) -> Result<Answer, Fau
                 if attempt < ATTEMPTS
                     && matches!(
                         fault.class,
-                        FaultClass::Rate { .. }
-                            | FaultClass::Busy
-                            | FaultClass::Dropped
-                            | FaultClass::TimedOut
+                        // A timeout was wait enough: the next node is asked instead.
+                        FaultClass::Rate { .. } | FaultClass::Busy | FaultClass::Dropped
                     ) =>
             {
                 attempt += 1;

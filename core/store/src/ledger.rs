@@ -90,6 +90,11 @@ impl DuckLedger {
         lanes::compact(&self.conn, &mut self.lanes)
     }
 
+    /// Returns the chains that something is covered of, in order.
+    pub fn chains(&self) -> std::result::Result<Vec<ChainId>, LedgerError> {
+        load::chains(&self.conn)
+    }
+
     /// Returns a SHA-256 over canonical events, coverage, provenance and plugin rows: equal for
     /// two ledgers that say the same, however they came to it.
     pub fn digest(&self) -> std::result::Result<B256, LedgerError> {

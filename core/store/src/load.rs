@@ -32,6 +32,15 @@ pub(crate) fn chain_state(conn: &Connection, chain: ChainId) -> Result<ChainStat
     })
 }
 
+/// Returns the chains that something is covered of, in order.
+pub(crate) fn chains(conn: &Connection) -> Result<Vec<ChainId>> {
+    let mut statement = conn
+        .prepare("SELECT DISTINCT chain FROM coverage ORDER BY chain")
+        .map_err(statement_failed)?;
+    let rows = statement.query_map([], |row| row.get(0).map(ChainId)).map_err(statement_failed)?;
+    rows.collect::<duckdb::Result<_>>().map_err(statement_failed)
+}
+
 fn coverage(conn: &Connection, chain: ChainId) -> Result<Vec<(Arc<Filter>, Vec<Interval>)>> {
     let mut statement = conn
         .prepare(

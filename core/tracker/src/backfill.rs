@@ -15,6 +15,12 @@ use std::{
 
 /// Tries of one call, and of one chunk from its start, before the range is given up.
 const ATTEMPTS_MAX: u32 = 5;
+/// Tries of a call that times out: each takes as long as the operator lets it, so one more is
+/// enough to tell a hiccup from a node that hangs.
+const TIMEOUTS_MAX: u32 = 2;
+/// Ranges in a row that were given up because the node is not there; with so many, and no answer
+/// in between, the rest of the work is not tried one by one.
+const LOST_RANGES_MAX: u32 = 3;
 /// First wait after a fault that may pass, in milliseconds; doubles with each attempt.
 const BACKOFF_MS: u64 = 250;
 /// Longest wait between attempts, in milliseconds.
@@ -114,6 +120,8 @@ pub struct Backfill {
     /// The node has returned more logs than this in one answer, so smaller round numbers are
     /// no cap of its.
     caps_refuted: u64,
+    /// Ranges given up since the last answer because the node is not there.
+    lost_ranges: u32,
     out: VecDeque<Action>,
     seq: u64,
 }
@@ -150,6 +158,7 @@ impl Backfill {
             retries: BTreeMap::new(),
             paused_until: 0,
             caps_refuted: 0,
+            lost_ranges: 0,
             out: VecDeque::new(),
             seq: 0,
         }
@@ -244,6 +253,7 @@ impl Backfill {
     }
 
     fn on_success(&mut self, call: Call, answer: Answer, now_ms: u64) {
+        self.lost_ranges = 0;
         if let (Part::Logs, Answer::Logs(logs)) = (call.part, &answer) {
             let (count, bytes) = (logs.logs.len() as u64, logs.bytes);
             if let Ask::Logs { filter, range } = &call.ask {
@@ -342,7 +352,9 @@ impl Backfill {
             self.paused_until = self.paused_until.max(now_ms + wait);
         }
         call.attempts += 1;
-        if fault.class.is_retryable() && call.attempts < ATTEMPTS_MAX {
+        let attempts_max =
+            if fault.class == FaultClass::TimedOut { TIMEOUTS_MAX } else { ATTEMPTS_MAX };
+        if fault.class.is_retryable() && call.attempts < attempts_max {
             return self.retry_at(now_ms + backoff_ms(call.attempts), call);
         }
         let Some(chunk) = self.chunks.get_mut(&call.chunk) else { return };
@@ -351,7 +363,24 @@ impl Backfill {
             return self.take(call.chunk, step, now_ms);
         }
         if let Some(chunk) = self.forget(call.chunk) {
-            self.surrender(chunk, fault);
+            let is_absent = is_absent(&fault.class);
+            self.surrender(chunk, fault.clone());
+            self.lost_ranges = if is_absent { self.lost_ranges + 1 } else { 0 };
+            if self.lost_ranges >= LOST_RANGES_MAX {
+                self.surrender_all(&fault);
+            }
+        }
+    }
+
+    /// The node is gone: whatever is left is for another one.
+    fn surrender_all(&mut self, fault: &Fault) {
+        let ids: Vec<u64> = self.chunks.keys().copied().collect();
+        for chunk in ids.into_iter().filter_map(|id| self.forget(id)).collect::<Vec<_>>() {
+            self.surrender(chunk, fault.clone());
+        }
+        for (filter, range) in std::mem::take(&mut self.work) {
+            let surrender = Surrender { filter, range, fault: fault.clone() };
+            self.out.push_back(Action::Surrender(surrender));
         }
     }
 
@@ -383,6 +412,18 @@ impl Backfill {
             }
         }
     }
+}
+
+/// Whether the fault says that the node, not this question, is the trouble.
+const fn is_absent(class: &FaultClass) -> bool {
+    matches!(
+        class,
+        FaultClass::Unreachable
+            | FaultClass::Dropped
+            | FaultClass::TimedOut
+            | FaultClass::Auth
+            | FaultClass::Quota
+    )
 }
 
 fn backoff_ms(attempts: u32) -> u64 {

@@ -89,7 +89,12 @@ fn shown_chain(chain: &ChainConfig) -> Value {
     let nodes = chain.nodes.iter().map(|node| {
         let headers: Map<String, Value> =
             node.headers.iter().map(|(name, _)| (name.clone(), json!(HIDDEN))).collect();
-        json!({ "name": node.name, "url": node.endpoint.to_string(), "headers": headers })
+        present([
+            ("name", Some(json!(node.name))),
+            ("url", Some(json!(node.endpoint.to_string()))),
+            ("headers", Some(Value::Object(headers))),
+            ("timeout", node.timeout.map(|timeout| json!(format!("{}ms", timeout.as_millis())))),
+        ])
     });
     present([
         ("id", chain.id.map(Value::from)),

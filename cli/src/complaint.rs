@@ -1,0 +1,141 @@
+//! What a finished run has to complain of, for people who look at stderr and at the exit code only.
+//!
+//! The summary on stdout has all of it, and more; nothing is decided here.
+
+use crate::{
+    command_error::{CommandError, ErrorKind},
+    summary::{Status, Summary, grouped},
+};
+use std::fmt;
+
+/// What the run did not do, with why.
+#[derive(Debug)]
+struct Why(String);
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Why {}
+
+/// Returns the error that the exit code stands for, where it stands for one.
+pub(crate) fn complaint(summary: &Summary) -> Option<CommandError> {
+    match summary.status {
+        Status::Open => Some(open(summary)),
+        Status::Failed => Some(failed(summary)),
+        Status::Done | Status::Stopped | Status::Interrupted => None,
+    }
+}
+
+fn open(summary: &Summary) -> CommandError {
+    let open = &summary.blocks.open;
+    let blocks: u64 = open.iter().map(|open| open.range.count).sum();
+    let cause = match open.as_slice() {
+        [] => "nothing shows why".to_owned(),
+        [one] => format!("{}: {}", one.range, one.reason),
+        [first, rest @ ..] => {
+            format!("{}: {}; and {} more ranges", first.range, first.reason, rest.len())
+        }
+    };
+    let stay = if blocks == 1 { "block stays" } else { "blocks stay" };
+    let error = CommandError::new(ErrorKind::LeftOpen, Why(cause))
+        .context(format!("{} {stay} open", grouped(blocks)));
+    match summary.incidents.is_empty() {
+        true => error.hint("run the same command again, perhaps with another node (-r) as well"),
+        false => error.hint("a wrong answer was caught: add a node (-r) of another operator"),
+    }
+}
+
+fn failed(summary: &Summary) -> CommandError {
+    let why = summary.failure.clone().unwrap_or_else(|| "the check failed".to_owned());
+    let error = CommandError::new(ErrorKind::CheckFailed, Why(why)).context("the check failed");
+    error.hint("the summary names node, blocks and flaw; ask a node (-r) of another operator")
+}
+
+/// Returns what somebody should hear of although it does not decide the exit code.
+pub(crate) fn warnings(summary: &Summary) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if summary.status != Status::Failed && !summary.incidents.is_empty() {
+        let count = summary.incidents.len() as u64;
+        let first = &summary.incidents[0];
+        let what = if count == 1 { "wrong answer was" } else { "wrong answers were" };
+        warnings.push(format!(
+            "{} {what} caught, the first from {}: {} in {}: {}",
+            grouped(count),
+            first.node,
+            first.flaw,
+            first.range,
+            first.detail
+        ));
+    }
+    for plugin in &summary.plugins {
+        let name = &plugin.name;
+        if plugin.dead_letters > 0 {
+            let count = grouped(plugin.dead_letters);
+            warnings.push(format!("plugin {name}: {count} events were set aside"));
+        }
+        if let Some(reason) = &plugin.halted {
+            warnings.push(format!("plugin {name} is halted: {reason}"));
+        }
+        if let Some(reason) = &plugin.waiting {
+            warnings.push(format!("plugin {name} has not handled everything: {reason}"));
+        }
+    }
+    warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::summary::{IncidentSummary, OpenSummary, PluginSummary, RangeSummary};
+
+    fn summary(status: Status) -> Summary {
+        Summary { status, ..Summary::default() }
+    }
+
+    #[test]
+    fn open_blocks_are_one_error_with_cause_and_hint() {
+        let range = RangeSummary { first: 5, last: 6, count: 2 };
+        let mut summary = summary(Status::Open);
+        summary.blocks.open = vec![OpenSummary { range, reason: "a is down".into() }];
+        assert_eq!(
+            complaint(&summary).map(|error| error.to_string()).as_deref(),
+            Some(
+                "error: 2 blocks stay open\ncaused by: 5:6 (2 blocks): a is down\n\
+                 hint: run the same command again, perhaps with another node (-r) as well"
+            )
+        );
+    }
+
+    #[test]
+    fn what_is_well_is_no_complaint() {
+        for status in [Status::Done, Status::Stopped, Status::Interrupted] {
+            assert!(complaint(&summary(status)).is_none());
+            assert!(warnings(&summary(status)).is_empty());
+        }
+    }
+
+    #[test]
+    fn halted_plugins_dead_letters_and_lies_are_told() {
+        let mut summary = summary(Status::Done);
+        summary.plugins = vec![PluginSummary {
+            name: "p".into(),
+            dead_letters: 3,
+            halted: Some("enough".into()),
+            ..PluginSummary::default()
+        }];
+        summary.incidents = vec![IncidentSummary {
+            node: "liar".into(),
+            flaw: "forged".into(),
+            range: RangeSummary { first: 5, last: 5, count: 1 },
+            count: 1,
+            detail: "no receipt has it".into(),
+        }];
+        let told = warnings(&summary).join("\n");
+        for word in ["3 events were set aside", "halted: enough", "liar: forged"] {
+            assert!(told.contains(word), "{told}");
+        }
+    }
+}
