@@ -196,10 +196,12 @@ fn fault(lane: &LaneId, what: &str) -> LedgerError {
 fn apply_one(conn: &Connection, tables: &[PluginTable], commit: &LaneCommit) -> Result<u64> {
     let lane = &commit.lane;
     let generation = commit.generation;
-    let row = stored(conn, lane, &format!("AND generation = {generation}"))?;
-    if row.as_ref().map(|row| row.cursor) != commit.before {
+    let newest = newest(conn, lane)?;
+    if newest.as_ref().map(|row| row.cursor) != commit.before {
         return Err(fault(lane, "was moved by someone else"));
     }
+    // The first commit of a rebuild opens a generation of its own, which has nothing yet.
+    let row = newest.filter(|row| row.generation == generation);
     let before = row.as_ref().map_or(0, |row| row.last_batch);
     let start_block = row.as_ref().map_or(commit.start_block, |row| row.start_block);
     let undo_floor = row.as_ref().map_or(0, |row| row.undo_floor);

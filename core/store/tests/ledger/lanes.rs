@@ -175,8 +175,10 @@ fn compaction_drops_only_what_no_undo_can_bring_back() {
 fn a_rebuild_is_shown_only_when_it_is_complete() {
     let place = Place::new();
     let (mut ledger, _) = opened(&place);
-    ledger.apply_lanes(&[commit(None, 1, "alice", "10")]).unwrap();
-    let mut rebuilt = commit(None, 1, "carol", "3");
+    let first = commit(None, 1, "alice", "10");
+    ledger.apply_lanes(std::slice::from_ref(&first)).unwrap();
+    // The fence is the lane's cursor, whichever generation is written.
+    let mut rebuilt = commit(Some(first.after), 1, "carol", "3");
     rebuilt.generation = 2;
     ledger.apply_lanes(std::slice::from_ref(&rebuilt)).unwrap();
     closed(ledger);
