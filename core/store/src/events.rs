@@ -65,8 +65,9 @@ impl Pager {
             let growth = (limit / found.max(1)).clamp(2, WINDOW_GROWTH_MAX);
             self.window = (end - first + 1).saturating_mul(growth);
         };
+        // By transaction first: some nodes count log indexes in each transaction anew.
         let condition = format!(
-            "({wanted}) ORDER BY block_number, block_hash, log_index, tx_index, occurrence"
+            "({wanted}) ORDER BY block_number, block_hash, tx_index, log_index, occurrence"
         );
         let rows = read(conn, "events_canonical", query.chain, first, through, &condition)?;
         page_of(conn, query.chain, rows, through)
