@@ -7,7 +7,7 @@ use crate::{
     admission::Decided,
     candidates::Candidates,
     canonical::{Canonical, Conflict, Switch},
-    coverage::Coverage,
+    coverage::{Coverage, hull},
     cut::{Cut, flawed},
     extend::{block_row, hash_at},
     known::Known,
@@ -123,6 +123,19 @@ impl Aggregator {
         self.overlaps_covered(&report.filter, report.range)
     }
 
+    /// Returns the blocks whose stored ids [`Self::on_report`] is to be given, if any: those of the
+    /// report where some may be stored, and those that it takes off the chain or back onto it.
+    pub fn known_range(&self, report: &Report) -> Option<BlockRange> {
+        let needed = self.needs_known(report).then_some(report.range);
+        if self.canonical.is_final(report.range.last()) {
+            return needed;
+        }
+        let blocks: Vec<BlockRow> = report.blocks.iter().map(block_row).collect();
+        let switch = self.canonical.plan(&blocks).unwrap_or_default();
+        let moved = switch.reverted.iter().chain(&switch.reinstated);
+        moved.map(|block| BlockRange::one(block.number)).chain(needed).reduce(hull)
+    }
+
     /// Returns the highest block such that every block from `from` to it is covered for all
     /// filters with at least `content`.
     pub fn covered_through(
@@ -194,8 +207,8 @@ impl Aggregator {
         self.finalized_rose.then(|| self.commit())
     }
 
-    /// Takes a report. `known` holds the ids stored in its range on any branch; without it nothing
-    /// is taken when [`Self::needs_known`] holds.
+    /// Takes a report. `known` holds the ids stored in [`Self::known_range`] on any branch; without
+    /// it nothing is taken when [`Self::needs_known`] holds.
     pub fn on_report(
         &mut self,
         mut report: Report,
@@ -383,7 +396,6 @@ impl Aggregator {
                 filter: None,
                 range: BlockRange::one(block.number),
                 block_hash: Some(block.hash),
-                // Of the report's range; blocks outside of it were not looked up.
                 events: known.in_block(&block.hash),
             });
         }

@@ -16,6 +16,8 @@ pub(crate) struct Canonical {
     finalized: Option<u64>,
     chain: BTreeMap<u64, BlockRow>,
     orphans: BTreeMap<(u64, B256), BlockRow>,
+    /// Highest orphan that was forgotten: below it there may be others.
+    forgotten: Option<u64>,
 }
 
 /// What a report changes.
@@ -81,9 +83,12 @@ impl Canonical {
         self.chain.get(&number).map(|block| block.hash).or_else(parent_of_next)
     }
 
-    /// Whether a block of a left branch lies in the range: its events are stored.
+    /// Whether a block of a left branch may lie in the range: its events are stored.
     pub(crate) fn has_orphan(&self, first: u64, last: u64) -> bool {
-        self.orphans.range((first, B256::ZERO)..=(last, B256::repeat_byte(0xff))).next().is_some()
+        self.forgotten.is_some_and(|forgotten| first <= forgotten)
+            || (self.orphans.range((first, B256::ZERO)..=(last, B256::repeat_byte(0xff))))
+                .next()
+                .is_some()
     }
 
     /// Returns what the blocks (sorted, canonical as reported) change; changes nothing yet.
@@ -216,7 +221,8 @@ impl Canonical {
             self.chain = self.chain.split_off(&newest);
         }
         while self.orphans.len() > ORPHANS_MAX {
-            self.orphans.pop_first();
+            let oldest = self.orphans.pop_first();
+            self.forgotten = self.forgotten.max(oldest.map(|((number, _), _)| number));
         }
     }
 }

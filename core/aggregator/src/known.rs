@@ -1,4 +1,4 @@
-//! What the ledger holds in a report's range, for looking up.
+//! What the ledger holds of the blocks that a report concerns, for looking up.
 
 use alloy_primitives::{
     B256,
@@ -6,7 +6,7 @@ use alloy_primitives::{
 };
 use event::EventId;
 
-/// Ids stored in the report's range, on any branch.
+/// Ids stored in a range of blocks, on any branch.
 pub(crate) struct Known {
     ids: Vec<EventId>,
     set: HashSet<EventId>,

@@ -73,7 +73,8 @@ pub trait Ledger {
 pub struct ChainState {
     /// Coverage by filter, intervals sorted.
     pub coverage: Vec<(Arc<Filter>, Vec<Interval>)>,
-    /// Blocks above the finalized one, and the newest one at or below it; canonical and not.
+    /// Canonical blocks above the finalized one, the newest one at or below it, and every block
+    /// that left the chain: its events are stored, also where the new branch is not known yet.
     pub blocks: Vec<BlockRow>,
     /// Candidates not admitted yet.
     pub candidates: Vec<Candidate>,

@@ -124,12 +124,13 @@ impl Owner {
         if !self.chains.contains_key(&chain) {
             return Err(LedgerError::Internal(format!("a report for unknown chain {chain}")));
         }
-        let known = if self.chains[&chain].1.needs_known(&report) {
-            // The store must be asked with everything before this report in it.
-            self.write()?;
-            Some(self.store.known_events(chain, report.range)?)
-        } else {
-            None
+        let known = match self.chains[&chain].1.known_range(&report) {
+            Some(range) => {
+                // The store must be asked with everything before this report in it.
+                self.write()?;
+                Some(self.store.known_events(chain, range)?)
+            }
+            None => None,
         };
         let Some((profile, aggregator)) = self.chains.get_mut(&chain) else {
             return Err(LedgerError::Internal(format!("chain {chain} is gone")));

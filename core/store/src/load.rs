@@ -20,8 +20,8 @@ pub(crate) fn chain_state(conn: &Connection, chain: ChainId) -> Result<ChainStat
         .query_row("SELECT finalized FROM chains WHERE chain = ?", [chain.0], |row| row.get(0))
         .optional()
         .map_err(statement_failed)?;
-    let condition = "chain = ? AND number >= (SELECT coalesce(max(number), 0) FROM blocks
-        WHERE chain = ? AND number <= ?)";
+    let condition = "chain = ? AND (NOT canonical OR number >= (SELECT coalesce(max(number), 0)
+        FROM blocks WHERE chain = ? AND canonical AND number <= ?))";
     let floor = finalized.unwrap_or(0);
     Ok(ChainState {
         coverage: coverage(conn, chain)?,

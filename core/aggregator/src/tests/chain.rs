@@ -108,6 +108,40 @@ fn f54_nothing_is_taken_that_contradicts_a_final_block() {
 }
 
 #[test]
+fn a_new_process_stores_nothing_twice_of_a_block_that_left_where_nothing_took_its_place() {
+    let mut world = World::new(policy(Verify::Bloom));
+    world.take(&said("a", 1, 6, &[L(3, 0, 1, 1), L(6, 0, 1, 2)]));
+    world.take(&said("b", 5, 5, &[]).on(B));
+    let row = |((number, hash), canonical): (&(u64, B256), &bool)| event::BlockRow {
+        number: *number,
+        hash: *hash,
+        parent: None,
+        timestamp: None,
+        canonical: *canonical,
+    };
+    let state = ChainState {
+        blocks: world.blocks.iter().map(row).filter(|b| b.number >= 6 || !b.canonical).collect(),
+        finalized: Some(6),
+        ..ChainState::default()
+    };
+    let profile = ChainProfile::ethereum(CHAIN);
+    world.aggregator = Aggregator::new(profile, policy(Verify::Bloom), state);
+    let outcome = world.take(&said("a", 6, 6, &[L(6, 0, 1, 2)]).bare());
+    assert_eq!((outcome.ack.new_events, outcome.ack.known_events), (0, 1));
+    assert_eq!(world.events.len(), 2);
+}
+
+#[test]
+fn a_revert_below_the_report_counts_its_events() {
+    let mut world = World::new(policy(Verify::Bloom));
+    world.take(&said("a", 1, 6, &[L(5, 0, 1, 1), L(6, 0, 1, 2)]));
+    world.take(&said("b", 5, 6, &[L(5, 0, 1, 9)]).on(B));
+    let outcome = world.take(&said("a", 6, 7, &[L(6, 0, 1, 2)]));
+    let reverts: Vec<_> = ops(&outcome).into_iter().filter(|o| o.0 == Op::Revert).collect();
+    assert_eq!(reverts, [(Op::Revert, 6, 6, 0), (Op::Revert, 5, 5, 1)]);
+}
+
+#[test]
 fn final_rises_only() {
     let mut world = World::new(policy(Verify::Bloom));
     world.aggregator.set_finalized(9);

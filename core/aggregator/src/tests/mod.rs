@@ -270,7 +270,7 @@ impl World {
 
     pub(crate) fn take(&mut self, said: &Said) -> Outcome {
         let (report, judgement) = said.make();
-        let known = self.aggregator.needs_known(&report).then(|| self.known(report.range));
+        let known = self.aggregator.known_range(&report).map(|range| self.known(range));
         let outcome = self.aggregator.on_report(report, judgement, known, &mut self.journal);
         self.apply(&outcome);
         outcome
