@@ -4,17 +4,27 @@
 //! installed is a [`skip!`], one line, and a failure under `HEADCOUNT_NO_SKIP`.
 
 mod anvil;
+mod block_server;
 mod contracts;
+mod log_lines;
+mod mainnet;
 mod places;
 mod program;
+mod recorded_chain;
 mod rpc;
+mod scripted_node;
 mod traffic;
 
 pub use anvil::Anvil;
+pub use block_server::BlockServer;
 pub use contracts::{Contracts, call_data};
+pub use log_lines::{line_of, stored_lines};
+pub use mainnet::{OracleTransfer, PORTAL_BLOCKS, ServedBlock, etl_blocks, provable_blocks};
 pub use places::{shared_fixtures, tool, workspace};
 pub use program::{Outcome, Program};
+pub use recorded_chain::{RECORDED_CHAIN_ID, RecordedChain};
 pub use rpc::{Rpc, RpcError};
+pub use scripted_node::{Bent, ScriptedCall, ScriptedNode};
 pub use traffic::Traffic;
 
 /// Whether a missing tool is a failure (`make test-all`).

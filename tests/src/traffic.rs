@@ -1,7 +1,7 @@
 //! Sends seeded transactions to a node, so that there are blocks to replay.
 
 use crate::{Rpc, RpcError, call_data};
-use alloy_primitives::{Address, U256, hex};
+use alloy_primitives::{Address, B256, U256, hex};
 use serde_json::{Value, json};
 
 /// Generous for every call of the test contracts, far below a block's limit.
@@ -60,6 +60,43 @@ impl Traffic {
     pub fn send(&self, from: Address, to: Address, data: &str) -> Result<Value, RpcError> {
         let ask = json!([{"from": from, "to": to, "data": data, "gas": GAS}]);
         self.rpc.call("eth_sendTransaction", ask)
+    }
+
+    /// Sends the same call as a transaction of each type that Ethereum has, 0 to 4, and mines them.
+    /// A blob transaction and a delegation carry the least that is valid.
+    pub fn send_each_type(&mut self, to: Address, data: &str) -> Result<(), RpcError> {
+        // The commitment to a blob of zeros, and its proof, is the point at infinity.
+        let infinity = format!("0xc0{}", "00".repeat(47));
+        let blob = format!("0x{}", "00".repeat(131_072));
+        let legacy = json!({"type": "0x0", "gasPrice": "0x77359400"});
+        let with_access_list = json!({
+            "type": "0x1", "gasPrice": "0x77359400",
+            "accessList": [{"address": to, "storageKeys": [B256::ZERO]}],
+        });
+        let with_fees = json!({"type": "0x2", "maxFeePerGas": "0x77359400"});
+        let with_blob = json!({
+            "type": "0x3", "maxFeePerBlobGas": "0x10000000",
+            "blobVersionedHashes":
+                ["0x010657f37554c781402a22917dee2f75def7ab966d7b770905398eba3c444014"],
+            "blobs": [blob], "commitments": [infinity], "proofs": [infinity],
+        });
+        // A signature of nobody known: the delegation is void, the transaction is not.
+        let delegating = json!({
+            "type": "0x4",
+            "authorizationList": [{
+                "chainId": "0x7a69", "address": to, "nonce": "0x0",
+                "yParity": "0x0", "r": "0x1", "s": "0x1",
+            }],
+        });
+        for mut ask in [legacy, with_access_list, with_fees, with_blob, delegating] {
+            ask["from"] = json!(self.accounts[3]);
+            ask["to"] = json!(to);
+            ask["data"] = json!(data);
+            ask["gas"] = json!(GAS);
+            self.rpc.call("eth_sendTransaction", json!([ask]))?;
+            self.mine()?;
+        }
+        Ok(())
     }
 
     /// Mines one block of everything sent.
