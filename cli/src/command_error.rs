@@ -149,6 +149,7 @@ impl From<io::Error> for CommandError {
             io::ErrorKind::StorageFull
             | io::ErrorKind::QuotaExceeded
             | io::ErrorKind::FileTooLarge => Some("free some space and run the same command again"),
+            io::ErrorKind::NotFound => Some("check the path"),
             io::ErrorKind::PermissionDenied => Some("check who may read and write that path"),
             _ => None,
         };

@@ -289,6 +289,9 @@ fn fmt_plugin(plugin: &PluginSummary, f: &mut fmt::Formatter<'_>) -> fmt::Result
         write!(f, ", halted: {reason}")?;
     }
     if let Some(reason) = &plugin.waiting {
+        write!(f, ", waits: {reason}")?;
+    }
+    if let Some(reason) = &plugin.waiting {
         write!(f, ", not done: {reason}")?;
     }
     writeln!(f)

@@ -96,13 +96,13 @@ fn node(source: &Source<'_>, table: &Table<'_>) -> Option<NodeSpec> {
             Some((name.to_owned(), Secret::new(text.text)))
         })
         .collect();
+    let timeout = table.parsed("timeout", |text| parse_duration(text).map_err(plain));
     let url = table.required_text("url")?;
     // These errors quote no more than the host, unless even that was filled in.
     let node = source.parsed("url", &url, |text| {
         NodeSpec::new(name, text, source.base)
             .map_err(|error| (error.to_string(), Some(error.hint())))
     })?;
-    let timeout = table.parsed("timeout", |text| parse_duration(text).map_err(plain));
     Some(NodeSpec { headers, timeout, ..node })
 }
 

@@ -6,8 +6,8 @@
 use crate::{LaneHandle, Timer};
 use dispatcher::{Action, Lane, LanePolicy, Ready, SubscriptionError, subscription_filters};
 use event::{
-    ChainId, Content, DeadLetter, Decoder, Filter, LaneCommit, LaneId, LedgerError, Plugin,
-    PluginFault, Reader,
+    BlockRange, ChainId, Content, DeadLetter, Decoder, Filter, LaneCommit, LaneId, LedgerError,
+    Plugin, PluginFault, Reader,
 };
 use std::{
     collections::BTreeSet,
@@ -76,8 +76,10 @@ pub struct LaneRun {
     pub policy: LanePolicy,
     /// What coverage must show before the lane advances.
     pub content: Content,
-    /// First block, for a plugin that names none.
+    /// First block of a lane that never ran, for a plugin that names none.
     pub start_block: u64,
+    /// Ranges that are covered, or are being read: a lane begins where they do.
+    pub covered: Vec<BlockRange>,
     /// What the ledger follows on this chain. A plugin that asks for more, for every contract
     /// say, is handed what of it is followed: nothing else could ever be covered.
     pub tracked: Vec<Filter>,
@@ -105,11 +107,11 @@ impl LaneRun {
         let id = LaneId { plugin: name.clone(), chain: self.chain };
         let stored = self.owner.open(&id, &descriptor).map_err(in_ledger)?;
         let asked = descriptor.subscriptions.iter().filter_map(|s| s.start_block).min();
-        // A lane that ran before keeps its start, unless the plugin names another one.
+        // A lane that ran before keeps its start, unless blocks right below it were read since.
         let start_block = match (asked, &stored.cursor) {
             (Some(asked), _) => asked,
-            (None, Some(_)) => stored.start_block,
-            (None, None) => self.start_block,
+            (None, Some(_)) => beginning(stored.start_block, &self.covered),
+            (None, None) => beginning(self.start_block, &self.covered),
         };
         let mut lane = Lane::new(
             id.clone(),
@@ -190,6 +192,16 @@ impl LaneRun {
     }
 }
 
+/// Returns the first block from which the ranges lead to `block` without a gap.
+fn beginning(mut block: u64, ranges: &[BlockRange]) -> u64 {
+    while let Some(range) =
+        ranges.iter().find(|range| range.first() < block && range.last().saturating_add(1) >= block)
+    {
+        block = range.first();
+    }
+    block
+}
+
 /// Returns what of the wanted boxes is tracked.
 fn narrowed(wanted: &[Filter], tracked: &[Filter]) -> Vec<Filter> {
     let mut narrowed: Vec<Filter> = wanted
@@ -220,4 +232,19 @@ fn hear(news: &mpsc::Receiver<Ready>, wait: Option<Duration>, lane: &mut Lane) -
 
 fn rows_of(commit: &LaneCommit) -> u64 {
     commit.rows.iter().map(|rows| rows.rows.seq.len() as u64).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lane_begins_where_the_ranges_that_lead_to_it_begin() {
+        let range = |first, last| BlockRange::new(first, last).expect("first is not above last");
+        let ranges = [range(0, 9), range(10, 29), range(40, 60)];
+        assert_eq!(beginning(30, &ranges), 0);
+        assert_eq!(beginning(40, &ranges), 40);
+        assert_eq!(beginning(50, &ranges), 40);
+        assert_eq!(beginning(5, &[]), 5);
+    }
 }

@@ -1,0 +1,33 @@
+//! Time as the program has it: the monotonic clock, and when to stop.
+
+use crate::interrupt::Interrupt;
+use pipeline::{SleepFuture, Timer};
+use std::time::{Duration, Instant};
+
+/// The monotonic clock.
+pub(super) struct WallTimer(pub(super) Instant);
+
+impl Timer for WallTimer {
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn sleep_until(&self, at_ms: u64) -> SleepFuture {
+        let at = self.0 + Duration::from_millis(at_ms);
+        Box::pin(tokio::time::sleep_until(at.into()))
+    }
+}
+
+pub(super) async fn stop(interrupt: Interrupt, max_time: Option<Duration>) {
+    let timed_out = async {
+        match max_time {
+            Some(max_time) => tokio::time::sleep(max_time).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        () = interrupt.stopped() => {}
+        () = timed_out => {}
+    }
+}

@@ -1,0 +1,93 @@
+//! What to look for and whom to hand it to: typed tables, filters, plugins.
+
+use crate::{
+    command_error::CommandError,
+    config_file::PluginConfig,
+    event_spec::EventSpec,
+    plan::{ContractPlan, ReplayPlan},
+};
+use abi::Schemas;
+use event::{AnyOf, Filter, Plugin};
+use host::{Host, HostConfig, Limits};
+use sha2::Digest;
+use std::collections::BTreeMap;
+
+/// Turns contracts into typed tables. A contract without events stays raw.
+pub(super) fn schemas(contracts: &[ContractPlan]) -> Result<Schemas, CommandError> {
+    let mut specs = Vec::new();
+    for contract in contracts.iter().filter(|contract| !contract.events.is_empty()) {
+        let mut events = Vec::new();
+        for spec in &contract.events {
+            events.push(match spec {
+                EventSpec::Signature(signature) => abi::EventSource::Signature(signature.clone()),
+                EventSpec::Abi { path, event } => abi::EventSource::Abi {
+                    json: std::fs::read_to_string(path).map_err(|error| {
+                        CommandError::from(error)
+                            .context(format!("reading the ABI file {}", path.display()))
+                    })?,
+                    wanted: event.iter().cloned().collect(),
+                },
+            });
+        }
+        specs.push(abi::ContractSpec {
+            name: Some(contract.schema.clone()),
+            addresses: contract.addresses.clone(),
+            events,
+        });
+    }
+    Schemas::parse(&specs).map_err(|error| {
+        let hint = error.hint();
+        CommandError::usage(error).hint(hint)
+    })
+}
+
+/// What to ask nodes for: the decoded events, and every log of contracts without events.
+pub(super) fn filters(contracts: &[ContractPlan], schemas: &Schemas) -> Vec<Filter> {
+    let mut filters = schemas.filters();
+    for contract in contracts.iter().filter(|contract| contract.events.is_empty()) {
+        filters.push(Filter::new(contract.addresses.clone(), AnyOf::Any));
+    }
+    filters
+}
+
+pub(super) fn load_plugins(plan: &ReplayPlan) -> Result<Vec<Box<dyn Plugin>>, CommandError> {
+    if plan.plugins.is_empty() {
+        return Ok(Vec::new());
+    }
+    let host = Host::new(HostConfig::default()).map_err(CommandError::bug)?;
+    plan.plugins.iter().map(|config| load_plugin(&host, config)).collect()
+}
+
+fn load_plugin(host: &Host, config: &PluginConfig) -> Result<Box<dyn Plugin>, CommandError> {
+    let path = &config.wasm;
+    let bytes = std::fs::read(path).map_err(|error| {
+        CommandError::from(error).context(format!("reading the plugin {}", path.display()))
+    })?;
+    if let Some(expected) = &config.sha256 {
+        let found = alloy_primitives::hex::encode(sha2::Sha256::digest(&bytes));
+        if !found.eq_ignore_ascii_case(expected.trim_start_matches("0x")) {
+            return Err(CommandError::usage(format!("its sha256 is {found}, not {expected}"))
+                .context(format!("plugin {} is not the one you pinned", path.display()))
+                .hint("get the pinned file, or look at the change and write the new sha256"));
+        }
+    }
+    let defaults = Limits::default();
+    let limits = Limits {
+        memory_bytes: config.memory_mib.map_or(defaults.memory_bytes, |mib| (mib as usize) << 20),
+        deadline_ms: config.deadline_ms.unwrap_or(defaults.deadline_ms),
+        ..defaults
+    };
+    let loaded = host.load(&bytes, &config_json(config)?, limits).map_err(|error| {
+        CommandError::usage(error)
+            .context(format!("plugin {} cannot be used", path.display()))
+            .hint("build it for wasm32-wasip2 against the interface in wit/ of this version")
+    })?;
+    Ok(Box::new(loaded))
+}
+
+/// What the operator wrote under `[plugin.config]`, as the JSON object that the plugin is given.
+fn config_json(config: &PluginConfig) -> Result<String, CommandError> {
+    let entries: BTreeMap<&str, &str> =
+        config.config.iter().map(|(key, value)| (key.as_str(), value.expose())).collect();
+    serde_json::to_string(&entries).map_err(CommandError::bug)
+}

@@ -1,0 +1,133 @@
+//! The ledger of a replay: opened, and asked what it knows of the chain.
+
+use super::nodes::OpenNode;
+use crate::{
+    command_error::CommandError, environment::Environment, plan::ReplayPlan, range::Bounds,
+};
+use aggregator::{Admission, Aggregator, Policy};
+use event::{AnchorPolicy, BlockRange, ChainId, ChainProfile, Filter, Store};
+use std::sync::Arc;
+use store::{DuckLedger, Failpoints, OpenMode, OpenOptions};
+
+pub(super) fn profile(plan: &ReplayPlan, nodes: &[OpenNode]) -> ChainProfile {
+    let chain = nodes.first().map_or(ChainId(0), |node| node.greeting.chain);
+    let mut profile = ChainProfile::ethereum(chain);
+    if let Some(name) = &plan.chain_name {
+        profile.name.clone_from(name);
+    }
+    if let Some(finality) = plan.finality {
+        profile.finality = finality;
+    }
+    profile
+}
+
+/// The ledger, and what is to be read into it.
+pub(super) struct Resolved {
+    pub(super) ledger: DuckLedger,
+    /// Which blocks; `None` where the ledger covers all of them.
+    pub(super) range: Option<BlockRange>,
+    /// Blocks whose headers must lead to the block that the operator knows.
+    pub(super) anchored: Option<BlockRange>,
+}
+
+/// Opens the ledger and says which blocks are meant. A new ledger is made only when it is clear
+/// that there is something to put in.
+pub(super) fn resolve(
+    plan: &ReplayPlan,
+    environment: &Environment,
+    profile: &ChainProfile,
+    filters: &[Filter],
+    nodes: &[OpenNode],
+) -> Result<Resolved, CommandError> {
+    let mut ledger = match plan.ledger.path.exists() {
+        true => Some(open_ledger(plan, environment)?),
+        false => None,
+    };
+    if let Some(ledger) = &ledger {
+        check_chain(ledger, plan, profile, nodes)?;
+    }
+    let bounds = bounds(ledger.as_mut(), profile, filters, plan, nodes)?;
+    let range = plan.range.resolve(&bounds).map_err(|error| {
+        let hint = error.hint();
+        CommandError::usage(error).hint(hint)
+    })?;
+    let anchored = range.map(|range| anchored(plan, range)).transpose()?.flatten();
+    let ledger = match ledger {
+        Some(ledger) => ledger,
+        None => open_ledger(plan, environment)?,
+    };
+    Ok(Resolved { ledger, range, anchored })
+}
+
+fn open_ledger(plan: &ReplayPlan, environment: &Environment) -> Result<DuckLedger, CommandError> {
+    let path = &plan.ledger.path;
+    let failpoints = match environment.variable("HEADCOUNT_FAILPOINT") {
+        Some(text) => Failpoints::parse(text).map_err(|error| {
+            CommandError::usage(error).hint("HEADCOUNT_FAILPOINT is for kill tests: NAME:COUNT")
+        })?,
+        None => Failpoints::default(),
+    };
+    let options = OpenOptions { failpoints, ..OpenOptions::default() };
+    Ok(DuckLedger::open_with(path, OpenMode::Create, &options)?)
+}
+
+/// What is demanded. With one word a log is admitted and labelled so; agreement of several nodes
+/// comes with `watch`.
+pub(super) fn policy(plan: &ReplayPlan) -> Policy {
+    Policy { verify: plan.verify, anchor: plan.anchor, admission: Admission::OneNode }
+}
+
+/// A ledger may hold several chains, but a second one is more often a node given by mistake.
+fn check_chain(
+    ledger: &DuckLedger,
+    plan: &ReplayPlan,
+    profile: &ChainProfile,
+    nodes: &[OpenNode],
+) -> Result<(), CommandError> {
+    let known = ledger.chains()?;
+    if plan.expected_chain.is_some() || known.is_empty() || known.contains(&profile.chain) {
+        return Ok(());
+    }
+    let known: Vec<String> = known.iter().map(ToString::to_string).collect();
+    let node = nodes.first().map(|node| node.node.id().to_string()).unwrap_or_default();
+    let (chain, known) = (profile.chain, known.join(", "));
+    Err(CommandError::usage(format!("it holds events of chain {known}, the node is on {chain}"))
+        .context(format!("node {node} is not on the chain of this ledger"))
+        .hint(format!("use a node of chain {known}, or another ledger"))
+        .hint(format!("`--chain-id {chain}` adds that chain to this ledger")))
+}
+
+/// Returns the blocks whose headers must lead to the block that the operator knows.
+fn anchored(plan: &ReplayPlan, range: BlockRange) -> Result<Option<BlockRange>, CommandError> {
+    let AnchorPolicy::Checkpoint(block) = plan.anchor else { return Ok(None) };
+    let (first, last) = (range.first(), range.last());
+    match BlockRange::new(first, block.number).filter(|_| range.contains(block.number)) {
+        Some(anchored) => Ok(Some(anchored)),
+        None => Err(CommandError::usage(format!(
+            "block {} of --anchor is not one of the blocks {first}:{last}",
+            block.number
+        ))
+        .hint(format!("read up to it: -b {}:{}", first.min(block.number), block.number))),
+    }
+}
+
+/// What open ends of the range mean here.
+fn bounds(
+    ledger: Option<&mut DuckLedger>,
+    profile: &ChainProfile,
+    filters: &[Filter],
+    plan: &ReplayPlan,
+    nodes: &[OpenNode],
+) -> Result<Bounds, CommandError> {
+    let status = nodes.iter().map(|node| &node.greeting.status);
+    let finalized = status.clone().filter_map(|status| status.finalized).max();
+    let latest = status.map(|status| status.head.number).max();
+    let start = if let Some(ledger) = ledger.filter(|_| plan.range.needs_start()) {
+        let known = Aggregator::new(profile.clone(), policy(plan), ledger.load(profile.chain)?);
+        let filters: Vec<_> = filters.iter().cloned().map(Arc::new).collect();
+        known.first_uncovered(&filters, plan.verify).or(plan.start_block)
+    } else {
+        plan.start_block
+    };
+    Ok(Bounds { start, finalized, latest })
+}

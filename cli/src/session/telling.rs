@@ -1,0 +1,188 @@
+//! What people and programs are told: while it runs, and at the end.
+
+use super::nodes::OpenNode;
+use crate::{
+    environment::Environment,
+    exit_codes::ExitCode,
+    interrupt::Interrupt,
+    plan::ReplayPlan,
+    progress::{Progress, ProgressLines},
+    summary::{
+        BlocksSummary, EventsSummary, EvidenceSummary, IncidentSummary, NodeSummary, OpenSummary,
+        PluginSummary, Status, Summary,
+    },
+};
+use event::{AnchorPolicy, BlockRange, ChainProfile, Flaw};
+use pipeline::{LaneReport, OwnerReport, ReplayOutcome, Watcher};
+use std::sync::{Mutex, PoisonError};
+
+/// Feeds the live lines.
+pub(super) struct Lines(Mutex<ProgressLines>);
+
+impl Lines {
+    pub(super) fn new(environment: &Environment, is_quiet: bool) -> Self {
+        Self(Mutex::new(ProgressLines::new(environment, is_quiet)))
+    }
+
+    pub(super) fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+impl Watcher for Lines {
+    fn on_progress(&self, progress: &pipeline::Progress) {
+        let per_node = progress.node.iter().map(|(node, doing)| (node.to_string(), doing.clone()));
+        let shown = Progress {
+            blocks_done: progress.blocks_done,
+            blocks_total: progress.blocks_total,
+            events: progress.events,
+            open: 0,
+            per_node: per_node.collect(),
+        };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).show(&shown);
+    }
+}
+
+/// Everything there is to tell.
+pub(super) struct Ended<'a> {
+    pub(super) plan: &'a ReplayPlan,
+    pub(super) profile: ChainProfile,
+    pub(super) nodes: Vec<OpenNode>,
+    /// What was asked for; `None` where the ledger covers everything up to the end.
+    pub(super) range: Option<BlockRange>,
+    pub(super) outcome: ReplayOutcome,
+    pub(super) evidence: Option<event::Evidence>,
+    pub(super) owner_report: OwnerReport,
+    pub(super) lane_reports: Vec<LaneReport>,
+}
+
+impl Ended<'_> {
+    pub(super) fn summary(self, interrupt: &Interrupt, elapsed_ms: u64) -> (Summary, ExitCode) {
+        let (status, code) = self.status(interrupt);
+        let failure = self.failure().filter(|_| status == Status::Failed);
+        let Self { plan, profile, nodes, range, outcome, evidence, owner_report, lane_reports } =
+            self;
+        let raw = owner_report.decoded.unknown;
+        let undecodable = owner_report.decoded.undecodable;
+        let summary = Summary {
+            status,
+            failure,
+            range: range.map(Into::into),
+            evidence: evidence.map(|evidence| EvidenceSummary {
+                content: evidence.content.to_string(),
+                anchor: evidence.anchor.to_string(),
+                anchor_node: (nodes.len() == 1).then(|| nodes[0].node.id().to_string()),
+                anchor_block: match plan.anchor {
+                    AnchorPolicy::Checkpoint(block) => Some(block.number),
+                    _ => range.map(|range| range.last()),
+                },
+            }),
+            blocks: BlocksSummary {
+                fetched: outcome.blocks_read,
+                already_covered: outcome.blocks_covered_before,
+                open: outcome
+                    .open
+                    .into_iter()
+                    .map(|(range, reason)| OpenSummary { range: range.into(), reason })
+                    .collect(),
+            },
+            events: EventsSummary {
+                new: outcome.new_events,
+                known: outcome.known_events,
+                decoded: outcome.new_events.saturating_sub(raw + undecodable),
+                undecodable,
+                raw,
+            },
+            incidents: owner_report
+                .incidents
+                .into_iter()
+                .map(|incident| IncidentSummary {
+                    node: incident.node.to_string(),
+                    flaw: incident.flaw.to_string(),
+                    range: incident.range.into(),
+                    count: incident.count,
+                    detail: incident.detail,
+                })
+                .collect(),
+            plugins: lane_reports.into_iter().map(|lane| plugin_summary(lane, range)).collect(),
+            more: matches!(status, Status::Stopped | Status::Interrupted),
+            elapsed_ms,
+            ..empty_summary(plan, &profile, &nodes)
+        };
+        (summary, code)
+    }
+
+    /// Why the check that was asked for has failed, if it has.
+    fn failure(&self) -> Option<String> {
+        let incidents = &self.owner_report.incidents;
+        if let AnchorPolicy::Checkpoint(block) = self.plan.anchor
+            && let Some(other) = incidents.iter().find(|incident| {
+                incident.flaw == Flaw::AnchorMismatch && incident.range.contains(block.number)
+            })
+        {
+            return Some(format!("{} contradicts --anchor: {}", other.node, other.detail));
+        }
+        let first = incidents.first().filter(|_| self.plan.fail_on_incident)?;
+        Some(format!("{} was caught with a wrong answer: {}", first.node, first.detail))
+    }
+
+    fn status(&self, interrupt: &Interrupt) -> (Status, ExitCode) {
+        if let Some(code) = interrupt.code() {
+            return (Status::Interrupted, code);
+        }
+        if self.failure().is_some() {
+            return (Status::Failed, ExitCode::CheckFailed);
+        }
+        if self.outcome.stopped {
+            return (Status::Stopped, ExitCode::Done);
+        }
+        match self.outcome.open.is_empty() {
+            true => (Status::Done, ExitCode::Done),
+            false => (Status::Open, ExitCode::LeftOpen),
+        }
+    }
+}
+
+fn plugin_summary(report: LaneReport, range: Option<BlockRange>) -> PluginSummary {
+    let waits_at = range.map(|_| report.next_block).filter(|next| {
+        // A plugin that is as far as the range has nothing to wait for.
+        range.is_some_and(|range| *next <= range.last()) && report.halted.is_none()
+    });
+    let gap = waits_at
+        .map(|block| format!("block {block} is not covered for everything that it subscribes to"));
+    PluginSummary {
+        name: report.plugin,
+        cursor: Some(report.next_block),
+        rows: report.rows,
+        dead_letters: report.dead_letters.len() as u64,
+        halted: report.halted,
+        waiting: report.waiting.or(gap),
+    }
+}
+
+/// A summary of nothing done.
+fn empty_summary(plan: &ReplayPlan, profile: &ChainProfile, nodes: &[OpenNode]) -> Summary {
+    Summary {
+        status: Status::Done,
+        failure: None,
+        ledger: plan.ledger.path.display().to_string(),
+        chain: profile.chain.0,
+        range: None,
+        verify: plan.verify.to_string(),
+        evidence: None,
+        blocks: BlocksSummary::default(),
+        events: EventsSummary::default(),
+        incidents: Vec::new(),
+        nodes: nodes
+            .iter()
+            .map(|node| NodeSummary {
+                name: node.node.id().to_string(),
+                client: node.greeting.status.client.as_deref().map(str::to_owned),
+                calls: node.node.calls(),
+            })
+            .collect(),
+        plugins: Vec::new(),
+        more: false,
+        elapsed_ms: 0,
+    }
+}
