@@ -291,9 +291,6 @@ fn fmt_plugin(plugin: &PluginSummary, f: &mut fmt::Formatter<'_>) -> fmt::Result
     if let Some(reason) = &plugin.waiting {
         write!(f, ", waits: {reason}")?;
     }
-    if let Some(reason) = &plugin.waiting {
-        write!(f, ", not done: {reason}")?;
-    }
     writeln!(f)
 }
 
