@@ -1,11 +1,14 @@
 //! The live lines on a terminal. Draws what it is given; decides nothing.
 
 use crate::{environment::Environment, summary::grouped};
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::collections::BTreeMap;
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// Redraws per second, at most.
 const DRAWS_PER_SECOND: u8 = 10;
+
+/// Rate and time left move also while a node is slow.
+const TICK: Duration = Duration::from_millis(500);
 
 /// How far a run is. Plain data, made by whoever drives the run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,6 +42,9 @@ impl ProgressLines {
         };
         let all = MultiProgress::with_draw_target(target);
         let blocks = all.add(ProgressBar::new(0).with_style(blocks_style()));
+        if !all.is_hidden() {
+            blocks.enable_steady_tick(TICK);
+        }
         Self { all, blocks, nodes: BTreeMap::new() }
     }
 
@@ -65,15 +71,54 @@ impl ProgressLines {
 
     /// Removes the lines from the screen; the summary comes in their place.
     pub(crate) fn clear(&self) {
+        // Else a tick could draw them once more.
+        self.blocks.disable_steady_tick();
         let _ = self.all.clear();
     }
 }
 
+/// The bar takes what the figures leave of the line, so that a narrow terminal loses no figure.
 fn blocks_style() -> ProgressStyle {
-    ProgressStyle::with_template(
-        "{bar:30} {human_pos}/{human_len} blocks  {per_sec}  {msg}  {eta} left",
-    )
-    .expect("the template is fixed and the tests draw it")
+    let style = ProgressStyle::with_template("{wide_bar} {done} blocks  {rate}  {msg}  {left}");
+    style
+        .expect("the template is fixed and the tests draw it")
+        .with_key("done", |state: &ProgressState, out: &mut dyn fmt::Write| {
+            let total = state.len().unwrap_or_default();
+            let _ = write!(out, "{} of {}", grouped(state.pos()), grouped(total));
+        })
+        .with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
+            let _ = write!(out, "{}", rate(state.per_sec()));
+        })
+        .with_key("left", |state: &ProgressState, out: &mut dyn fmt::Write| {
+            let _ = match left(state.pos(), state.eta()) {
+                Some(left) => write!(out, "{left} left"),
+                None => write!(out, "? left"),
+            };
+        })
+}
+
+/// Whole blocks, but for a rate where they would say too little.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate, for people")]
+fn rate(per_second: f64) -> String {
+    match per_second {
+        0.05..10.0 => format!("{per_second:.1}/s"),
+        _ => format!("{}/s", grouped(per_second as u64)),
+    }
+}
+
+/// Returns the time left in its two largest units; `None` before anything can be known.
+fn left(done: u64, eta: Duration) -> Option<String> {
+    let seconds = eta.as_secs();
+    let units = |big: u64, small: u64, names: [&str; 2]| {
+        format!("{}{} {:02}{}", seconds / big, names[0], seconds % big / small, names[1])
+    };
+    match (done, seconds) {
+        (0, _) => None,
+        (_, 0..60) => Some(format!("{seconds}s")),
+        (_, 60..3_600) => Some(units(60, 1, ["m", "s"])),
+        (_, 3_600..86_400) => Some(units(3_600, 60, ["h", "m"])),
+        _ => Some(units(86_400, 3_600, ["d", "h"])),
+    }
 }
 
 fn node_style() -> ProgressStyle {
@@ -97,6 +142,18 @@ mod tests {
         assert_eq!(lines.blocks.position(), 1_500);
         assert_eq!(lines.blocks.message(), "12_345 events, 7 blocks open");
         assert_eq!(lines.nodes["a"].message(), "reading 1:99");
+    }
+
+    #[test]
+    fn rate_and_time_left_are_short_and_say_nothing_unknown() {
+        assert_eq!(rate(0.0), "0/s");
+        assert_eq!(rate(0.25), "0.2/s");
+        assert_eq!(rate(1_829.692_8), "1_829/s");
+        assert_eq!(left(0, Duration::ZERO), None);
+        assert_eq!(left(1, Duration::from_secs(59)).as_deref(), Some("59s"));
+        assert_eq!(left(1, Duration::from_secs(62)).as_deref(), Some("1m 02s"));
+        assert_eq!(left(1, Duration::from_secs(3_720)).as_deref(), Some("1h 02m"));
+        assert_eq!(left(1, Duration::from_secs(93_600)).as_deref(), Some("1d 02h"));
     }
 
     #[test]

@@ -4,8 +4,16 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 #![allow(clippy::print_stdout, reason = "a skipped test says so")]
 
+mod bad_input;
 mod demo;
+mod exclusion;
 mod install;
+mod interrupted;
+mod kill;
+mod progress;
+mod real_blocks;
 mod real_node;
+mod rerun;
+mod secrets;
 mod stock_duckdb;
 mod tidy;

@@ -1,8 +1,8 @@
-//! A guest that misbehaves as its configuration says. For tests of the host only.
+//! A guest that misbehaves as its configuration says. For tests only.
 
 use headcount_plugin_sdk::{
-    Batch, Descriptor, Failure, Host, Level, Plugin, Rejection, RetryHint, Rows, Visibility,
-    export_plugin,
+    Batch, Descriptor, Failure, Host, Level, Plugin, Rejection, RetryHint, Rows, Subscription,
+    Visibility, export_plugin,
 };
 
 /// The guest, with the word that says what to do wrong.
@@ -18,12 +18,22 @@ impl Plugin for Unruly {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             logic_version: 1,
             visibility: Visibility::Latest,
-            subscriptions: vec![],
+            // Everything.
+            subscriptions: vec![Subscription {
+                chains: vec![],
+                addresses: vec![],
+                events: vec![],
+                topics: vec![],
+                start_block: None,
+                decode: false,
+            }],
             tables: vec![],
         }
     }
 
     fn new(config: &str) -> Result<Self, String> {
+        // The word itself, or what a configuration file makes of it: `{"misdeed":"word"}`.
+        let config = config.split('"').nth(3).unwrap_or(config);
         if config == "refuse" {
             Err("no such thing".to_owned())
         } else {
