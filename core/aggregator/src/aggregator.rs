@@ -127,7 +127,7 @@ impl Aggregator {
     /// report where some may be stored, and those that it takes off the chain or back onto it.
     pub fn known_range(&self, report: &Report) -> Option<BlockRange> {
         let needed = self.needs_known(report).then_some(report.range);
-        if self.canonical.is_final(report.range.last()) {
+        if self.canonical.is_settled(report.range.last()) {
             return needed;
         }
         let blocks: Vec<BlockRow> = report.blocks.iter().map(block_row).collect();
@@ -202,6 +202,17 @@ impl Aggregator {
         self.finalized_rose |= self.canonical.finalize(number);
     }
 
+    /// Takes a node's word for what is final. Blocks that were read before they were final become
+    /// final only as reports show that they still are on the chain; with `verify off` at once.
+    pub fn claim_finalized(&mut self, number: u64) {
+        match self.policy.verify {
+            Verify::Off => self.set_finalized(number),
+            Verify::Bloom | Verify::Agree(_) | Verify::Prove => {
+                self.finalized_rose |= self.canonical.claim(number);
+            }
+        }
+    }
+
     /// Returns a commit for what changed without a report, if anything did.
     pub fn flush(&mut self) -> Option<Commit> {
         self.finalized_rose.then(|| self.commit())
@@ -257,6 +268,12 @@ impl Aggregator {
         let pieces = self.pieces(&report, &judgement, &refused, &decided, nothing_admitted);
         self.extend(&report, rows, decided, &pieces, journal, &mut cut);
         self.cover(&report, pieces, &mut cut);
+        if let Some(finalized) = report.finalized {
+            let sound = report.blocks.iter().zip(&refused).filter(|(_, refused)| !**refused);
+            let blocks: Vec<BlockRow> = sound.map(|(block, _)| block_row(block)).collect();
+            self.finalized_rose |= self.canonical.confirm(&blocks, finalized);
+        }
+        cut.commit.finalized = self.rose().or(cut.commit.finalized);
         cut.outcome(&self.coverage)
     }
 
@@ -267,10 +284,14 @@ impl Aggregator {
 
     fn commit(&mut self) -> Commit {
         let mut commit = Commit::empty(self.profile.chain);
-        if std::mem::take(&mut self.finalized_rose) {
-            commit.finalized = self.canonical.finalized();
-        }
+        commit.finalized = self.rose();
         commit
+    }
+
+    /// Returns the finalized block if it rose since it was last told.
+    fn rose(&mut self) -> Option<u64> {
+        let rose = std::mem::take(&mut self.finalized_rose);
+        self.canonical.finalized().filter(|_| rose)
     }
 
     /// Returns why nothing of the report can be taken, if so.
@@ -339,6 +360,7 @@ impl Aggregator {
             .and_then(|switch| self.contradicts_covered(report, &switch).map(|()| switch));
         switch.map_err(|conflict| {
             let Conflict { number, expected, found } = conflict;
+            let expected = expected.map_or_else(|| "another".to_owned(), |hash| hash.to_string());
             let detail = format!("block {number} is {found}, but {expected} is final or covered");
             cut.incident(BlockRange::one(number), Flaw::AnchorMismatch, 1, detail);
         })
@@ -362,7 +384,7 @@ impl Aggregator {
                     && found != expected
                 {
                     let number = if is_parent { number.saturating_sub(1) } else { number };
-                    return Err(Conflict { number, expected, found });
+                    return Err(Conflict { number, expected: Some(expected), found });
                 }
             }
         }

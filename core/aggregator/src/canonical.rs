@@ -5,15 +5,22 @@
 
 use alloy_primitives::B256;
 use event::{BlockRange, BlockRow};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Blocks of left branches that are remembered: weeks of ordinary one-block reorgs.
 const ORPHANS_MAX: usize = 16_384;
 
 /// The window above the finalized block, with the newest known block at or below it.
+///
+/// A block that was read before it was final may have left the chain unseen, so it is final only
+/// when a node that calls its height final shows a block that descends from it.
 #[derive(Debug, Default)]
 pub(crate) struct Canonical {
     finalized: Option<u64>,
+    /// Highest block that a node calls final; above `finalized` while the window does not link.
+    claimed: Option<u64>,
+    /// Heights of the window that were shown to be final.
+    confirmed: BTreeSet<u64>,
     chain: BTreeMap<u64, BlockRow>,
     orphans: BTreeMap<(u64, B256), BlockRow>,
     /// Highest orphan that was forgotten: below it there may be others.
@@ -38,8 +45,8 @@ pub(crate) struct Switch {
 pub(crate) struct Conflict {
     /// Height.
     pub(crate) number: u64,
-    /// What is final there.
-    pub(crate) expected: B256,
+    /// What is final there, where known.
+    pub(crate) expected: Option<B256>,
     /// What the report says.
     pub(crate) found: B256,
 }
@@ -62,18 +69,64 @@ impl Canonical {
         self.finalized
     }
 
+    /// Whether a node calls the height final.
     pub(crate) fn is_final(&self, number: u64) -> bool {
+        self.finalized.max(self.claimed).is_some_and(|finalized| number <= finalized)
+    }
+
+    /// Whether nothing can change at the height any more.
+    pub(crate) fn is_settled(&self, number: u64) -> bool {
         self.finalized.is_some_and(|finalized| number <= finalized)
     }
 
     /// Raises the finalized block; returns whether it rose.
     pub(crate) fn finalize(&mut self, number: u64) -> bool {
-        if self.is_final(number) {
+        if self.is_settled(number) {
             return false;
         }
         self.finalized = Some(number);
         self.prune();
         true
+    }
+
+    /// Takes a node's word for what is final; returns whether the finalized block rose.
+    pub(crate) fn claim(&mut self, number: u64) -> bool {
+        self.claimed = self.claimed.max(Some(number));
+        self.settle()
+    }
+
+    /// Takes blocks of a node that calls `finalized` final: what they descend from is final up to
+    /// there. Returns whether the finalized block rose.
+    pub(crate) fn confirm(&mut self, blocks: &[BlockRow], finalized: u64) -> bool {
+        for block in blocks {
+            let mut at = Some((block.number, block.hash));
+            let is_known = self.chain.get(&block.number).is_some_and(|b| b.hash == block.hash);
+            if !is_known {
+                at = block.number.checked_sub(1).zip(block.parent);
+            }
+            while let Some((number, hash)) = at
+                && let Some(known) = self.chain.get(&number).filter(|known| known.hash == hash)
+                && !self.is_settled(number)
+            {
+                if number <= finalized && !self.confirmed.insert(number) {
+                    break;
+                }
+                at = number.checked_sub(1).zip(known.parent);
+            }
+        }
+        self.settle()
+    }
+
+    /// Raises the finalized block as far as the window was shown to be final.
+    fn settle(&mut self) -> bool {
+        let Some(claimed) = self.claimed.filter(|claimed| !self.is_settled(*claimed)) else {
+            return false;
+        };
+        let first = self.finalized.map_or(0, |finalized| finalized.saturating_add(1));
+        let unsure = self.chain.range(first..=claimed).map(|(number, _)| *number);
+        let unsure = unsure.into_iter().find(|number| !self.confirmed.contains(number));
+        let last = unsure.map_or(Some(claimed), |unsure| unsure.checked_sub(1));
+        last.is_some_and(|last| self.finalize(last))
     }
 
     /// Returns the canonical hash at a height, where known.
@@ -102,13 +155,13 @@ impl Canonical {
         }
         let mut switch = Switch::default();
         if let Some(fork) = fork {
-            let last = self.last_left(blocks);
+            let last = self.last_left(fork, blocks);
             let first = self.ancestor_of(fork).map_or(0, |number| number + 1);
             switch.void = BlockRange::new(first, last.max(first));
             let leaving = self.chain.range(fork..).rev().filter(|(number, _)| **number <= last);
             switch.reverted = leaving.map(|(_, block)| left(block)).collect();
         }
-        for block in blocks.iter().filter(|block| !self.is_final(block.number)) {
+        for block in blocks.iter().filter(|block| self.is_of_window(block.number)) {
             let known = self.chain.get(&block.number).filter(|known| known.hash == block.hash);
             let stays = fork.is_none_or(|fork| block.number < fork);
             match known {
@@ -140,6 +193,7 @@ impl Canonical {
     pub(crate) fn apply(&mut self, switch: &Switch) {
         for block in &switch.reverted {
             self.chain.remove(&block.number);
+            self.confirmed.remove(&block.number);
             self.orphans.insert((block.number, block.hash), block.clone());
         }
         for block in switch.reinstated.iter().chain(&switch.added) {
@@ -151,6 +205,9 @@ impl Canonical {
 
     /// Takes a row of a final block: it serves as the lower end of the window if it is the newest.
     pub(crate) fn note_final(&mut self, block: &BlockRow) {
+        if !self.is_settled(block.number) {
+            return;
+        }
         let newest = self.finalized.and_then(|f| self.chain.range(..=f).next_back());
         if newest.is_none_or(|(number, _)| *number < block.number) {
             self.chain.insert(block.number, block.clone());
@@ -169,13 +226,19 @@ impl Canonical {
             self.chain.get(&number).filter(|known| known.hash != hash).map(|known| known.hash)
         };
         if let Some(expected) = differs(block.number, block.hash) {
-            if self.is_final(block.number) {
+            if self.is_settled(block.number) {
+                let expected = Some(expected);
                 return Err(Conflict { number: block.number, expected, found: block.hash });
             }
             fork = Some(block.number);
         }
+        if self.is_settled(block.number) && self.orphans.contains_key(&(block.number, block.hash)) {
+            // It left the chain, and what took its place is final.
+            let expected = self.hash_at(block.number).filter(|hash| *hash != block.hash);
+            return Err(Conflict { number: block.number, expected, found: block.hash });
+        }
         // Canonical above, but not a child of this block.
-        if !self.is_final(block.number)
+        if !self.is_settled(block.number)
             && let Some(above) = block.number.checked_add(1).and_then(|n| self.chain.get(&n))
             && above.parent.is_some_and(|parent| parent != block.hash)
         {
@@ -189,8 +252,8 @@ impl Canonical {
                 break;
             }
             let Some(expected) = differs(lower, hash) else { break };
-            if self.is_final(lower) {
-                return Err(Conflict { number: lower, expected, found: hash });
+            if self.is_settled(lower) {
+                return Err(Conflict { number: lower, expected: Some(expected), found: hash });
             }
             fork = Some(lower);
             parent = self.orphans.get(&(lower, hash)).and_then(|orphan| orphan.parent);
@@ -207,11 +270,25 @@ impl Canonical {
 
     /// Returns the highest height that leaves when there is a fork. A tracker that walks down a
     /// new branch reports the lower end of what is canonical already: what links to it stays.
-    fn last_left(&self, blocks: &[BlockRow]) -> u64 {
+    fn last_left(&self, fork: u64, blocks: &[BlockRow]) -> u64 {
         let Some(top) = blocks.last() else { return u64::MAX };
         let above = top.number.checked_add(1).and_then(|number| self.chain.get(&number));
-        let links = above.is_some_and(|above| above.parent == Some(top.hash));
-        if links { top.number } else { u64::MAX }
+        if above.is_some_and(|above| above.parent == Some(top.hash)) {
+            return top.number;
+        }
+        if !self.is_final(fork) {
+            return u64::MAX;
+        }
+        // Beyond the run of blocks that were read before they were final everything was read
+        // later, and on the new branch.
+        let heights = self.chain.range(fork..).map(|(number, _)| *number);
+        heights.zip(fork..).take_while(|(number, next)| number == next).last().map_or(fork, |l| l.0)
+    }
+
+    /// Whether a reported block belongs in the window: it is not final, or takes the place of one
+    /// that was read before it was.
+    fn is_of_window(&self, number: u64) -> bool {
+        !self.is_final(number) || (!self.is_settled(number) && self.chain.contains_key(&number))
     }
 
     fn prune(&mut self) {
@@ -219,6 +296,7 @@ impl Canonical {
             && let Some(newest) = self.chain.range(..=finalized).next_back().map(|(n, _)| *n)
         {
             self.chain = self.chain.split_off(&newest);
+            self.confirmed = self.confirmed.split_off(&newest);
         }
         while self.orphans.len() > ORPHANS_MAX {
             let oldest = self.orphans.pop_first();

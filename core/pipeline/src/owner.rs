@@ -136,9 +136,9 @@ impl Owner {
             return Err(LedgerError::Internal(format!("chain {chain} is gone")));
         };
         let judgement = report.judged.take().unwrap_or_else(|| self.prover.judge(&report, profile));
-        // One node's word for now, as the policy of a replay is; it only ever rises.
+        // One node's word for now, as the policy of a replay is.
         if let Some(finalized) = report.finalized {
-            aggregator.set_finalized(finalized);
+            aggregator.claim_finalized(finalized);
         }
         let outcome = aggregator.on_report(report, judgement, known, &mut self.journal);
         let mut commit = outcome.commit;

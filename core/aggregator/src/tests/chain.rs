@@ -121,13 +121,16 @@ fn a_new_process_stores_nothing_twice_of_a_block_that_left_where_nothing_took_it
     };
     let state = ChainState {
         blocks: world.blocks.iter().map(row).filter(|b| b.number >= 6 || !b.canonical).collect(),
+        coverage: world.coverage.iter().map(|(f, i)| (Arc::new(f.clone()), i.clone())).collect(),
         finalized: Some(6),
         ..ChainState::default()
     };
     let profile = ChainProfile::ethereum(CHAIN);
     world.aggregator = Aggregator::new(profile, policy(Verify::Bloom), state);
     let outcome = world.take(&said("a", 6, 6, &[L(6, 0, 1, 2)]).bare());
-    assert_eq!((outcome.ack.new_events, outcome.ack.known_events), (0, 1));
+    // It is not on the final chain, and the height stays open.
+    assert_eq!(outcome.commit.incidents[0].flaw, Flaw::AnchorMismatch);
+    assert_eq!(outcome.ack.open[0].0, range(6, 6));
     assert_eq!(world.events.len(), 2);
 }
 
@@ -139,6 +142,52 @@ fn a_revert_below_the_report_counts_its_events() {
     let outcome = world.take(&said("a", 6, 7, &[L(6, 0, 1, 2)]));
     let reverts: Vec<_> = ops(&outcome).into_iter().filter(|o| o.0 == Op::Revert).collect();
     assert_eq!(reverts, [(Op::Revert, 6, 6, 0), (Op::Revert, 5, 5, 1)]);
+}
+
+/// Says that `number` is final, then what a node with that word says.
+fn final_at(world: &mut World, number: u64, said: &Said) -> Outcome {
+    world.aggregator.claim_finalized(number);
+    let (mut report, judgement) = said.make();
+    report.finalized = Some(number);
+    let known = world.aggregator.known_range(&report).map(|range| world.known(range));
+    let outcome = world.aggregator.on_report(report, judgement, known, &mut world.journal);
+    world.apply(&outcome);
+    outcome
+}
+
+#[test]
+fn a_block_that_left_unseen_before_it_was_final_is_replaced_not_defended() {
+    let mut world = World::new(policy(Verify::Bloom));
+    final_at(&mut world, 2, &said("a", 1, 6, &[L(3, 0, 1, 1), L(5, 0, 1, 2), L(6, 0, 1, 3)]));
+    assert_eq!(world.aggregator.finalized(), Some(2));
+    // Much later: 5 and 6 were left, which nobody saw.
+    let outcome = final_at(&mut world, 18, &said("a", 14, 20, &[]).on(B));
+    assert_eq!(outcome.commit.finalized, None);
+    assert_eq!(world.aggregator.finalized(), Some(2), "nothing links to what was not final");
+    let outcome = final_at(&mut world, 18, &said("a", 7, 13, &[L(9, 0, 1, 4)]).on(B));
+    assert_eq!(ops(&outcome)[0], (Op::Revert, 6, 6, 1));
+    assert!(outcome.ack.open.iter().any(|(open, _)| *open == range(6, 6)), "{:?}", outcome.ack);
+    // The void is read again, and so down to where the branches part.
+    let outcome = final_at(&mut world, 18, &said("a", 6, 6, &[]).on(B));
+    assert_eq!(ops(&outcome)[0], (Op::Revert, 5, 5, 1));
+    let outcome = final_at(&mut world, 18, &said("a", 5, 5, &[]).on(B));
+    assert_eq!(outcome.commit.finalized, Some(18));
+    assert_eq!(world.aggregator.finalized(), Some(18));
+    let numbers: Vec<u64> = world.canonical_events().iter().map(|(n, _)| *n).collect();
+    assert_eq!(numbers, [3, 9]);
+    assert_eq!(world.intervals(&filter(&[], &[1])), [(1, 20, Content::Bloom)]);
+    // Now it is final, and defended.
+    let outcome = final_at(&mut world, 18, &said("b", 5, 7, &[]));
+    assert_eq!(outcome.commit.incidents[0].flaw, Flaw::AnchorMismatch);
+}
+
+#[test]
+fn blocks_that_are_still_on_the_chain_become_final_without_being_read_again() {
+    let mut world = World::new(policy(Verify::Bloom));
+    final_at(&mut world, 2, &said("a", 1, 6, &[L(5, 0, 1, 2)]));
+    let outcome = final_at(&mut world, 8, &said("a", 7, 10, &[]));
+    assert_eq!((outcome.commit.finalized, outcome.ack.open.len()), (Some(8), 0));
+    assert_eq!(ops(&outcome), [(Op::Extend, 7, 10, 0)]);
 }
 
 #[test]
