@@ -99,7 +99,8 @@ pub(crate) fn problems(conn: &Connection) -> Result<Vec<String>> {
     Ok(problems)
 }
 
-fn schemas(conn: &Connection) -> Result<Vec<EventSchema>> {
+/// Returns the schemas of all typed tables.
+pub(crate) fn schemas(conn: &Connection) -> Result<Vec<EventSchema>> {
     let mut statement =
         conn.prepare("SELECT spec FROM schemas ORDER BY ALL").map_err(statement_failed)?;
     let rows = statement.query_map([], |row| row.get::<_, String>(0));

@@ -1,11 +1,13 @@
 //! The digest of a ledger: equal where two ledgers say the same, however they came to it.
 //!
-//! It covers canonical events with every attribute, their blocks, coverage, provenance,
-//! candidates, what was refuted, and plugin rows. It leaves out what a killed and repeated run
+//! It covers canonical events with every attribute and as they were decoded, their blocks,
+//! coverage, provenance, candidates, what was refuted, and what plugins wrote: rows, state and
+//! events set aside. It leaves out what a killed and repeated run
 //! may number otherwise: journal, event numbers, batches, delivery numbers, attempts, incidents
 //! and how far `finalized` was. Rows are streamed in the order of their own values.
 
 use crate::{
+    check,
     error::{Result, statement_failed},
     lane_rows,
     query::{self, Value},
@@ -18,7 +20,7 @@ use std::ops::ControlFlow;
 
 /// Name and statement of each part. A new part or column is another digest for the same ledger:
 /// compare only what one version printed.
-const PARTS: [(&str, &str); 7] = [
+const PARTS: [(&str, &str); 9] = [
     (
         "events",
         "SELECT chain, block_number, block_hash, tx_hash, tx_index, log_index, address, topic0,
@@ -45,6 +47,21 @@ const PARTS: [(&str, &str); 7] = [
             FROM candidates ORDER BY ALL",
     ),
     ("refuted", "SELECT chain, block_hash, tx_hash, digest, occurrence FROM refuted ORDER BY ALL"),
+    (
+        // Of the generation whose rows are shown.
+        "state",
+        "SELECT plugin, chain, key, value FROM (FROM plugin_state s
+            WHERE generation = (SELECT min(generation) FROM lanes l
+                WHERE l.plugin = s.plugin AND l.chain = s.chain)
+            QUALIFY row_number() OVER (PARTITION BY plugin, chain, key ORDER BY batch DESC) = 1)
+        WHERE value IS NOT NULL ORDER BY ALL",
+    ),
+    (
+        "dead letters",
+        "SELECT plugin, chain, block_number, block_hash, tx_hash, digest, occurrence, class
+            FROM dead_letters d WHERE generation = (SELECT min(generation) FROM lanes l
+                WHERE l.plugin = d.plugin AND l.chain = d.chain) ORDER BY ALL",
+    ),
 ];
 
 /// Returns the digest.
@@ -52,6 +69,10 @@ pub(crate) fn of(conn: &Connection) -> Result<B256> {
     let mut hasher = Sha256::new();
     for (name, statement) in PARTS {
         add(conn, &mut hasher, name, statement)?;
+    }
+    for schema in check::schemas(conn)? {
+        let view = format!("{}.{}", quoted(&schema.contract), quoted(&schema.table));
+        add(conn, &mut hasher, &view, &format!("FROM {view} ORDER BY ALL"))?;
     }
     for plugin in plugins(conn)? {
         let mut tables = lane_rows::stored_tables(conn, &plugin)?;

@@ -1,9 +1,14 @@
 //! The digest and the checks: what must change it, what must not, what is found.
 
-use crate::given::{self, Place, commit};
+use crate::{
+    given::{self, CHAIN, Place, closed, commit},
+    lanes,
+};
 use alloy_primitives::B256;
-use event::{BlockRange, Commit, Store};
-use store::OpenMode;
+use event::{
+    BlockRange, Candidate, Commit, DeadLetter, Incident, LogRef, Logs, NodeId, Sighting, Store, Via,
+};
+use store::{DuckLedger, OpenMode};
 
 fn digest_of(commits: &[Commit]) -> B256 {
     let place = Place::new();
@@ -38,6 +43,136 @@ fn the_digest_changes_with_one_byte_of_a_row_or_one_bound_and_not_with_the_way_t
     late.coverage[0].intervals[0].range = BlockRange::new(105, 109).unwrap();
     early.coverage[0] = base().coverage[0].clone();
     assert_eq!(digest, digest_of(&[late, early]));
+}
+
+/// A ledger with a row in every table.
+fn full(place: &Place) {
+    let mut ledger = place.open(OpenMode::Create);
+    ledger.prepare_schemas(&given::Transfers::default().0).unwrap();
+    let mut commit = commit(100..103, 2, 1);
+    let ids = given::ids(&commit);
+    commit.finalized = Some(100);
+    commit.sightings.push(Sighting {
+        number: 102,
+        hash: ids[4].block_hash,
+        filter: given::filter().id(),
+        node: NodeId::new("a"),
+        via: Via::Range,
+        logs: 2,
+        digest: B256::repeat_byte(7),
+    });
+    let mut log = Logs::default();
+    let row = commit.events[0].logs.row(0);
+    log.push(LogRef { block: 0, data: &[9], ..row });
+    commit.candidates.push(Candidate {
+        id: ids[0],
+        log,
+        number: 100,
+        nodes: vec![NodeId::new("a")],
+    });
+    commit.incidents.push(Incident {
+        chain: CHAIN,
+        node: NodeId::new("a"),
+        range: BlockRange::one(100),
+        flaw: event::Flaw::Forged,
+        count: 1,
+        detail: "said".into(),
+    });
+    ledger.apply(&[commit]).unwrap();
+    let mut refuting = Commit::empty(CHAIN);
+    refuting.refuted.push(ids[0]);
+    ledger.apply(&[refuting]).unwrap();
+    ledger.open_lane(&lanes::lane(), &lanes::descriptor()).unwrap();
+    let mut written = lanes::commit(None, 101, "alice", "10");
+    written.dead_letters.push(DeadLetter {
+        seq: 1,
+        event: ids[2],
+        block: 101,
+        class: "trap".into(),
+        reason: "said".into(),
+        attempts: 1,
+    });
+    ledger.apply_lanes(&[written]).unwrap();
+    closed(ledger);
+}
+
+/// Tables whose rows are left out, and columns that number what a repeated run numbers otherwise.
+const LEFT_OUT: [&str; 8] =
+    ["meta", "chains", "journal", "incidents", "lanes", "lane_batches", "schemas", "plugins"];
+const NUMBERS: [&str; 14] = [
+    "events.id",
+    "events.journal_seq",
+    "blocks.canonical",
+    "refuted.event",
+    "plugin_state.generation",
+    "plugin_state.batch",
+    "dead_letters.generation",
+    "dead_letters.seq",
+    "dead_letters.reason",
+    "dead_letters.attempts",
+    "_event",
+    "_generation",
+    "_batch",
+    "_seq",
+];
+
+#[test]
+fn the_digest_changes_with_every_column_of_every_table_that_it_covers() {
+    let place = Place::new();
+    full(&place);
+    let original = std::fs::read(place.path()).unwrap();
+    let digest = DuckLedger::open(place.path(), OpenMode::ReadOnly).unwrap().digest().unwrap();
+    let raw = duckdb::Connection::open(place.path()).unwrap();
+    let mut statement = raw
+        .prepare(
+            "SELECT schema_name, table_name, column_name, data_type FROM duckdb_columns()
+            WHERE NOT internal AND table_oid IN (SELECT table_oid FROM duckdb_tables())
+            ORDER BY ALL",
+        )
+        .unwrap();
+    let columns: Vec<(String, String, String, String)> = statement
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    drop(statement);
+    drop(raw);
+    // One of six, and every table's last; all of them in the long tier.
+    let is_long = std::env::var_os("HEADCOUNT_LONG").is_some_and(|value| !value.is_empty());
+    let mut changed = 0;
+    for (i, (schema, table, column, ty)) in columns.iter().enumerate() {
+        let is_last = columns.get(i + 1).is_none_or(|next| next.1 != *table);
+        if !is_long && !is_last && i % 6 != 0 {
+            continue;
+        }
+        let is_number = NUMBERS.contains(&format!("{table}.{column}").as_str())
+            || NUMBERS.contains(&column.as_str());
+        if is_number || LEFT_OUT.contains(&table.as_str()) {
+            continue;
+        }
+        let name = format!("\"{column}\"");
+        let other = match ty.as_str() {
+            "BLOB" => format!("coalesce({name}, ''::BLOB) || '\\x01'::BLOB"),
+            "VARCHAR" => format!("coalesce({name}, '') || 'x'"),
+            "VARCHAR[]" => format!("list_append({name}, 'x')"),
+            "BIGNUM" => format!("({name}::VARCHAR || '1')::BIGNUM"),
+            "TIMESTAMP" => format!("coalesce({name}, TIMESTAMP '2000-01-01') + INTERVAL 1 DAY"),
+            _ => format!("coalesce({name}, 0) + 1"),
+        };
+        std::fs::write(place.path(), &original).unwrap();
+        let raw = duckdb::Connection::open(place.path()).unwrap();
+        let table = format!("\"{schema}\".\"{table}\"");
+        let update = format!(
+            "UPDATE {table} SET {name} = {other} WHERE rowid = (SELECT max(rowid) FROM {table})"
+        );
+        assert_eq!(raw.execute(&update, []).unwrap(), 1, "{update}");
+        raw.execute_batch("CHECKPOINT").unwrap();
+        drop(raw);
+        let now = DuckLedger::open(place.path(), OpenMode::ReadOnly).unwrap().digest().unwrap();
+        assert_ne!(now, digest, "{update}");
+        changed += 1;
+    }
+    assert!(changed > if is_long { 70 } else { 15 }, "only {changed} columns were looked at");
 }
 
 #[test]

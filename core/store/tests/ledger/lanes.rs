@@ -8,7 +8,7 @@ use event::{
 };
 use store::{DuckLedger, OpenMode, Value};
 
-fn lane() -> LaneId {
+pub(crate) fn lane() -> LaneId {
     LaneId { plugin: "erc20-balances".into(), chain: CHAIN }
 }
 
@@ -16,7 +16,7 @@ fn column(name: &str, kind: ColumnKind, nullable: bool) -> PluginColumn {
     PluginColumn { name: name.into(), kind, nullable }
 }
 
-fn descriptor() -> Descriptor {
+pub(crate) fn descriptor() -> Descriptor {
     Descriptor {
         name: lane().plugin,
         version: "1".into(),
@@ -48,7 +48,12 @@ fn packed(values: &[&str]) -> Packed {
 }
 
 /// A commit of one batch: the holder's balance is written twice, the last one counts.
-fn commit(before: Option<Cursor>, block: u64, holder: &str, balance: &str) -> LaneCommit {
+pub(crate) fn commit(
+    before: Option<Cursor>,
+    block: u64,
+    holder: &str,
+    balance: &str,
+) -> LaneCommit {
     let next = before.map_or(1, |cursor| cursor.next_batch);
     let hash = B256::with_last_byte(block as u8);
     let balances = TableRows {
