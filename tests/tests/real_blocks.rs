@@ -61,8 +61,8 @@ impl Scene {
     }
 }
 
-/// Returns the real blocks; says so where they are not there. They are never a part of the
-/// project, so that their lack is no failure in any tier.
+/// Returns the real blocks; says so where they are not there, since they are never a part of the
+/// project. `make test-all` counts that line as a failure.
 fn found<T>(blocks: Option<T>, test: &str) -> Option<T> {
     if blocks.is_none() {
         println!("SKIP {test}: shared fixtures not found");
