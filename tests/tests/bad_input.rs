@@ -1,0 +1,750 @@
+//! Whatever a node, a file or a user gets wrong: one `error:` line, its cause, a way out, the
+//! right exit code, and a ledger that holds nothing false.
+
+use alloy_primitives::keccak256;
+use headcount_tests::{
+    Bent, Outcome, Program, RECORDED_CHAIN_ID, RecordedChain, ScriptedCall, ScriptedNode, skip,
+    tool, workspace,
+};
+use serde_json::{Value, json};
+use std::{
+    fs,
+    path::PathBuf,
+    process::Command,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+const TRANSFER: &str = "Transfer(address indexed from, address indexed to, uint256 value)";
+const USAGE: i32 = 2;
+const LOCAL_IO: i32 = 74;
+const LEFT_OPEN: i32 = 75;
+const CHECK_FAILED: i32 = 1;
+
+/// The recorded chain, the program in a folder of its own, and what of the chain it is asked for.
+pub(crate) struct Scene {
+    pub(crate) chain: Arc<RecordedChain>,
+    pub(crate) program: Program,
+    pub(crate) folder: TempDir,
+    pub(crate) token: String,
+}
+
+impl Scene {
+    /// Returns what is missing where something is not built.
+    pub(crate) fn set_up() -> Result<Self, &'static str> {
+        let chain = RecordedChain::load().ok_or("fixtures/erc20.ndjson.gz is not there")?;
+        let folder = tempfile::tempdir().unwrap();
+        let program =
+            Program::in_folder(folder.path()).ok_or("headcount is not built (make build)")?;
+        let token = chain.contracts().remove(0);
+        Ok(Self { chain: Arc::new(chain), program, folder, token })
+    }
+
+    pub(crate) fn ledger(&self) -> PathBuf {
+        self.folder.path().join("events.duckdb")
+    }
+
+    pub(crate) fn write(&self, name: &str, text: impl AsRef<[u8]>) -> String {
+        let path = self.folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    }
+
+    /// Returns the arguments of a replay of the token's transfers over the whole chain.
+    pub(crate) fn arguments(&self, node: &str, more: &[&str]) -> Vec<String> {
+        let contract = format!("token={}", self.token);
+        let ledger = self.ledger().display().to_string();
+        let mut all = vec!["replay", "-r", node, "-c", &contract, "--ledger", &ledger];
+        if !more.contains(&"-e") {
+            all.extend(["-e", TRANSFER]);
+        }
+        let range = format!("0:{}", self.chain.head());
+        if !more.contains(&"-b") {
+            all.extend(["-b", &range]);
+        }
+        all.into_iter().chain(more.iter().copied()).map(str::to_owned).collect()
+    }
+
+    pub(crate) fn replay(&self, node: &str, more: &[&str]) -> Outcome {
+        self.program.run(self.arguments(node, more))
+    }
+
+    fn digest(&self) -> String {
+        let ledger = self.ledger().display().to_string();
+        self.program.run(["ledger", "digest", "--ledger", &ledger]).expect_success().stdout
+    }
+
+    fn count(&self, what: &str) -> u64 {
+        let sql = format!("select (select count(*) from {what})::varchar as n");
+        let rows = self.program.query(&self.ledger(), &sql);
+        rows[0]["n"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// Whether the ledger holds no event and covers nothing, if it is there at all.
+    fn is_untouched(&self) -> bool {
+        !self.ledger().exists() || (self.count("events"), self.count("coverage")) == (0, 0)
+    }
+
+    /// Stored events as `block log_index`, in order.
+    fn stored(&self) -> Vec<String> {
+        let sql = "select concat_ws(' ', block_number, log_index, hex0x(address), hex0x(data)) as v
+            from events_canonical order by block_number, log_index";
+        let rows = self.program.query(&self.ledger(), sql);
+        rows.iter().map(|row| row["v"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// The token's transfers, from the receipts, as [`Self::stored`] has them.
+    fn truth(&self) -> Vec<String> {
+        let number = |value: &Value| u64::from_str_radix(&text(value)[2..], 16).unwrap();
+        let transfer = keccak256("Transfer(address,address,uint256)").to_string();
+        let is_wanted = |log: &&Value| log["address"] == self.token && log["topics"][0] == transfer;
+        let of_token = self.chain.logs().iter().filter(is_wanted);
+        of_token
+            .map(|log| {
+                let (block, index) = (number(&log["blockNumber"]), number(&log["logIndex"]));
+                format!("{block} {index} {} {}", text(&log["address"]), text(&log["data"]))
+            })
+            .collect()
+    }
+
+    /// A block with a transfer of the token.
+    fn block_with_logs(&self) -> u64 {
+        let line = &self.truth()[5];
+        line.split(' ').next().unwrap().parse().unwrap()
+    }
+
+    fn has_logs(&self, block: u64) -> bool {
+        self.chain.logs().iter().any(|log| log["blockNumber"] == format!("{block:#x}"))
+    }
+
+    fn is_covered(&self, block: u64) -> bool {
+        let ranges = format!("coverage where {block} between first_block and last_block");
+        self.count(&ranges) > 0
+    }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+macro_rules! scene {
+    ($test:literal) => {
+        match Scene::set_up() {
+            Ok(scene) => scene,
+            Err(missing) => skip!("{}: {missing}", $test),
+        }
+    };
+}
+
+/// Checks the form of an error, and prints it for whoever reads along.
+#[track_caller]
+fn expect_error(case: &str, outcome: Outcome, code: i32, words: &[&str]) -> Outcome {
+    let stderr = outcome.stderr.clone();
+    let lines = |start: &str| stderr.lines().filter(|line| line.starts_with(start)).count();
+    let first = outcome.stderr.lines().find(|line| line.starts_with("error: "));
+    println!("| {case} | {:?} | {} |", outcome.code, first.unwrap_or_default());
+    let outcome = outcome.expect_code(code);
+    assert_eq!(lines("error: "), 1, "{case}: {}", outcome.stderr);
+    assert!(lines("hint: ") >= 1, "{case}: no hint in {}", outcome.stderr);
+    for word in words {
+        assert!(outcome.stderr.contains(word), "{case}: no `{word}` in {}", outcome.stderr);
+    }
+    outcome
+}
+
+fn truth(_: &ScriptedCall, truth: Value) -> Bent {
+    Bent::Result(truth)
+}
+
+/// Bends the answers to one method.
+fn on(
+    method: &'static str,
+    bend: impl Fn(&ScriptedCall, Value) -> Bent + Send + Sync + 'static,
+) -> impl Fn(&ScriptedCall, Value) -> Bent + Send + Sync + 'static {
+    move |call, honest| match call.method == method {
+        true => bend(call, honest),
+        false => truth(call, honest),
+    }
+}
+
+#[test]
+fn what_the_user_gets_wrong_is_told_before_anything_is_touched() {
+    let scene = scene!("what_the_user_gets_wrong");
+    let node = ScriptedNode::honest(&scene.chain);
+    let url = node.url();
+    let abi = scene
+        .write("abi.json", r#"[{"type":"event","name":"Approval","inputs":[],"anonymous":false}]"#);
+    let broken = scene.write("broken.wasm", "this is no component");
+    let head = scene.chain.head().to_string();
+    let far = format!("{}:0x{}", scene.chain.head() + 1, "ab".repeat(32));
+    let known = format!("{head}:{}", scene.chain.hash(scene.chain.head()));
+    for (case, flags, words) in [
+        ("malformed address", &["-c", "0x1234"][..], &["0x1234"][..]),
+        ("inverted range", &["-b", "20:10"], &["ends before it", "-b 10:20"]),
+        ("missing ABI event", &["-e", &format!("{abi}:Transfer")], &["Transfer", "Approval"]),
+        ("missing ABI file", &["-e", "gone.json"], &["gone.json"]),
+        ("wrong chain id", &["--chain-id", "1"], &["is on chain 31337"]),
+        ("plugin that is no component", &["--plugin", &broken], &["broken.wasm"]),
+        ("plugin that is not there", &["--plugin", "gone.wasm"], &["gone.wasm"]),
+        ("agreement", &["--verify", "agree:2"], &["not part of this version", "prove"]),
+        ("agreed anchor", &["--anchor", "agreed:2"], &["not part of this version"]),
+        ("anchor without headers", &["--anchor", &known, "--verify", "off"], &["--verify"]),
+        ("anchor beyond the range", &["--anchor", &far], &["not one of the blocks"]),
+        ("websocket", &["-r", "ws://127.0.0.1:1"], &["ws://"]),
+        ("IPC socket", &["-r", "geth.ipc"], &[".ipc"]),
+        ("beyond the finalized block", &["-b", "900:finalized"], &["900"]),
+        ("no start", &["-b", ":finalized"], &["where to start"]),
+    ] {
+        let missing_file = ["missing ABI file"].contains(&case);
+        let code = if missing_file { LOCAL_IO } else { USAGE };
+        expect_error(case, scene.replay(&url, flags), code, words);
+        assert!(!scene.ledger().exists(), "{case} made a ledger");
+    }
+}
+
+#[test]
+fn a_config_with_five_mistakes_lists_all_of_them_with_lines() {
+    let scene = scene!("a_config_with_five_mistakes");
+    let config = "ledgr = \"x.duckdb\"\n\
+        [chain.main]\n\
+        id = \"one\"\n\
+        verify = \"agree:2\"\n\
+        [[chain.main.node]]\n\
+        url = \"node.example/KEY\"\n\
+        timeout = \"soon\"\n\
+        [[contract]]\n\
+        name = \"token\"\n\
+        address = \"0x12\"\n";
+    let config = scene.write("headcount.toml", config);
+    for arguments in
+        [&["config", "check", "--config", &config][..], &["replay", "--config", &config]]
+    {
+        let outcome = scene.program.run(arguments);
+        let words = [":1:", ":3:", ":4:", ":6:", ":7:", ":10:"];
+        let outcome = expect_error("config with mistakes", outcome, USAGE, &words);
+        assert!(!outcome.stderr.contains("KEY"), "{}", outcome.stderr);
+    }
+    assert!(!scene.ledger().exists());
+}
+
+#[test]
+fn a_missing_variable_is_told_with_its_line() {
+    let scene = scene!("a_missing_variable");
+    let config =
+        "[chain.main]\nid = 1\n[[chain.main.node]]\nurl = \"https://h.example/${RPC_KEY}\"\n";
+    let config = scene.write("headcount.toml", config);
+    let outcome = scene.program.run(["replay", "--config", &config]);
+    expect_error("missing ${VAR}", outcome, USAGE, &["RPC_KEY", ":4:"]);
+}
+
+#[test]
+fn a_plugin_for_another_interface_is_refused() {
+    let scene = scene!("a_plugin_for_another_interface");
+    let Some(plugin) = Program::plugin("erc20_balances") else {
+        skip!("a_plugin_for_another_interface: the plugins are not built (make plugins)");
+    };
+    let mut bytes = fs::read(plugin).unwrap();
+    // The version is part of each interface's name: the same length, so that the file stays sound.
+    let wit = fs::read_dir(workspace().join("wit")).unwrap().map(|entry| entry.unwrap().path());
+    let package = wit
+        .filter_map(|file| fs::read_to_string(file).ok())
+        .find_map(|text| {
+            let line = text.lines().find(|line| line.starts_with("package "))?;
+            Some(line["package ".len()..].trim_end_matches(';').to_owned())
+        })
+        .unwrap();
+    let version = package.split('@').nth(1).unwrap();
+    let (ours, theirs) = (format!("@{version}"), format!("@{}", "9".to_owned() + &version[1..]));
+    let name = package.split(':').next().unwrap();
+    let mut replaced = 0;
+    for i in 0..bytes.len().saturating_sub(64) {
+        let is_ours = bytes[i..].starts_with(ours.as_bytes())
+            && String::from_utf8_lossy(&bytes[i.saturating_sub(40)..i]).contains(name);
+        if is_ours {
+            bytes[i..i + theirs.len()].copy_from_slice(theirs.as_bytes());
+            replaced += 1;
+        }
+    }
+    assert!(replaced > 0, "the plugin does not name {package}");
+    let plugin = scene.write("other.wasm", bytes);
+    let node = ScriptedNode::honest(&scene.chain);
+    let outcome = scene.replay(&node.url(), &["--plugin", &plugin]);
+    expect_error("plugin for another interface", outcome, USAGE, &["other.wasm"]);
+    assert!(!scene.ledger().exists());
+}
+
+#[test]
+fn a_ledger_of_a_newer_version_is_left_as_it_is() {
+    let scene = scene!("a_ledger_of_a_newer_version");
+    if tool("@duckdb/node-api").is_none() {
+        skip!("a_ledger_of_a_newer_version: stock DuckDB is not installed (make tools)");
+    }
+    let node = ScriptedNode::honest(&scene.chain);
+    scene.replay(&node.url(), &[]).expect_success();
+    let script = "const { DuckDBInstance } = require('@duckdb/node-api');
+        DuckDBInstance.create(process.argv[1]).then(async (db) => {
+            const c = await db.connect();
+            await c.run(\"update meta set value = '9999' where key like '%schema%' or key like '%version%'\");
+            await c.run('checkpoint');
+        });";
+    let changed = Command::new("node")
+        .args(["-e", script, "--"])
+        .arg(scene.ledger())
+        .current_dir(workspace().join("tests/tools"))
+        .output()
+        .unwrap();
+    assert!(changed.status.success(), "{}", String::from_utf8_lossy(&changed.stderr));
+    let before = fs::read(scene.ledger()).unwrap();
+    let outcome = scene.replay(&node.url(), &[]);
+    expect_error("ledger of a newer version", outcome, USAGE, &["newer"]);
+    assert!(fs::read(scene.ledger()).unwrap() == before, "the ledger was changed");
+}
+
+#[test]
+fn a_ledger_of_another_chain_is_not_added_to_by_mistake() {
+    let scene = scene!("a_ledger_of_another_chain");
+    let honest = ScriptedNode::honest(&scene.chain);
+    scene.replay(&honest.url(), &[]).expect_success();
+    let (before, bytes) = (scene.digest(), fs::read(scene.ledger()).unwrap());
+    let other =
+        ScriptedNode::start(&scene.chain, on("eth_chainId", |_, _| Bent::Result(json!("0x5"))));
+    let outcome = scene.replay(&other.url(), &[]);
+    let words = ["holds events of chain 31337", "--chain-id 5"];
+    expect_error("ledger of another chain", outcome, USAGE, &words);
+    assert_eq!(scene.digest(), before);
+    assert!(fs::read(scene.ledger()).unwrap() == bytes, "the ledger was changed");
+    scene.replay(&other.url(), &["--chain-id", "5"]).expect_success();
+    assert_eq!(RECORDED_CHAIN_ID, 31_337);
+}
+
+#[test]
+fn a_truncated_recording_is_refused() {
+    let scene = scene!("a_truncated_recording");
+    let whole = fs::read(workspace().join("fixtures/erc20.ndjson.gz")).unwrap();
+    for (name, bytes) in [
+        ("cut.ndjson.gz", &whole[..whole.len() / 2]),
+        ("tail.ndjson.gz", &whole[..whole.len() - 30]),
+    ] {
+        let recording = scene.write(name, bytes);
+        expect_error("truncated recording", scene.replay(&recording, &[]), USAGE, &[name]);
+        assert!(!scene.ledger().exists());
+    }
+}
+
+#[test]
+fn nodes_that_are_not_there_or_speak_no_json_rpc_leave_everything_open() {
+    let scene = scene!("nodes_that_are_not_there");
+    let unknown = scene.replay("http://no-such-host.invalid", &[]);
+    expect_error("unknown host", unknown, LEFT_OPEN, &["no-such-host.invalid"]);
+    let refused = scene.replay("http://127.0.0.1:1", &[]);
+    expect_error("refused connection", refused, LEFT_OPEN, &["127.0.0.1:1"]);
+
+    let page = "<!DOCTYPE html><html><body>welcome</body></html>";
+    type Case = (&'static str, Box<dyn Fn(&ScriptedCall, Value) -> Bent + Send + Sync>);
+    let bends: Vec<Case> = vec![
+        ("HTML instead of JSON", Box::new(move |_, _| Bent::Body(200, page.into()))),
+        ("truncated JSON", Box::new(|_, _| Bent::Truncated)),
+        ("closed connection", Box::new(|_, _| Bent::Closed)),
+        ("an answer for another id", Box::new(|_, honest| Bent::OtherId(honest))),
+        ("an empty object", Box::new(|_, _| Bent::Body(200, "{}".into()))),
+        ("HTTP 502", Box::new(|_, _| Bent::Body(502, "bad gateway".into()))),
+    ];
+    for (case, bend) in bends {
+        let node = ScriptedNode::start(&scene.chain, bend);
+        expect_error(case, scene.replay(&node.url(), &[]), LEFT_OPEN, &[&node.host()]);
+        assert!(!scene.ledger().exists(), "{case} made a ledger");
+    }
+}
+
+#[test]
+fn answers_that_break_in_mid_run_leave_the_range_open_and_claim_nothing() {
+    let scene = scene!("answers_that_break_in_mid_run");
+    let honest = ScriptedNode::honest(&scene.chain);
+    scene.replay(&honest.url(), &["-b", "0:20"]).expect_success();
+    let before = scene.digest();
+    type Bend = Box<dyn Fn(&ScriptedCall, Value) -> Bent + Send + Sync>;
+    let headers = "eth_getBlockByNumber";
+    let cases: Vec<(&str, Bend)> = vec![
+        ("HTML for logs", Box::new(on("eth_getLogs", |_, _| Bent::Body(200, "<html>".into())))),
+        ("truncated logs", Box::new(on("eth_getLogs", |_, _| Bent::Truncated))),
+        ("logs under another id", Box::new(on("eth_getLogs", |_, all| Bent::OtherId(all)))),
+        ("null for logs", Box::new(on("eth_getLogs", |_, _| Bent::Result(Value::Null)))),
+        (
+            "an error object inside a batch",
+            Box::new(on(headers, |call, honest| match call.member {
+                Some(3) => Bent::Error(-32_000, "something broke".into()),
+                _ => Bent::Result(honest),
+            })),
+        ),
+        (
+            "another id inside a batch",
+            Box::new(on(headers, |call, honest| match call.member {
+                Some(3) => Bent::OtherId(honest),
+                _ => Bent::Result(honest),
+            })),
+        ),
+        (
+            "null inside a batch",
+            Box::new(on(headers, |call, honest| match call.member {
+                Some(3) => Bent::Result(Value::Null),
+                _ => Bent::Result(honest),
+            })),
+        ),
+    ];
+    // Each waits out its retries: side by side they take as long as one.
+    let outcomes: Vec<(&str, Outcome)> = std::thread::scope(|scope| {
+        let runs: Vec<_> = cases
+            .into_iter()
+            .enumerate()
+            .map(|(i, (case, bend))| {
+                let scene = &scene;
+                scope.spawn(move || {
+                    let node = ScriptedNode::start(&scene.chain, bend);
+                    let copy = scene.folder.path().join(format!("copy{i}.duckdb"));
+                    fs::copy(scene.ledger(), &copy).unwrap();
+                    let mut arguments = scene.arguments(&node.url(), &[]);
+                    let at = arguments.iter().position(|word| word == "--ledger").unwrap();
+                    arguments[at + 1] = copy.display().to_string();
+                    let outcome = scene.program.run(&arguments);
+                    let digest = ["ledger", "digest", "--ledger", &copy.display().to_string()]
+                        .map(str::to_owned);
+                    let digest = scene.program.run(digest).expect_success().stdout;
+                    (case, outcome, digest)
+                })
+            })
+            .collect();
+        runs.into_iter()
+            .map(|run| {
+                let (case, outcome, digest) = run.join().unwrap();
+                assert_eq!(digest, before, "{case}: {}", outcome.stderr);
+                (case, outcome)
+            })
+            .collect()
+    });
+    for (case, outcome) in outcomes {
+        let outcome = expect_error(case, outcome, LEFT_OPEN, &["40 blocks stay open"]);
+        assert!(outcome.stdout.contains("open     21:60"), "{case}: {}", outcome.stdout);
+    }
+    assert!(!scene.is_untouched());
+}
+
+#[test]
+fn receipts_that_prove_nothing_leave_their_block_open() {
+    let scene = scene!("receipts_that_prove_nothing");
+    let block = scene.block_with_logs();
+    let hash = scene.chain.hash(block).to_owned();
+    type Bend = Box<dyn Fn(Value) -> Value + Send + Sync>;
+    let cases: Vec<(&str, Bend, &str)> = vec![
+        ("null receipts", Box::new(|_| Value::Null), "eth_getBlockReceipts"),
+        (
+            "receipts one short",
+            Box::new(|mut all| {
+                all.as_array_mut().unwrap().pop();
+                all
+            }),
+            "receipt",
+        ),
+        (
+            "a receipt without its last log",
+            Box::new(|mut all| {
+                all[0]["logs"].as_array_mut().unwrap().pop();
+                all
+            }),
+            "",
+        ),
+    ];
+    for (case, bend, word) in cases {
+        let hash = hash.clone();
+        let node = ScriptedNode::start(
+            &scene.chain,
+            on("eth_getBlockReceipts", move |call, honest| {
+                let is_it = call.params.to_string().contains(&hash);
+                Bent::Result(if is_it { bend(honest) } else { honest })
+            }),
+        );
+        let outcome = scene.replay(&node.url(), &["--verify", "prove"]);
+        expect_error(case, outcome, LEFT_OPEN, &[word, "open"]);
+        let stored = scene.stored();
+        assert!(stored.iter().all(|line| scene.truth().contains(line)), "{case}: {stored:?}");
+        let proved = format!(
+            "coverage where content = 'receipts' and {block} between first_block and last_block"
+        );
+        assert_eq!(scene.count(&proved), 0, "{case}: the block counts as proved");
+        fs::remove_file(scene.ledger()).unwrap();
+    }
+}
+
+#[test]
+fn a_log_of_another_address_is_dropped_and_named() {
+    let scene = scene!("a_log_of_another_address");
+    for level in ["off", "bloom", "prove"] {
+        let node = ScriptedNode::start(
+            &scene.chain,
+            on("eth_getLogs", |_, mut logs| {
+                if let Some(mut foreign) = logs.get(3).cloned() {
+                    foreign["address"] = json!("0x00000000000000000000000000000000000000ee");
+                    foreign["logIndex"] = json!("0x77");
+                    logs.as_array_mut().unwrap().insert(4, foreign);
+                }
+                Bent::Result(logs)
+            }),
+        );
+        let outcome = scene.replay(&node.url(), &["--verify", level]).expect_success();
+        assert!(outcome.stdout.contains("wrong-filter"), "{level}: {}", outcome.stdout);
+        assert!(outcome.stderr.contains("warning: "), "{level}: {}", outcome.stderr);
+        assert_eq!(scene.stored(), scene.truth(), "{level}");
+        fs::remove_file(scene.ledger()).unwrap();
+    }
+}
+
+#[test]
+fn a_forged_log_never_enters_where_headers_are_read() {
+    let scene = scene!("a_forged_log");
+    // A bloom shows no more than that a block has some log of the contract: what is made up in a
+    // block without any is caught by it, the rest by receipts only.
+    let quiet = (1..scene.chain.head()).find(|number| !scene.has_logs(*number)).unwrap();
+    let (quiet, hash) = (json!(format!("{quiet:#x}")), json!(scene.chain.hash(quiet)));
+    let forge = move |logs: &mut Value, is_quiet: bool| {
+        let Some(mut forged) = logs.get(3).cloned() else { return };
+        forged["data"] = json!(format!("0x{:064x}", 7_777_777));
+        let list = logs.as_array_mut().unwrap();
+        if is_quiet {
+            forged["blockNumber"] = quiet.clone();
+            forged["blockHash"] = hash.clone();
+            list.push(forged);
+        } else {
+            list.insert(4, forged);
+        }
+    };
+    for (level, flaw, is_quiet) in [
+        ("bloom", "bloom-excludes", true),
+        ("prove", "forged", false),
+        ("prove", "bloom-excludes", true),
+    ] {
+        let forge = forge.clone();
+        let node = ScriptedNode::start(
+            &scene.chain,
+            on("eth_getLogs", move |_, mut logs| {
+                forge(&mut logs, is_quiet);
+                Bent::Result(logs)
+            }),
+        );
+        let outcome = scene.replay(&node.url(), &["--verify", level]).expect_success();
+        assert!(outcome.stdout.contains(flaw), "{level}: {}", outcome.stdout);
+        assert!(outcome.stderr.contains("warning: "), "{level}: {}", outcome.stderr);
+        assert_eq!(scene.stored(), scene.truth(), "{level}");
+        let again =
+            scene.replay(&node.url(), &["--verify", level, "--refetch", "--fail-on-incident"]);
+        expect_error("a forged log, --fail-on-incident", again, CHECK_FAILED, &["wrong answer"]);
+        assert_eq!(scene.stored(), scene.truth(), "{level}");
+        fs::remove_file(scene.ledger()).unwrap();
+    }
+}
+
+#[test]
+fn a_log_kept_back_is_recovered_from_the_receipts() {
+    let scene = scene!("a_log_kept_back");
+    let node = ScriptedNode::start(
+        &scene.chain,
+        on("eth_getLogs", |_, mut logs| {
+            let list = logs.as_array_mut().unwrap();
+            if list.len() > 3 {
+                list.remove(3);
+            }
+            Bent::Result(logs)
+        }),
+    );
+    let outcome = scene.replay(&node.url(), &["--verify", "prove"]).expect_success();
+    assert!(outcome.stdout.contains("missing"), "{}", outcome.stdout);
+    assert_eq!(scene.stored(), scene.truth());
+}
+
+#[test]
+fn a_zeroed_bloom_proves_nothing_and_the_block_stays_open() {
+    let scene = scene!("a_zeroed_bloom");
+    let block = scene.block_with_logs();
+    let zeroed = move |call: &ScriptedCall, mut header: Value| {
+        if call.params[0] == format!("{block:#x}") {
+            header["logsBloom"] = json!(format!("0x{}", "00".repeat(256)));
+        }
+        Bent::Result(header)
+    };
+    for level in ["bloom", "prove"] {
+        let node = ScriptedNode::start(&scene.chain, on("eth_getBlockByNumber", zeroed));
+        let outcome = scene.replay(&node.url(), &["--verify", level]);
+        let outcome = expect_error("a zeroed bloom", outcome, LEFT_OPEN, &["header", "open"]);
+        assert!(outcome.stdout.contains("header-hash"), "{}", outcome.stdout);
+        assert!(!scene.is_covered(block), "{level}: the block counts as covered");
+        assert!(scene.stored().iter().all(|line| scene.truth().contains(line)));
+
+        // Another node closes it.
+        let honest = ScriptedNode::honest(&scene.chain);
+        scene.replay(&honest.url(), &["--verify", level]).expect_success();
+        assert_eq!(scene.stored(), scene.truth());
+        fs::remove_file(scene.ledger()).unwrap();
+    }
+}
+
+#[test]
+fn a_lie_of_one_node_is_made_good_by_the_next() {
+    let scene = scene!("a_lie_of_one_node");
+    let liar = ScriptedNode::start(
+        &scene.chain,
+        on("eth_getBlockByNumber", |_, mut header| {
+            if header.get("logsBloom").is_some() {
+                header["logsBloom"] = json!(format!("0x{}", "00".repeat(256)));
+            }
+            Bent::Result(header)
+        }),
+    );
+    let honest = ScriptedNode::honest(&scene.chain);
+    let outcome = scene.replay(&liar.url(), &["-r", &honest.url()]).expect_success();
+    assert!(outcome.stderr.contains("warning: "), "{}", outcome.stderr);
+    assert_eq!(scene.stored(), scene.truth());
+}
+
+#[test]
+fn a_node_that_is_down_is_told_once_and_the_others_are_used() {
+    let scene = scene!("a_node_that_is_down");
+    let honest = ScriptedNode::honest(&scene.chain);
+    let outcome = scene.replay("http://127.0.0.1:1", &["-r", &honest.url()]).expect_success();
+    assert_eq!(outcome.stderr.matches("127.0.0.1:1:").count(), 1, "{}", outcome.stderr);
+    assert_eq!(scene.stored(), scene.truth());
+}
+
+#[test]
+fn f11_a_node_that_hangs_is_given_up_after_its_timeout_and_the_next_one_used() {
+    let scene = scene!("f11_a_node_that_hangs");
+    let honest = ScriptedNode::honest(&scene.chain);
+    for (name, method) in [("all", ""), ("logs", "eth_getLogs")] {
+        let hanging = ScriptedNode::start(&scene.chain, move |call, honest| {
+            match method.is_empty() || call.method == method {
+                true => Bent::Silence,
+                false => Bent::Result(honest),
+            }
+        });
+        let config = format!(
+            "[chain.main]\n[[chain.main.node]]\nname = \"slow\"\nurl = \"{}\"\ntimeout = \"200ms\"\n\
+             [[chain.main.node]]\nname = \"good\"\nurl = \"{}\"\n",
+            hanging.url(),
+            honest.url()
+        );
+        let config = scene.write(&format!("{name}.toml"), config);
+        let ledger = scene.folder.path().join(format!("{name}.duckdb"));
+        let contract = format!("token={}", scene.token);
+        let range = format!("0:{}", scene.chain.head());
+        let start = Instant::now();
+        let outcome = scene.program.run([
+            "replay",
+            "--config",
+            &config,
+            "-c",
+            &contract,
+            "-e",
+            TRANSFER,
+            "-b",
+            &range,
+            "--ledger",
+            &ledger.display().to_string(),
+        ]);
+        let outcome = outcome.expect_success();
+        // Two tries and a pause, beside a debug build's own time.
+        assert!(start.elapsed() < Duration::from_secs(10), "{name} took {:?}", start.elapsed());
+        assert!(outcome.stdout.contains("0:60 (61 blocks): "), "{}", outcome.stdout);
+        if method.is_empty() {
+            assert!(outcome.stderr.contains("warning: node left out: slow"), "{}", outcome.stderr);
+        }
+    }
+}
+
+#[test]
+fn f23_a_block_of_sixty_thousand_logs_is_stored_whole() {
+    const LOGS: u64 = 60_000;
+    let scene = scene!("f23_a_block_of_sixty_thousand_logs");
+    let block = scene.block_with_logs();
+    let node = ScriptedNode::start(
+        &scene.chain,
+        on("eth_getLogs", move |_, logs| {
+            let number = json!(format!("{block:#x}"));
+            let of_block = logs.as_array().unwrap().iter().find(|log| log["blockNumber"] == number);
+            let Some(template) = of_block else { return Bent::Result(logs) };
+            let dense = (0..LOGS).map(|i| {
+                let mut log = template.clone();
+                log["logIndex"] = json!(format!("{i:#x}"));
+                log["data"] = json!(format!("0x{i:064x}"));
+                log
+            });
+            Bent::Result(dense.collect())
+        }),
+    );
+    scene.replay(&node.url(), &["--verify", "off"]).expect_success();
+    assert_eq!(scene.count("events"), LOGS);
+    let sum =
+        scene.program.query(&scene.ledger(), "select sum(value)::varchar as v from token.Transfer");
+    assert_eq!(sum[0]["v"], (LOGS * (LOGS - 1) / 2).to_string());
+}
+
+#[test]
+fn f47_a_node_at_height_zero_says_nothing_of_blocks_far_above() {
+    let scene = scene!("f47_a_node_at_height_zero");
+    let chain = scene.chain.clone();
+    let node = ScriptedNode::start(&scene.chain, move |call, honest| match call.method.as_str() {
+        // No peers, nothing synced, and an empty list for whatever is asked.
+        "eth_getLogs" => Bent::Result(json!([])),
+        "eth_getBlockByNumber"
+            if matches!(text(&call.params[0]), "latest" | "safe" | "finalized") =>
+        {
+            Bent::Result(chain.answer("eth_getBlockByNumber", &json!(["0x0", false])))
+        }
+        "eth_getBlockByNumber" if call.params[0] != "0x0" => Bent::Result(Value::Null),
+        _ => Bent::Result(honest),
+    });
+    let outcome = scene.replay(&node.url(), &["-b", "10:60", "--verify", "off"]);
+    expect_error("a node at height 0", outcome, LEFT_OPEN, &["is at block 0 only", "51 blocks"]);
+    assert!(scene.is_untouched());
+}
+
+#[test]
+fn a_known_block_anchors_the_headers_and_another_hash_fails_the_check() {
+    let scene = scene!("a_known_block_anchors");
+    let node = ScriptedNode::honest(&scene.chain);
+    let head = scene.chain.head();
+    let wrong = format!("{head}:0x{}", "ab".repeat(32));
+    let outcome = scene.replay(&node.url(), &["--anchor", &wrong]);
+    expect_error("wrong anchor", outcome, CHECK_FAILED, &["contradicts --anchor"]);
+    assert!(scene.is_untouched());
+
+    // What was read on the node's word is read again when more is demanded.
+    scene.replay(&node.url(), &[]).expect_success();
+    let right = format!("{head}:{}", scene.chain.hash(head));
+    let outcome = scene.replay(&node.url(), &["--anchor", &right, "--format", "json"]);
+    let summary: Value = serde_json::from_str(&outcome.expect_success().stdout).unwrap();
+    assert_eq!(summary["evidence"]["anchor"], "checkpoint", "{summary}");
+    assert_eq!(scene.stored(), scene.truth());
+    let outcome = scene.replay(&node.url(), &["--anchor", &wrong]);
+    expect_error("wrong anchor over covered blocks", outcome, CHECK_FAILED, &["--anchor"]);
+}
+
+#[test]
+fn a_full_disk_leaves_the_last_whole_commit() {
+    let scene = scene!("a_full_disk");
+    let node = ScriptedNode::honest(&scene.chain);
+    let url = node.url();
+    let run = |more: &[&str]| {
+        let arguments = scene.arguments(&url, more);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        scene.program.run_on_full_disk(4, &arguments)
+    };
+    expect_error("a full disk, new ledger", run(&[]), LOCAL_IO, &[]);
+    assert!(scene.is_untouched());
+    let _ = fs::remove_file(scene.ledger());
+
+    scene.replay(&url, &["-b", "0:20"]).expect_success();
+    let before = scene.digest();
+    expect_error("a full disk", run(&[]), LOCAL_IO, &[]);
+    assert_eq!(scene.digest(), before);
+    // With room again, the same command does the rest.
+    scene.replay(&url, &[]).expect_success();
+    assert_eq!(scene.stored(), scene.truth());
+}
