@@ -6,7 +6,7 @@ use std::{
     env,
     ffi::OsStr,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Child, Command, Output, Stdio},
 };
 
 /// `headcount` in a folder of its own, with an empty environment.
@@ -14,6 +14,7 @@ use std::{
 pub struct Program {
     path: PathBuf,
     folder: PathBuf,
+    variables: Vec<(String, String)>,
 }
 
 /// What one run left.
@@ -45,7 +46,7 @@ impl Program {
 
     /// Returns the built program, to be run in `folder`.
     pub fn in_folder(folder: &Path) -> Option<Self> {
-        Some(Self { path: Self::built()?, folder: folder.to_path_buf() })
+        Some(Self { path: Self::built()?, folder: folder.to_path_buf(), variables: Vec::new() })
     }
 
     /// Runs it to its end.
@@ -54,13 +55,51 @@ impl Program {
             .args(arguments)
             .current_dir(&self.folder)
             .env_clear()
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .output()
             .expect("the built program starts");
-        Outcome {
-            code: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        Outcome::of(&output)
+    }
+
+    /// Starts it and lets it run, unheard; the caller ends it or waits for it.
+    pub fn start<I: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = I>) -> Child {
+        Command::new(&self.path)
+            .args(arguments)
+            .current_dir(&self.folder)
+            .env_clear()
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the built program starts")
+    }
+
+    /// Runs it under a limit on the size of the files it writes, in blocks of 512 bytes: what a
+    /// full disk does to it.
+    pub fn run_on_full_disk(&self, blocks: u64, arguments: &[&str]) -> Outcome {
+        let output = Command::new("sh")
+            .arg("-c")
+            .arg(format!("ulimit -f {blocks} && exec \"$0\" \"$@\""))
+            .arg(&self.path)
+            .args(arguments)
+            .current_dir(&self.folder)
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .output()
+            .expect("there is a shell");
+        Outcome::of(&output)
+    }
+
+    /// Returns the program with a variable in its otherwise empty environment.
+    pub fn with_variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Returns the folder it runs in.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Runs a query over a ledger and returns its rows, each an object by column name.
@@ -79,6 +118,14 @@ impl Program {
 }
 
 impl Outcome {
+    fn of(output: &Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
     /// Returns itself when the exit code is 0; panics with everything said otherwise.
     #[track_caller]
     pub fn expect_success(self) -> Self {
