@@ -70,13 +70,12 @@ async fn run(
     let mut replayed = Ok(ReplayOutcome::default());
     let mut evidence = None;
     if let Some(range) = range {
-        let is_led = is_led_to_anchor(&owner, &setup, &filters, anchored).await;
         let request = ReplayRequest {
             profile: profile.clone(),
             filters: filters.clone(),
             range,
             verify: plan.verify,
-            refetch: plan.refetch || !is_led,
+            refetch: plan.refetch || ledger::rests_on_other_headers(plan, &covered),
             nodes: nodes.iter().map(OpenNode::for_replay).collect(),
             concurrency: usize::from(plan.concurrency.get()),
             width_max: None,

@@ -5,7 +5,7 @@ use crate::{
     command_error::CommandError, environment::Environment, plan::ReplayPlan, range::Bounds,
 };
 use aggregator::{Admission, Aggregator, Policy};
-use event::{AnchorPolicy, BlockRange, ChainId, ChainProfile, Filter, Store};
+use event::{Anchor, AnchorPolicy, BlockRange, ChainId, ChainProfile, Filter, Interval, Store};
 use std::sync::Arc;
 use store::{DuckLedger, Failpoints, OpenMode, OpenOptions};
 
@@ -109,6 +109,21 @@ fn anchored(plan: &ReplayPlan, range: BlockRange) -> Result<Option<BlockRange>, 
         ))
         .hint(format!("read up to it: -b {}:{}", first.min(block.number), block.number))),
     }
+}
+
+/// Whether the block that the operator knows is covered, but not known to be that block: what was
+/// read on other headers is read again.
+pub(super) fn rests_on_other_headers(
+    plan: &ReplayPlan,
+    covered: &[(Arc<Filter>, Vec<Interval>)],
+) -> bool {
+    let AnchorPolicy::Checkpoint(block) = plan.anchor else { return false };
+    let intervals = covered.iter().flat_map(|(_, intervals)| intervals);
+    intervals.filter(|interval| interval.range.contains(block.number)).any(|interval| {
+        let ends_there = interval.range.last() == block.number;
+        let is_that = interval.links.is_some_and(|links| links.last_hash == block.hash);
+        interval.evidence.anchor < Anchor::Checkpoint || !ends_there || !is_that
+    })
 }
 
 /// What open ends of the range mean here.

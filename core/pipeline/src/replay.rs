@@ -9,8 +9,9 @@ use futures_util::{
 use std::{collections::BTreeMap, future::Future, sync::Arc};
 use tracker::{Action, Backfill, BackfillConfig, NodeStatus, Surrender};
 
-/// Logs handed to the owner and not acknowledged yet, at most: about 300 MB.
-const UNACKED_LOGS_MAX: u64 = 400_000;
+/// Logs handed to the owner and not acknowledged yet, at most: one transaction being
+/// written and one being gathered, about 150 MB.
+const UNACKED_LOGS_MAX: u64 = 200_000;
 
 /// A node to replay through, in order of preference.
 #[derive(Clone)]
@@ -246,8 +247,10 @@ impl Drive<'_> {
                     }
                     Action::Submit(report) => {
                         let (logs, range) = (report.logs.len() as u64, report.range);
+                        let fault = report.faults.last().map(ToString::to_string);
                         unacked += logs;
-                        acks.push(self.owner.submit(report).map(move |ack| (logs, range, ack)));
+                        let ack = self.owner.submit(report);
+                        acks.push(ack.map(move |ack| (logs, (range, fault), ack)));
                         continue;
                     }
                     Action::Surrender(Surrender { range, fault, .. }) => {
@@ -272,9 +275,9 @@ impl Drive<'_> {
                     self.outcome.stopped = true;
                     break;
                 }
-                (logs, range, ack) = acks.select_next_some() => {
+                (logs, about, ack) = acks.select_next_some() => {
                     unacked -= logs;
-                    self.on_ack(range, ack)?;
+                    self.on_ack(about, ack)?;
                 }
                 (ticket, answer) = answers.select_next_some() => {
                     if let Err(fault) = &answer {
@@ -289,8 +292,8 @@ impl Drive<'_> {
         }
         // What was read is committed; what is on its way is let go.
         self.owner.flush();
-        while let Some((_, range, ack)) = acks.next().await {
-            self.on_ack(range, ack)?;
+        while let Some((_, about, ack)) = acks.next().await {
+            self.on_ack(about, ack)?;
         }
         Ok(())
     }
@@ -302,7 +305,7 @@ impl Drive<'_> {
 
     fn on_ack(
         &mut self,
-        range: BlockRange,
+        (range, fault): (BlockRange, Option<String>),
         ack: Result<Result<event::Ack, Arc<LedgerError>>, futures_channel::oneshot::Canceled>,
     ) -> Result<(), ReplayError> {
         let ack = ack.map_err(|_| ReplayError::OwnerGone)?.map_err(ReplayError::Ledger)?;
@@ -310,6 +313,11 @@ impl Drive<'_> {
         self.outcome.known_events += ack.known_events;
         self.outcome.incidents += ack.incidents;
         for (range, reason) in ack.open {
+            // What the node refused says more than what is missing for it.
+            let reason = match &fault {
+                Some(fault) => format!("{reason} ({fault})"),
+                None => reason,
+            };
             self.reasons.insert(range.first(), (range, reason));
         }
         self.progress.events = self.outcome.new_events;
