@@ -84,6 +84,11 @@ impl RecordedChain {
         text(&self.blocks[&number]["hash"])
     }
 
+    /// Whether the receipts of a block were recorded.
+    pub fn has_receipts(&self, number: u64) -> bool {
+        self.receipts.contains_key(self.hash(number))
+    }
+
     /// Every recorded log, in canonical order.
     pub fn logs(&self) -> &[Value] {
         &self.logs
