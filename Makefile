@@ -47,7 +47,9 @@ long: tools build plugins ## Run many seeds, soaks and kill loops
 	@HEADCOUNT_NO_SKIP=1 HEADCOUNT_LONG=1 tools/test.sh
 
 bench: deps plugins ## Measure replay against a bare fetch loop and a bare append
-	$(CARGO) run --release -p headcount-bench
+	$(CARGO) build --release -p headcount
+	$(CARGO) build --release -p headcount-bench
+	$(TARGET)/release/headcount-bench
 
 fixtures: tools build ## Record fixtures/ anew from a real node
 	$(CARGO) run --quiet -p headcount-tests --bin make-fixtures

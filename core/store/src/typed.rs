@@ -20,7 +20,7 @@ const OWN_COLUMNS: [(&str, &str); 9] = [
     ("_chain", "UBIGINT"),
     ("_block", "UBIGINT"),
     ("_block_hash", "BLOB"),
-    ("_tx_hash", "BLOB"),
+    ("_tx_hash", "BLOB USING COMPRESSION uncompressed"),
     ("_tx_index", "UINTEGER"),
     ("_log_index", "UINTEGER"),
     ("_address", "BLOB"),

@@ -2,9 +2,9 @@
 
 use event::FaultClass;
 
-/// First width tried, in blocks. Small enough for most free plans to answer with a hint, and no
-/// divisor of the round result caps that providers use.
-pub(crate) const FIRST_WIDTH: u64 = 500;
+/// First width tried, in blocks. Small enough for most free plans to answer with a hint, and a
+/// prime, so that evenly filled blocks do not add up to a round result cap.
+pub(crate) const FIRST_WIDTH: u64 = 499;
 /// Widest range ever asked, in blocks: about two weeks of mainnet.
 pub(crate) const WIDTH_MAX: u64 = 100_000;
 /// Answers above this size are made smaller, in bytes: parsing one must not hold up the others.

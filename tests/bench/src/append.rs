@@ -34,13 +34,13 @@ pub const TABLES: &str = r#"
 CREATE TABLE events (
     id UBIGINT NOT NULL, chain UBIGINT NOT NULL,
     block_number UBIGINT NOT NULL, block_hash BLOB NOT NULL,
-    tx_hash BLOB NOT NULL, tx_index UINTEGER NOT NULL, log_index UINTEGER NOT NULL,
+    tx_hash BLOB USING COMPRESSION uncompressed NOT NULL, tx_index UINTEGER NOT NULL, log_index UINTEGER NOT NULL,
     address BLOB NOT NULL, topic0 BLOB, topic1 BLOB, topic2 BLOB, topic3 BLOB,
     data BLOB NOT NULL, occurrence UINTEGER NOT NULL, journal_seq UBIGINT NOT NULL);
 CREATE SCHEMA headcount_typed;
 CREATE TABLE headcount_typed."bench.Transfer" (
     "_event" UBIGINT NOT NULL, "_chain" UBIGINT NOT NULL, "_block" UBIGINT NOT NULL,
-    "_block_hash" BLOB NOT NULL, "_tx_hash" BLOB NOT NULL,
+    "_block_hash" BLOB NOT NULL, "_tx_hash" BLOB USING COMPRESSION uncompressed NOT NULL,
     "_tx_index" UINTEGER NOT NULL, "_log_index" UINTEGER NOT NULL,
     "_address" BLOB NOT NULL, "_occurrence" UINTEGER NOT NULL,
     "from" BLOB, "to" BLOB, "value" BIGNUM);

@@ -63,7 +63,7 @@ pub fn run(plan: &Plan, talk: &mut dyn Write) -> Result<Summary, BenchError> {
                     .prefix("bench-")
                     .tempdir_in(&plan.scratch)
                     .map_err(BenchError::io("making a folder for a ledger"))?;
-                let ledger = folder.path().join("bench.duckdb");
+                let ledger = folder.path().join("ledger.duckdb");
                 let usage = contender.run(&stage, expected, &ledger)?;
                 say(talk, &progress(round, contender, expected, &usage));
                 if round == 0 && is_whole && contender == Contender::ReplayOff {
