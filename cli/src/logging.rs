@@ -6,7 +6,13 @@ use crate::{
     secret::redacted,
 };
 use std::{io::Write, panic};
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing_subscriber::{
+    EnvFilter, Layer, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt,
+};
+
+/// Crates whose lines are shown at any level, beside those called `headcount…`.
+const OURS: [&str; 4] = ["event", "pipeline", "store", "tracker"];
 
 /// Starts logging at what `HEADCOUNT_LOG` asks for, else at warnings.
 pub(crate) fn start(environment: &Environment) -> Result<(), CommandError> {
@@ -16,13 +22,20 @@ pub(crate) fn start(environment: &Environment) -> Result<(), CommandError> {
             .context(format!("HEADCOUNT_LOG=`{wanted}` is not a log filter"))
             .hint("examples: error, info, headcount_node=debug,warn")
     })?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(environment.stderr_is_terminal)
         .without_time()
-        .init();
+        .with_filter(filter_fn(|of| is_ours(of.target()) || *of.level() <= Level::WARN));
+    tracing_subscriber::registry().with(filter).with(lines).init();
     Ok(())
+}
+
+/// Whether a line comes from a crate of ours. Libraries know nothing of what is secret, and their
+/// traces hold whole requests, by the hundred megabytes: nothing below a warning is let through.
+fn is_ours(target: &str) -> bool {
+    let root = target.split("::").next().unwrap_or_default();
+    root.starts_with("headcount") || OURS.contains(&root)
 }
 
 /// Makes a panic say, in our form, that it is a bug and where.

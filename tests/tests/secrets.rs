@@ -118,7 +118,7 @@ fn f16_no_key_is_found_anywhere_after_twenty_kinds_of_error() {
     let next = std::sync::Mutex::new(kinds.into_iter().enumerate());
     // Most of the time is spent waiting for retries.
     std::thread::scope(|scope| {
-        for _ in 0..6 {
+        for _ in 0..13 {
             scope.spawn(|| {
                 loop {
                     let Some((i, (kind, bend))) = next.lock().unwrap().next() else { return };
