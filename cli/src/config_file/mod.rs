@@ -158,7 +158,7 @@ ledger = "data/ledger.duckdb"
 [chain.mainnet]
 id = 1
 verify = "prove"
-anchor = "agreed:2"
+anchor = "one-node"
 finality = "depth:64"
 
 [[chain.mainnet.node]]
