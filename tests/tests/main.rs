@@ -13,6 +13,7 @@ mod kill;
 mod progress;
 mod real_blocks;
 mod real_node;
+mod reorg;
 mod rerun;
 mod secrets;
 mod stock_duckdb;

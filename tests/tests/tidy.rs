@@ -117,7 +117,8 @@ fn nothing_is_left_over() {
         ["#[ig", "nore"],
     ]
     .map(|halves| halves.concat());
-    let folders = [["/work/", "main"], ["/work/", "shared"], ["/ro", "ot/"]].map(|halves| halves.concat());
+    let folders =
+        [["/work/", "main"], ["/work/", "shared"], ["/ro", "ot/"]].map(|halves| halves.concat());
     for file in tracked_text_files() {
         let Ok(text) = fs::read_to_string(&file) else { continue };
         let is_rust = file.extension().is_some_and(|extension| extension == "rs");

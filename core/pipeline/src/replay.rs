@@ -13,6 +13,10 @@ use tracker::{Action, Backfill, BackfillConfig, NodeStatus, Surrender};
 /// written and one being gathered, about 150 MB.
 const UNACKED_LOGS_MAX: u64 = 200_000;
 
+/// Passes through one node while it turns out to be on another branch, at most: the deepest reorg
+/// that one run follows, in blocks. Beyond it the rest stays open for the next run.
+const REORG_PASSES_MAX: usize = 256;
+
 /// A node to replay through, in order of preference.
 #[derive(Clone)]
 pub struct ReplayNode {
@@ -119,7 +123,7 @@ pub async fn replay(
         if work.is_empty() || outcome.stopped {
             break;
         }
-        let (within, beyond) = split_at_head(work, node.status.head.number);
+        let (within, beyond) = split_at_head(std::mem::take(&mut work), node.status.head.number);
         for (_, range) in beyond {
             let text = format!("{} is at block {} only", node.status.node, node.status.head.number);
             reasons.insert(range.first(), (range, text));
@@ -133,10 +137,19 @@ pub async fn replay(
             outcome: &mut outcome,
             reasons: &mut reasons,
         };
-        drive.run(&request, prover.clone(), within, stop.as_mut()).await?;
-        work = missing(&request, owner).await?;
+        let mut pass = within;
+        for _ in 0..REORG_PASSES_MAX {
+            drive.run(&request, prover.clone(), pass.clone(), stop.as_mut()).await?;
+            work = missing(&request, owner).await?;
+            // Blocks that were covered are open now: the node is on another branch, and what was
+            // read took them off. They are read on that branch, down to where the two meet.
+            if drive.outcome.stopped || is_within(&work, &pass) {
+                break;
+            }
+            pass.clone_from(&work);
+        }
     }
-    for (range, _) in merged(work) {
+    for range in merged(&work) {
         let reason = reasons
             .values()
             .find(|(reported, _)| reported.intersection(&range).is_some())
@@ -171,20 +184,27 @@ async fn missing(request: &ReplayRequest, owner: &OwnerHandle) -> Result<Work, R
 
 /// Blocks that the work touches, each counted once.
 fn blocks_of(work: &Work) -> u64 {
-    merged(work.clone()).iter().map(|(range, ())| range.count()).sum()
+    merged(work).iter().map(BlockRange::count).sum()
 }
 
-fn merged(work: Work) -> Vec<(BlockRange, ())> {
-    let mut ranges: Vec<BlockRange> = work.into_iter().map(|(_, range)| range).collect();
+/// Whether all blocks of `work` are among those of `pass`.
+fn is_within(work: &Work, pass: &Work) -> bool {
+    let pass = merged(pass);
+    merged(work).iter().all(|range| pass.iter().any(|read| read.covers(range)))
+}
+
+/// The blocks that the work touches, in order and without overlaps.
+fn merged(work: &Work) -> Vec<BlockRange> {
+    let mut ranges: Vec<BlockRange> = work.iter().map(|(_, range)| *range).collect();
     ranges.sort_unstable();
-    let mut merged: Vec<(BlockRange, ())> = Vec::new();
+    let mut merged: Vec<BlockRange> = Vec::new();
     for range in ranges {
         match merged.last_mut() {
-            Some((last, ())) if range.first() <= last.last().saturating_add(1) => {
+            Some(last) if range.first() <= last.last().saturating_add(1) => {
                 let end = last.last().max(range.last());
                 *last = BlockRange::new(last.first(), end).unwrap_or(range);
             }
-            _ => merged.push((range, ())),
+            _ => merged.push(range),
         }
     }
     merged
