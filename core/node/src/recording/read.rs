@@ -261,9 +261,7 @@ impl Recording {
 
     fn logs_by_hash(&self, filter: &Filter, block: BlockNumHash) -> Option<LogsAnswer> {
         let mut recorded = self.by_block.get(&block.hash).into_iter().flatten();
-        if let Some((asked, answer)) =
-            recorded.rfind(|(asked, _)| covers(asked, filter))
-        {
+        if let Some((asked, answer)) = recorded.rfind(|(asked, _)| covers(asked, filter)) {
             return Some(joined(answer, |_, _, log| filter.matches(log) || **asked == *filter));
         }
         if let Some(receipts) = self.receipts.get(&block.hash) {
