@@ -239,15 +239,7 @@ impl Owner {
                     let _ = reply.send(self.store.open_lane(&lane, &descriptor));
                     Ok(())
                 }
-                Ok(Message::WatchLane(watch)) => {
-                    self.lanes.push(watch);
-                    self.tell_lanes();
-                    // A run with nothing to read may end before its lanes have started.
-                    if self.is_ending {
-                        self.lanes.clear();
-                    }
-                    Ok(())
-                }
+                Ok(Message::WatchLane(watch)) => self.watch(watch),
                 Ok(Message::EndLanes) => {
                     let result = self.flush();
                     self.is_ending = true;
@@ -266,6 +258,17 @@ impl Owner {
                 return Err(self.fail(error));
             }
         }
+    }
+
+    /// Takes up a lane. It is told only of what is in the file: what is gathered goes there first.
+    fn watch(&mut self, watch: LaneWatch) -> Result<(), LedgerError> {
+        self.lanes.push(watch);
+        self.flush()?;
+        // A run with nothing to read may end before its lanes have started.
+        if self.is_ending {
+            self.lanes.clear();
+        }
+        Ok(())
     }
 
     fn on_submit(&mut self, report: Report, reply: OnAck) -> Result<(), LedgerError> {

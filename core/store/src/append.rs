@@ -13,9 +13,17 @@ use crate::{
     tables::TYPED_SCHEMA,
     typed,
 };
-use duckdb::{Appender, Connection, arrow::array::ArrayRef, params};
+use duckdb::{
+    Appender, Connection,
+    arrow::{array::ArrayRef, record_batch::RecordBatch},
+    params,
+};
 use event::{Commit, EventBatch, LedgerError, Op, TypedRows};
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::mpsc,
+    thread,
+};
 
 /// Applies all commits or none.
 pub(crate) fn apply(ledger: &mut DuckLedger, commits: &[Commit]) -> Result<()> {
@@ -45,42 +53,85 @@ pub(crate) fn apply(ledger: &mut DuckLedger, commits: &[Commit]) -> Result<()> {
     Ok(())
 }
 
-/// Appends events and their decoded rows, and returns the next free event number.
+/// Event batches turned into Arrow ahead of the appender, at most: the one being appended, and the
+/// next.
+const PREPARED_MAX: usize = 1;
+
+/// One event batch, ready to be appended.
+struct Prepared {
+    raw: RecordBatch,
+    /// Decoded rows, each with the number of its schema.
+    typed: Vec<(u32, RecordBatch)>,
+}
+
+/// Appends events and their decoded rows, and returns the next free event number. Columns are
+/// made on a second thread while DuckDB takes the ones before.
 fn write_events(ledger: &DuckLedger, commits: &[Commit]) -> Result<u64> {
-    let mut next = ledger.next_event;
-    if commits.iter().all(|commit| commit.event_count() == 0) {
-        return Ok(next);
+    let first = ledger.next_event;
+    let count: usize = commits.iter().map(Commit::event_count).sum();
+    if count == 0 {
+        return Ok(first);
     }
+    let (sender, prepared) = mpsc::sync_channel(PREPARED_MAX);
+    thread::scope(|scope| {
+        scope.spawn(move || prepare(commits, first, &sender));
+        // Takes the receiver, so that an error here ends the other thread too.
+        append_events(ledger, prepared)
+    })?;
+    Ok(first + count as u64)
+}
+
+/// Makes the columns of each batch, in order, until one does not fit or nobody wants more.
+fn prepare(commits: &[Commit], mut next: u64, sender: &mpsc::SyncSender<Result<Prepared>>) {
+    for commit in commits {
+        for batch in commit.events.iter().filter(|batch| !batch.logs.is_empty()) {
+            let prepared = prepare_batch(commit.chain.0, next, batch);
+            next += batch.logs.len() as u64;
+            let is_last = prepared.is_err();
+            if sender.send(prepared).is_err() || is_last {
+                return;
+            }
+        }
+    }
+}
+
+fn prepare_batch(chain: u64, first_id: u64, batch: &EventBatch) -> Result<Prepared> {
+    let columns = raw_columns(chain, first_id, batch)?;
+    let typed = batch
+        .typed
+        .iter()
+        .filter(|rows| !rows.row.is_empty())
+        .map(|rows| Ok((rows.schema, record_batch(typed_columns(&columns, rows)?)?)))
+        .collect::<Result<_>>()?;
+    Ok(Prepared { raw: record_batch(columns)?, typed })
+}
+
+fn append_events(ledger: &DuckLedger, prepared: mpsc::Receiver<Result<Prepared>>) -> Result<()> {
     let appender =
         |schema, table: &str| ledger.conn.appender_to_db(table, schema).map_err(statement_failed);
     let mut raw = appender("main", "events")?;
     let mut tables: BTreeMap<u32, Appender<'_>> = BTreeMap::new();
-    for commit in commits {
-        for batch in commit.events.iter().filter(|batch| !batch.logs.is_empty()) {
-            let columns = raw_columns(commit.chain.0, next, batch)?;
-            for rows in batch.typed.iter().filter(|rows| !rows.row.is_empty()) {
-                let Some(schema) = ledger.schemas.get(rows.schema as usize) else {
-                    let number = rows.schema;
-                    return Err(LedgerError::Internal(format!("no schema {number} was prepared")));
-                };
-                let table = match tables.entry(rows.schema) {
-                    Entry::Occupied(table) => table.into_mut(),
-                    Entry::Vacant(place) => {
-                        place.insert(appender(TYPED_SCHEMA, &typed::physical(schema))?)
-                    }
-                };
-                let columns = typed_columns(&columns, rows)?;
-                table.append_record_batch(record_batch(columns)?).map_err(statement_failed)?;
-            }
-            next += batch.logs.len() as u64;
-            raw.append_record_batch(record_batch(columns)?).map_err(statement_failed)?;
+    for batch in prepared {
+        let batch = batch?;
+        for (number, rows) in batch.typed {
+            let Some(schema) = ledger.schemas.get(number as usize) else {
+                return Err(LedgerError::Internal(format!("no schema {number} was prepared")));
+            };
+            let table = match tables.entry(number) {
+                Entry::Occupied(table) => table.into_mut(),
+                Entry::Vacant(place) => {
+                    place.insert(appender(TYPED_SCHEMA, &typed::physical(schema))?)
+                }
+            };
+            table.append_record_batch(rows).map_err(statement_failed)?;
         }
+        raw.append_record_batch(batch.raw).map_err(statement_failed)?;
     }
     raw.flush().map_err(statement_failed)?;
     for table in tables.values_mut() {
         table.flush().map_err(statement_failed)?;
     }
-    Ok(next)
+    Ok(())
 }
 
 /// Columns of `events`, in the table's order.

@@ -75,6 +75,22 @@ impl Bench {
         self.folder.path().join("l.duckdb")
     }
 
+    /// Hands over a report, starts a lane before it is written, and returns how far that lane is
+    /// told to go and how many events it can read up to there.
+    pub(crate) fn lane_among(&mut self, step: &Step) -> (Option<u64>, usize) {
+        self.reports += 1;
+        let running = self.running.as_mut().unwrap();
+        let report = step.report(self.reports);
+        let (chain, filter) = (report.chain, report.filter.clone());
+        // Not waited for: the ack comes with the transaction.
+        drop(OwnerHandle::submit(&running.owner, Box::new(report)));
+        let news = running.lane.watch(chain, vec![filter.clone()], 1, Content::Claimed);
+        let through = news.recv().unwrap().through;
+        let range = BlockRange::new(1, through.unwrap_or(1)).unwrap();
+        let query = EventQuery { chain, filters: vec![filter], range, limit: usize::MAX };
+        (through, running.reader.events(&query).unwrap().logs.len())
+    }
+
     /// Hands over what the step's node says, and returns what stays open.
     pub(crate) fn take(&mut self, step: &Step) -> Vec<(BlockRange, String)> {
         self.reports += 1;

@@ -209,3 +209,12 @@ fn lanes_that_never_looked_until_the_end_come_to_the_same_rows() {
     }
     assert_eq!(bench.digest(), stepped.digest());
 }
+
+/// A lane that comes while reports are gathered is told of no block whose events it cannot read.
+#[test]
+fn a_lane_that_starts_among_reports_is_told_only_of_what_is_in_the_file() {
+    let (a, _) = chain_one();
+    let mut bench = Bench::new();
+    let through = bench.lane_among(&Step::said("beta", &a, 1, 6).finalized(6));
+    assert_eq!(through, (Some(6), a.blocks(1, 6).iter().map(|b| b.wanted().len()).sum()));
+}
