@@ -216,7 +216,9 @@ fn split_at_head(work: Work, head: u64) -> (Work, Work) {
         if let Some(range) = BlockRange::new(range.first(), range.last().min(head)) {
             within.push((filter.clone(), range));
         }
-        if let Some(range) = BlockRange::new(range.first().max(head + 1), range.last()) {
+        // A node may say any number: the highest one has nothing beyond it.
+        let beyond_head = head.checked_add(1).map(|next| range.first().max(next));
+        if let Some(range) = beyond_head.and_then(|first| BlockRange::new(first, range.last())) {
             beyond.push((filter, range));
         }
     }
@@ -345,5 +347,24 @@ impl Drive<'_> {
         self.progress.blocks_done = (self.progress.blocks_done + range.count()).min(total);
         self.tell("reading");
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_as_high_as_numbers_go_has_nothing_beyond_it() {
+        let range = BlockRange::new(5, 9).expect("5 is not above 9");
+        let work = vec![(Arc::new(Filter::any()), range)];
+        let parts = |head| {
+            let (within, beyond) = split_at_head(work.clone(), head);
+            (merged(&within), merged(&beyond))
+        };
+        assert_eq!(parts(u64::MAX), (vec![range], vec![]));
+        assert_eq!(parts(6).0, BlockRange::new(5, 6).into_iter().collect::<Vec<_>>());
+        assert_eq!(parts(6).1, BlockRange::new(7, 9).into_iter().collect::<Vec<_>>());
+        assert_eq!(parts(0), (vec![], vec![range]));
     }
 }

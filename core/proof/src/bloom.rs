@@ -50,39 +50,46 @@ impl FilterBits {
             Some(values) => values.iter().any(|bits| has(bloom, bits)),
         })
     }
+}
 
-    /// Whether the bloom admits the values by which this log matched. A side with one value
-    /// needs no second look: [`Self::admit`] held for it.
-    pub(crate) fn admit_log(
-        &self,
-        bloom: &Bloom,
-        filter: &Filter,
-        address: &Address,
-        topics: &[B256],
-    ) -> bool {
-        value_admitted(bloom, self.addresses.as_deref(), &filter.addresses, address)
-            && topics
-                .iter()
-                .zip(&self.topics)
-                .zip(&filter.topics)
-                .all(|((topic, bits), side)| value_admitted(bloom, bits.as_deref(), side, topic))
+/// Slots for values seen in logs, each kind. Tokens and their holders come again and again, and
+/// hashing a value costs more than everything else that is done with a log.
+const SEEN_SLOTS: usize = 4_096;
+
+/// The bloom bits of values in logs, remembered as long as no other value takes their slot.
+#[derive(Debug)]
+pub(crate) struct LogBits {
+    addresses: Vec<(Address, Bits)>,
+    topics: Vec<(B256, Bits)>,
+}
+
+impl LogBits {
+    pub(crate) fn new() -> Self {
+        let (address, topic) = (Address::ZERO, B256::ZERO);
+        Self {
+            addresses: vec![(address, bits_of(address.as_slice())); SEEN_SLOTS],
+            topics: vec![(topic, bits_of(topic.as_slice())); SEEN_SLOTS],
+        }
+    }
+
+    /// Whether a block with this bloom can have this log: its address and every topic set bits,
+    /// whatever the filter asks for.
+    pub(crate) fn admit(&mut self, bloom: &Bloom, address: &Address, topics: &[B256]) -> bool {
+        has(bloom, remembered(&mut self.addresses, address))
+            && topics.iter().all(|topic| has(bloom, remembered(&mut self.topics, topic)))
     }
 }
 
-fn value_admitted<T: Ord>(
-    bloom: &Bloom,
-    bits: Option<&[Bits]>,
-    side: &AnyOf<T>,
+fn remembered<'a, T: AsRef<[u8]> + Copy + PartialEq>(
+    slots: &'a mut [(T, Bits)],
     value: &T,
-) -> bool {
-    let (Some(bits), AnyOf::Of(set)) = (bits, side) else { return true };
-    if set.len() == 1 {
-        return true;
+) -> &'a Bits {
+    let slot = value.as_ref().iter().rev().take(2).fold(0, |slot, byte| slot << 8 | *byte as usize);
+    let slot = &mut slots[slot % SEEN_SLOTS];
+    if slot.0 != *value {
+        *slot = (*value, bits_of(value.as_ref()));
     }
-    match set.binary_search(value) {
-        Ok(at) => has(bloom, &bits[at]),
-        Err(_) => false,
-    }
+    &slot.1
 }
 
 fn side_bits<T: AsRef<[u8]>>(side: &AnyOf<T>) -> Option<Vec<Bits>> {

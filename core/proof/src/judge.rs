@@ -1,7 +1,7 @@
 //! The verdict on one report: shape, then headers, then each block by bloom and receipts.
 
 use crate::{
-    bloom::FilterBits,
+    bloom::{FilterBits, LogBits},
     columns::{RowsByBlock, well_formed},
     header::header_hash,
     receipts::{check_root, check_shape},
@@ -11,7 +11,7 @@ use event::{
     BlockVerdict, ChainProfile, Content, Flaw, Header, Judgement, Links, Logs, Receipt, Report,
     ReportedBlock,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) fn judge(report: &Report, profile: &ChainProfile) -> Judgement {
     let head = report.head_before.min(report.head_after);
@@ -35,6 +35,7 @@ pub(crate) fn judge(report: &Report, profile: &ChainProfile) -> Judgement {
         logs,
         rows: RowsByBlock::new(logs, report.blocks.len()),
         bits: FilterBits::new(&report.filter),
+        log_bits: LogBits::new(),
         admit: vec![readable; count],
         recovered: Logs::default(),
         flaws,
@@ -139,6 +140,7 @@ struct Case<'a> {
     logs: &'a Logs,
     rows: RowsByBlock,
     bits: FilterBits,
+    log_bits: LogBits,
     admit: Vec<bool>,
     recovered: Logs,
     flaws: Flaws,
@@ -208,8 +210,30 @@ impl Case<'_> {
         }
         let told = || format!("{foreign} logs of block {number} that were not asked for");
         self.flaws.add(Some(i), Flaw::WrongFilter, foreign, told);
+        if unordered > 0 {
+            unordered -= self.refuse_repeated(i);
+        }
         let told = || format!("{unordered} log indexes of block {number} do not increase");
         self.flaws.add(Some(i), Flaw::LogIndex, unordered, told);
+    }
+
+    /// Refuses rows that are the same to the log index as one before them: no node has two logs of
+    /// one transaction at one index, so the answer says one log twice. Returns how many.
+    fn refuse_repeated(&mut self, i: usize) -> u64 {
+        let mut seen = BTreeSet::new();
+        let mut repeated = 0;
+        for &row in self.rows.of(i) {
+            let log = self.logs.row(row as usize);
+            let same = (log.tx_hash, log.log_index, log.address, log.topics, log.data);
+            if !seen.insert(same) {
+                self.admit[row as usize] = false;
+                repeated += 1;
+            }
+        }
+        let number = self.report.blocks[i].number;
+        let told = || format!("{repeated} logs of block {number} are given twice");
+        self.flaws.add(Some(i), Flaw::LogIndex, repeated, told);
+        repeated
     }
 
     fn admitted(&self, i: usize) -> impl Iterator<Item = u32> + '_ {
@@ -262,12 +286,12 @@ impl Case<'_> {
     fn by_bloom(&mut self, i: usize, header: &Header) -> BlockVerdict {
         let bloom = &header.logs_bloom;
         let possible = self.bits.admit(bloom);
-        let excluded: Vec<u32> = self
-            .admitted(i)
+        let rows: Vec<u32> = self.admitted(i).collect();
+        let excluded: Vec<u32> = rows
+            .into_iter()
             .filter(|row| {
                 let log = self.logs.row(*row as usize);
-                let filter = &self.report.filter;
-                !possible || !self.bits.admit_log(bloom, filter, log.address, log.topics)
+                !possible || !self.log_bits.admit(bloom, log.address, log.topics)
             })
             .collect();
         if !excluded.is_empty() {

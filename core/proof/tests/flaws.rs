@@ -447,9 +447,35 @@ fn identical_logs_of_one_transaction_are_counted_as_a_multiset() {
     // Rows 1 and 2 are identical but for the log index; a third one is one too many.
     let third = report.logs.clone();
     report.logs.push(third.row(2));
+    report.logs.log_index[4] = 9;
     let judgement = judge(&report);
     assert!(flaws(&judgement).contains(&(Some(0), Flaw::Forged, 1)));
     assert_eq!(judgement.admit, [true, true, true, true, false]);
+}
+
+#[test]
+fn a_log_given_twice_to_the_index_is_one_log() {
+    let mut report = without_receipts();
+    let whole = report.logs.clone();
+    report.logs.push(whole.row(2));
+    let judgement = judge(&report);
+    assert_eq!(flaws(&judgement), [(Some(0), Flaw::LogIndex, 1)]);
+    assert_eq!(judgement.admit, [true, true, true, true, false]);
+}
+
+#[test]
+fn a_forged_log_whose_topics_the_bloom_excludes_is_refused_whatever_the_filter_asks() {
+    for filter in [Filter::any(), Filter::new(AnyOf::Any, AnyOf::one(TRANSFER))] {
+        let mut report = without_receipts();
+        report.filter = filter.into();
+        let whole = report.logs.clone();
+        let forged = [TRANSFER, B256::repeat_byte(0xde)];
+        report.logs.push(event::LogRef { topics: &forged, log_index: 9, ..whole.row(0) });
+        let judgement = judge(&report);
+        assert_eq!(flaws(&judgement), [(Some(0), Flaw::BloomExcludes, 1)]);
+        assert_eq!(judgement.admit, [true, true, true, true, false]);
+        assert_eq!(judgement.blocks[0], DOUBT);
+    }
 }
 
 #[test]

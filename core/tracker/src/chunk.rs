@@ -7,8 +7,8 @@ use crate::NodeStatus;
 use alloy_primitives::B256;
 use event::{
     Answer, Ask, BlockAnswer, BlockNumHash, BlockRange, ChainProfile, Content, Fault, Filter, Flaw,
-    Judgement, Logs, LogsAnswer, Prover, REPORT_VERSION, Receipt, Report, ReportedBlock, Verify,
-    Via,
+    Judgement, LogRef, Logs, LogsAnswer, Prover, REPORT_VERSION, Receipt, Report, ReportedBlock,
+    Verify, Via,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -335,15 +335,25 @@ impl Chunk {
         let Some(report) = &mut self.report else { return };
         let Some(block) = report.blocks.get_mut(index as usize) else { return };
         block.via = Via::BlockHash;
-        let mut found = 0;
+        // The union of both ways: a log that both give is one log.
+        let mut had: Vec<usize> =
+            (0..report.logs.len()).filter(|row| report.logs.block[*row] == index).collect();
+        let (mut found, mut same) = (0, 0);
         for row in answer.logs.rows() {
             let (number, hash, _) = answer.blocks[row.block as usize];
-            if (number, hash) == (block.number, block.hash) {
-                report.logs.push(event::LogRef { block: index, ..row });
+            if (number, hash) != (block.number, block.hash) {
+                continue;
+            }
+            let is_same = |had: &usize| is_same_log(report.logs.row(*had), row);
+            if let Some(at) = had.iter().position(is_same) {
+                had.swap_remove(at);
+                same += 1;
+            } else {
+                report.logs.push(LogRef { block: index, ..row });
                 found += 1;
             }
         }
-        let strange = answer.logs.len() as u64 - found;
+        let strange = answer.logs.len() as u64 - found - same;
         if strange > 0 {
             let text = format!("asked for block {} by hash, got logs of another", block.hash);
             self.flaws.push((Some(index), Flaw::WrongBlock, strange, text));
@@ -453,6 +463,10 @@ impl Chunk {
             if self.is_tail && self.attempts == 0 {
                 return Err("logs and headers are of different branches".into());
             }
+            if blocks.is_empty() || blocks.iter().any(|block| block.header.is_none()) {
+                // Nothing else could tell what this answer left out in their place.
+                return Err("logs of other blocks than those asked for".into());
+            }
             let text = "outside the range, or of a block that is not the one in the headers";
             self.flaws.push((None, Flaw::WrongBlock, foreign, text.into()));
             let keep: Vec<bool> = logs.block.iter().map(|block| *block != FOREIGN).collect();
@@ -478,6 +492,11 @@ fn with_header(block: BlockAnswer) -> ReportedBlock {
         receipts: None,
         via: Via::Range,
     }
+}
+
+/// Whether two rows say the same but for positions, in which one node's ways can differ.
+fn is_same_log(a: LogRef<'_>, b: LogRef<'_>) -> bool {
+    (a.tx_hash, a.address, a.topics, a.data) == (b.tx_hash, b.address, b.topics, b.data)
 }
 
 /// Sorts by block and leaves the node's order inside a block: its log indexes may be wrong.

@@ -118,16 +118,24 @@ fn header(number: u64) -> BlockAnswer {
 }
 
 /// Knows the true blooms: a block admits the filter when it has a log, or is a false positive.
-struct Blooms(BTreeSet<u64>);
+struct Blooms {
+    admitting: BTreeSet<u64>,
+    doubted: Option<u64>,
+}
 
 impl Prover for Blooms {
     fn judge(&self, report: &Report, _: &ChainProfile) -> Judgement {
         let verdict = |(index, block): (usize, &ReportedBlock)| {
             let has_logs = report.logs.block.contains(&(index as u32));
+            if self.doubted == Some(block.number) && block.via == Via::Range {
+                return BlockVerdict { content: Content::Claimed, doubt: true };
+            }
             let (content, doubt) = match (block.receipts.is_some(), has_logs) {
                 (true, _) => (Content::Receipts, false),
                 (false, true) => (Content::Bloom, false),
-                (false, false) if self.0.contains(&block.number) => (Content::Claimed, true),
+                (false, false) if self.admitting.contains(&block.number) => {
+                    (Content::Claimed, true)
+                }
                 (false, false) => (Content::Receipts, false),
             };
             BlockVerdict { content, doubt }
@@ -173,7 +181,24 @@ impl Run {
 }
 
 /// Steps a backfill to its end. More than 50,000 steps are a spin.
-fn run(mut script: Script, verify: Verify, range: BlockRange, finalized: u64) -> Run {
+fn run(script: Script, verify: Verify, range: BlockRange, finalized: u64) -> Run {
+    let blooms = Arc::new(Blooms { admitting: script.with_logs.clone(), doubted: None });
+    run_with(script, verify, range, finalized, blooms)
+}
+
+/// The same over blocks 1 to 100, by a prover that doubts one block until it was asked by hash.
+fn run_doubting(script: Script, block: u64) -> Run {
+    let blooms = Arc::new(Blooms { admitting: script.with_logs.clone(), doubted: Some(block) });
+    run_with(script, Verify::Bloom, range(1, 100), 10_000, blooms)
+}
+
+fn run_with(
+    mut script: Script,
+    verify: Verify,
+    range: BlockRange,
+    finalized: u64,
+    blooms: Arc<Blooms>,
+) -> Run {
     let status = NodeStatus {
         node: NodeId::new("scripted"),
         client: None,
@@ -188,7 +213,6 @@ fn run(mut script: Script, verify: Verify, range: BlockRange, finalized: u64) ->
         width_max: None,
         reporter: "test".into(),
     };
-    let blooms = Arc::new(Blooms(script.with_logs.clone()));
     let filter = Filter::new(
         AnyOf::of([Address::repeat_byte(1), Address::repeat_byte(2)]).unwrap(),
         AnyOf::Any,
@@ -474,4 +498,29 @@ fn above_the_finalized_block_headers_are_read_even_without_verification() {
         .collect();
     assert!(with_headers.iter().all(|range| range.last() > 1_000), "{with_headers:?}");
     assert!(!with_headers.is_empty());
+}
+
+#[test]
+fn a_log_that_range_and_hash_both_give_is_one_log() {
+    // Block 50 has a log in the range answer, but a bloom that leaves it in doubt all the same.
+    let script = Script::bent([50], |_| None);
+    let run = run_doubting(script, 50);
+    assert_eq!(run.log_blocks(), [50]);
+    assert!(run.asked.iter().any(|ask| matches!(ask, Ask::LogsByHash { .. })));
+    assert!(run.flaws().is_empty(), "{:?}", run.flaws());
+}
+
+#[test]
+fn without_headers_an_answer_with_logs_of_other_blocks_is_not_taken() {
+    let script = Script::bent([5], |ask| match ask {
+        Ask::Logs { .. } => {
+            let mut answer = Script::honest([]).logs([5, 6]);
+            answer.blocks[1].0 = u64::MAX;
+            Some(Ok(Answer::Logs(answer)))
+        }
+        _ => None,
+    });
+    let run = run(script, Verify::Off, range(1, 100), 10_000);
+    assert!(run.reports.is_empty());
+    assert_eq!(run.surrendered.len(), 1);
 }
