@@ -37,13 +37,18 @@ demo-says:
 	@echo "Builds everything first. Once, this downloads about 200 MB of crates, the DuckDB library (25 MB)"
 	@echo "and the wasm32-wasip2 target of Rust, and takes about 6 minutes on two cores."
 
-test: build plugins ## Run the tests; a missing optional tool is one named SKIP line
+# All targets at once, so that program and tests share one build of every dependency.
+.PHONY: build-tests
+build-tests: deps
+	$(CARGO) build --workspace --all-targets
+
+test: build-tests plugins ## Run the tests; a missing optional tool is one named SKIP line
 	@tools/test.sh
 
-test-all: tools build plugins ## Install the test tools and run the tests; a SKIP is a failure
+test-all: tools build-tests plugins ## Install the test tools and run the tests; a SKIP is a failure
 	@HEADCOUNT_NO_SKIP=1 tools/test.sh
 
-long: tools build plugins ## Run many seeds, soaks and kill loops
+long: tools build-tests plugins ## Run many seeds, soaks and kill loops
 	@HEADCOUNT_NO_SKIP=1 HEADCOUNT_LONG=1 tools/test.sh
 
 bench: deps plugins ## Measure replay against a bare fetch loop and a bare append

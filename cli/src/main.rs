@@ -18,6 +18,7 @@ mod plan;
 mod progress;
 mod proof_level;
 mod range;
+mod record_path;
 mod secret;
 mod session;
 mod suggest;

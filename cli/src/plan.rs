@@ -14,6 +14,7 @@ use crate::{
     node_spec::{NodeSpec, nodes_of_flags, wrong_node},
     proof_level::check_levels,
     range::RangeSpec,
+    record_path::check_record_path,
     suggest::closest,
     summary::SummaryFormat,
 };
@@ -113,6 +114,10 @@ impl ReplayPlan {
         let verify = args.verify.or(chain.and_then(|chain| chain.verify)).unwrap_or(Verify::Bloom);
         let anchor = anchor.unwrap_or(AnchorPolicy::OneNode);
         check_levels(verify, anchor)?;
+        let record = args.record.as_deref().map(|path| environment.resolve(path));
+        if let Some(path) = &record {
+            check_record_path(path, &ledger)?;
+        }
         let starts: Option<Vec<u64>> = contracts.iter().map(|contract| contract.start).collect();
         Ok(Self {
             chain_name: chain.map(|chain| chain.name.clone()),
@@ -126,7 +131,7 @@ impl ReplayPlan {
             finality: chain.and_then(|chain| chain.finality),
             ledger,
             plugins: plugins(&args.plugins, config, environment)?,
-            record: args.record.as_deref().map(|path| environment.resolve(path)),
+            record,
             refetch: args.refetch,
             fail_on_incident: args.fail_on_incident,
             concurrency: args.concurrency,

@@ -206,6 +206,35 @@ fn what_the_user_gets_wrong_is_told_before_anything_is_touched() {
 }
 
 #[test]
+fn a_recording_replaces_neither_the_ledger_nor_any_other_file() {
+    let scene = scene!("a_recording_replaces_neither");
+    let node = ScriptedNode::honest(&scene.chain);
+    let url = node.url();
+    let ledger = scene.ledger().display().to_string();
+    let new = scene.replay(&url, &["--record", &ledger]);
+    expect_error("--record at a new ledger", new, USAGE, &["caused by: ", "the ledger"]);
+    assert!(!scene.ledger().exists());
+
+    scene.replay(&url, &["-b", "0:20"]).expect_success();
+    let before = fs::read(scene.ledger()).unwrap();
+    let notes = scene.write("notes.txt", "mine");
+    for path in [ledger.clone(), format!("{ledger}.wal"), format!("{ledger}.lock"), notes.clone()] {
+        let outcome = scene.replay(&url, &["--record", &path]);
+        expect_error("--record at a file in use", outcome, USAGE, &["caused by: ", &path]);
+    }
+    assert!(fs::read(scene.ledger()).unwrap() == before, "the ledger was changed");
+    assert_eq!(fs::read_to_string(notes).unwrap(), "mine");
+
+    // A recording may take the place of a recording.
+    let recording = scene.folder.path().join("r.ndjson.gz").display().to_string();
+    for _ in 0..2 {
+        scene.replay(&url, &["--refetch", "--record", &recording]).expect_success();
+    }
+    scene.replay(&recording, &["--refetch"]).expect_success();
+    assert_eq!(scene.stored(), scene.truth());
+}
+
+#[test]
 fn a_config_with_five_mistakes_lists_all_of_them_with_lines() {
     let scene = scene!("a_config_with_five_mistakes");
     let config = "ledgr = \"x.duckdb\"\n\
