@@ -15,6 +15,7 @@ mod ledger_path;
 mod logging;
 mod node_spec;
 mod plan;
+mod plugin_name;
 mod progress;
 mod proof_level;
 mod range;

@@ -12,6 +12,7 @@ use crate::{
     event_spec::{EventSpec, EventSpecError},
     ledger_path::LedgerPath,
     node_spec::{NodeSpec, nodes_of_flags, wrong_node},
+    plugin_name::{self, check_plugin_name},
     proof_level::check_levels,
     range::RangeSpec,
     record_path::check_record_path,
@@ -378,6 +379,11 @@ fn plugin(
         Some((name, file)) if !name.contains('/') => (Some(name), file),
         _ => (None, flag),
     };
+    if let Some(name) = name {
+        check_plugin_name(name).map_err(|error| {
+            CommandError::usage(error).context("wrong name at --plugin").hint(plugin_name::HINT)
+        })?;
+    }
     if name.is_none()
         && let Some(plugin) = named(file)
     {

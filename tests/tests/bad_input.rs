@@ -235,6 +235,43 @@ fn a_recording_replaces_neither_the_ledger_nor_any_other_file() {
 }
 
 #[test]
+fn a_plugin_has_the_name_that_the_user_gives_it() {
+    let scene = scene!("a_plugin_has_the_name");
+    let Some(wasm) = Program::plugin("erc20_balances") else {
+        skip!("a_plugin_has_the_name: the plugins are not built (make plugins)");
+    };
+    let wasm = wasm.display().to_string();
+    let recording = workspace().join("fixtures/erc20.ndjson.gz").display().to_string();
+    let named = format!("bal={wasm}");
+    for (case, flags, words) in [
+        ("plugin name with a dot", &["--plugin", &format!("b.l={wasm}")][..], &["`b.l`"][..]),
+        ("two plugins of one name", &["--plugin", &wasm, "--plugin", &wasm], &["another plugin"]),
+        ("plugin named as a contract", &["--plugin", &format!("Token={wasm}")], &["a contract"]),
+        ("plugin named as the ledger", &["--plugin", &format!("events={wasm}")], &["the ledger"]),
+    ] {
+        expect_error(case, scene.replay(&recording, flags), USAGE, words);
+        assert!(!scene.ledger().exists(), "{case} made a ledger");
+    }
+    let both = ["--plugin", &named, "--plugin", &wasm];
+    let outcome = scene.replay(&recording, &both).expect_success();
+    assert!(outcome.stdout.contains("plugin   bal: "), "{}", outcome.stdout);
+    assert!(scene.count("bal.balances") > 0);
+    let differ = "(select holder, balance::varchar from bal.balances except
+        select holder, balance::varchar from erc20_balances.balances)";
+    assert_eq!(scene.count(differ), 0);
+
+    // The same in the configuration.
+    let config = format!("[[plugin]]\nname = \"mine\"\nwasm = {wasm:?}\n");
+    let config = scene.write("plugin.toml", config);
+    let outcome = scene.replay(&recording, &["--config", &config]).expect_success();
+    assert!(outcome.stdout.contains("plugin   mine: "), "{}", outcome.stdout);
+    assert_eq!(scene.count("mine.balances"), scene.count("bal.balances"));
+    let config = scene.write("wrong.toml", "[[plugin]]\nname = \"1st\"\nwasm = \"x.wasm\"\n");
+    let outcome = scene.replay(&recording, &["--config", &config]);
+    expect_error("plugin name in the configuration", outcome, USAGE, &["`1st`", ":2:"]);
+}
+
+#[test]
 fn a_config_with_five_mistakes_lists_all_of_them_with_lines() {
     let scene = scene!("a_config_with_five_mistakes");
     let config = "ledgr = \"x.duckdb\"\n\

@@ -11,6 +11,7 @@ use crate::{
     environment::Environment,
     event_spec::{EventSpec, EventSpecError},
     node_spec::{NodeSpec, make_names_unique},
+    plugin_name::{self, check_plugin_name},
     proof_level::{check_anchor, check_verify},
     range::parse_count,
     secret::Secret,
@@ -208,7 +209,12 @@ fn plugins(source: &Source<'_>, root: &Table<'_>) -> Vec<PluginConfig> {
         {
             source.wrong(&name.span, format!("a second plugin named `{}`", name.text), None);
         }
-        list.extend(plugin(source, &table, name.map(|name| name.text)));
+        let name = name.and_then(|name| {
+            let wrong = |error| (error, Some(plugin_name::HINT.to_owned()));
+            source.parsed("name", &name, |text| check_plugin_name(text).map_err(wrong))?;
+            Some(name.text)
+        });
+        list.extend(plugin(source, &table, name));
     }
     list
 }

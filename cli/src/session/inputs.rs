@@ -7,10 +7,10 @@ use crate::{
     plan::{ContractPlan, ReplayPlan},
 };
 use abi::Schemas;
-use event::{AnyOf, Filter, Plugin};
+use event::{AnyOf, Batch, Descriptor, Effects, Filter, Plugin, PluginFault, PluginState};
 use host::{Host, HostConfig, Limits};
 use sha2::Digest;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Turns contracts into typed tables. A contract without events stays raw.
 pub(super) fn schemas(contracts: &[ContractPlan]) -> Result<Schemas, CommandError> {
@@ -55,7 +55,58 @@ pub(super) fn load_plugins(plan: &ReplayPlan) -> Result<Vec<Box<dyn Plugin>>, Co
         return Ok(Vec::new());
     }
     let host = Host::new(HostConfig::default()).map_err(CommandError::bug)?;
-    plan.plugins.iter().map(|config| load_plugin(&host, config)).collect()
+    let mut plugins: Vec<Box<dyn Plugin>> = Vec::new();
+    for config in &plan.plugins {
+        let plugin = load_plugin(&host, config)?;
+        check_name(&plugin.descriptor().name, &plugins, plan)?;
+        plugins.push(plugin);
+    }
+    Ok(plugins)
+}
+
+/// A plugin's tables are in a schema of its name, so nothing else may have that name.
+fn check_name(
+    name: &str,
+    before: &[Box<dyn Plugin>],
+    plan: &ReplayPlan,
+) -> Result<(), CommandError> {
+    let schema = |name: &str| name.replace('-', "_").to_ascii_lowercase();
+    let is_same = |other: &str| schema(other) == schema(name);
+    let what = if before.iter().any(|plugin| is_same(&plugin.descriptor().name)) {
+        "another plugin"
+    } else if plan.contracts.iter().any(|contract| is_same(&contract.schema)) {
+        "a contract"
+    } else if is_same(&plan.ledger.catalog()) {
+        "the ledger file"
+    } else {
+        return Ok(());
+    };
+    Err(CommandError::usage(format!("{what} is named `{name}` too"))
+        .context(format!("the tables of plugin `{name}` would be ambiguous in SQL"))
+        .hint("give the plugin another name: --plugin NAME=FILE"))
+}
+
+/// A plugin under the name that the operator gave it: two of one file are kept apart by it.
+struct Renamed {
+    plugin: Box<dyn Plugin>,
+    descriptor: Descriptor,
+}
+
+impl Renamed {
+    fn new(plugin: Box<dyn Plugin>, name: &str) -> Self {
+        let descriptor = Descriptor { name: name.to_owned(), ..plugin.descriptor().clone() };
+        Self { plugin, descriptor }
+    }
+}
+
+impl Plugin for Renamed {
+    fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    fn handle(&mut self, batch: &Batch, state: &Arc<PluginState>) -> Result<Effects, PluginFault> {
+        self.plugin.handle(batch, state)
+    }
 }
 
 fn load_plugin(host: &Host, config: &PluginConfig) -> Result<Box<dyn Plugin>, CommandError> {
@@ -82,7 +133,11 @@ fn load_plugin(host: &Host, config: &PluginConfig) -> Result<Box<dyn Plugin>, Co
             .context(format!("plugin {} cannot be used", path.display()))
             .hint("build it for wasm32-wasip2 against the interface in wit/ of this version")
     })?;
-    Ok(Box::new(loaded))
+    let loaded: Box<dyn Plugin> = Box::new(loaded);
+    Ok(match &config.name {
+        Some(name) => Box::new(Renamed::new(loaded, name)),
+        None => loaded,
+    })
 }
 
 /// What the operator wrote under `[plugin.config]`, as the JSON object that the plugin is given.
