@@ -97,6 +97,23 @@ impl CommandError {
     pub(crate) fn local_io(doing: impl Into<String>, error: io::Error) -> Self {
         Self::from(error).context(doing)
     }
+
+    /// Returns an error about a file that the user named and that could not be read: a wrong path
+    /// is wrong usage, a failing disk is not.
+    pub(crate) fn unread(doing: impl Into<String>, error: io::Error) -> Self {
+        let is_wrong_path = matches!(
+            error.kind(),
+            io::ErrorKind::NotFound
+                | io::ErrorKind::NotADirectory
+                | io::ErrorKind::IsADirectory
+                | io::ErrorKind::InvalidData
+        );
+        let failed = Self::local_io(doing, error);
+        match is_wrong_path {
+            true => Self { kind: ErrorKind::Usage, ..failed },
+            false => failed,
+        }
+    }
 }
 
 /// `error:`, `caused by:` for each cause, `hint:` for each hint; no URL keeps more than its host.
@@ -107,11 +124,12 @@ impl fmt::Display for CommandError {
         let mut cause = self.error.source();
         while let Some(error) = cause {
             let text = redacted(&error.to_string());
-            // Some libraries repeat their cause in their own words.
-            if text != told {
+            // Some libraries repeat their cause in their own words, or behind them.
+            if !told.ends_with(&text) {
                 write!(f, "\ncaused by: {text}")?;
+                told = text;
             }
-            (told, cause) = (text, error.source());
+            cause = error.source();
         }
         for hint in &self.hints {
             write!(f, "\nhint: {}", redacted(hint))?;
@@ -145,19 +163,26 @@ impl From<io::Error> for CommandError {
             io::ErrorKind::BrokenPipe => ErrorKind::BrokenPipe,
             _ => ErrorKind::LocalIo,
         };
-        let hint = match error.kind() {
-            io::ErrorKind::StorageFull
-            | io::ErrorKind::QuotaExceeded
-            | io::ErrorKind::FileTooLarge => Some("free some space and run the same command again"),
-            io::ErrorKind::NotFound => Some("check the path"),
-            io::ErrorKind::PermissionDenied => Some("check who may read and write that path"),
-            _ => None,
-        };
+        let hint = io_hint(&error);
         let failed = Self::new(kind, error);
         match hint {
             Some(hint) => failed.hint(hint),
             None => failed,
         }
+    }
+}
+
+/// Returns what to do about an error of the file system, where that is known.
+fn io_hint(error: &io::Error) -> Option<&'static str> {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            Some("free some space and run the same command again")
+        }
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Some("check the path"),
+        io::ErrorKind::IsADirectory => Some("that is a folder: name a file"),
+        io::ErrorKind::InvalidData => Some("check the path: the file must be text in UTF-8"),
+        io::ErrorKind::PermissionDenied => Some("check who may read and write that path"),
+        _ => None,
     }
 }
 
@@ -191,10 +216,12 @@ impl From<LedgerError> for CommandError {
 
 impl From<RecordingError> for CommandError {
     fn from(error: RecordingError) -> Self {
-        let hint = error.hint();
-        let kind = match &error {
-            RecordingError::Io { .. } => ErrorKind::LocalIo,
-            _ => ErrorKind::Usage,
+        let (kind, hint) = match &error {
+            RecordingError::Io { source, .. } => (
+                ErrorKind::LocalIo,
+                io_hint(source).or(Some("check that the file can be written, and the disk")),
+            ),
+            _ => (ErrorKind::Usage, error.hint()),
         };
         let failed = Self::new(kind, error);
         match hint {
@@ -317,6 +344,15 @@ mod tests {
             error.to_string(),
             "error: reading blocks\ncaused by: https://node.example/*** is down\nhint: try again"
         );
+    }
+
+    #[test]
+    fn a_cause_that_was_told_is_not_told_again() {
+        let source = io::Error::from(io::ErrorKind::PermissionDenied);
+        let told = CommandError::from(RecordingError::Io { path: "r.gz".into(), source });
+        let text = told.to_string();
+        assert_eq!(text.matches("permission denied").count(), 1, "{text}");
+        assert!(text.contains("\nhint: "), "{text}");
     }
 
     #[test]

@@ -34,8 +34,16 @@ impl LedgerPath {
     }
 
     /// Refuses to make a new ledger where nobody named it and nobody watches: a cron job in the
-    /// wrong directory would quietly start from nothing.
+    /// wrong directory would quietly start from nothing. Refuses a folder that is not there, too.
     pub(crate) fn check_may_create(&self, environment: &Environment) -> Result<(), CommandError> {
+        if let Some(folder) = self.path.parent()
+            && !folder.as_os_str().is_empty()
+            && !folder.is_dir()
+        {
+            return Err(CommandError::usage(format!("there is no folder {}", folder.display()))
+                .context(format!("the ledger {} cannot be made", self.path.display()))
+                .hint("make the folder, or name another ledger with --ledger PATH"));
+        }
         if self.is_explicit || self.path.exists() || environment.stderr_is_terminal {
             return Ok(());
         }
@@ -89,6 +97,9 @@ mod tests {
         let mut watched = environment.clone();
         watched.stderr_is_terminal = true;
         assert!(ledger.check_may_create(&watched).is_ok());
+        let nowhere = LedgerPath::resolve(Some(Path::new("gone/l.db")), None, &environment);
+        let error = nowhere.check_may_create(&environment).unwrap_err().to_string();
+        assert!(error.contains("there is no folder"), "{error}");
         std::fs::write(&ledger.path, "").unwrap();
         assert!(ledger.check_may_create(&environment).is_ok());
     }

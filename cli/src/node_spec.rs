@@ -70,7 +70,7 @@ pub(crate) enum NodeSpecError {
     #[error("`{0}` is neither a URL nor a file")]
     NoScheme(String),
     /// Looks like a file.
-    #[error("no file `{0}`: neither an .ipc socket nor a recording")]
+    #[error("there is no recording `{0}`")]
     NoFile(String),
 }
 
@@ -80,8 +80,7 @@ impl NodeSpecError {
         match self {
             Self::NoScheme(host) => format!("write the scheme: https://{host}"),
             Self::NoFile(_) => "check the path; a URL starts with http:// or https://".to_owned(),
-            _ => "a node is http(s)://HOST, ws(s)://HOST, the path of an .ipc socket, a recording \
-                  file, or @FILE with one of these per line"
+            _ => "a node is http(s)://HOST, a recording file, or @FILE with one of these per line"
                 .to_owned(),
         }
     }
@@ -145,7 +144,7 @@ pub(crate) fn nodes_of_flags(
 /// Reads a file with a node per line; `#` starts a comment where a line or a word starts.
 fn nodes_of_file(path: &Path) -> Result<Vec<NodeSpec>, CommandError> {
     let text = fs::read_to_string(path).map_err(|error| {
-        CommandError::local_io(format!("reading the list of nodes {}", path.display()), error)
+        CommandError::unread(format!("reading the list of nodes {}", path.display()), error)
     })?;
     let base = path.parent().unwrap_or(Path::new(""));
     let mut nodes = Vec::new();

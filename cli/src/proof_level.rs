@@ -7,6 +7,16 @@ use event::{AnchorPolicy, Verify};
 
 const NO_AGREEMENT: &str = "comparing nodes is not part of this version";
 
+/// Reads a level; what is refused later is not offered.
+pub(crate) fn parse_verify(text: &str) -> Result<Verify, String> {
+    text.parse().map_err(|_| format!("`{text}` is none of off, bloom, prove"))
+}
+
+/// Reads an anchor; what is refused later is not offered.
+pub(crate) fn parse_anchor(text: &str) -> Result<AnchorPolicy, String> {
+    text.parse().map_err(|_| format!("`{text}` is none of one-node, NUMBER:HASH"))
+}
+
 /// Says which level to take instead of one that compares nodes.
 pub(crate) fn check_verify(verify: Verify) -> Result<Verify, (String, String)> {
     match verify {

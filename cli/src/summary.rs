@@ -228,10 +228,7 @@ impl fmt::Display for Summary {
         if let Some(failure) = &self.failure {
             writeln!(f, "failed   {failure}")?;
         }
-        for incident in &self.incidents {
-            let IncidentSummary { node, flaw, range, count, detail } = incident;
-            writeln!(f, "incident {node}: {flaw} ({count}) in {range}: {detail}")?;
-        }
+        self.fmt_incidents(f)?;
         for node in &self.nodes {
             self.fmt_node(node, f)?;
         }
@@ -265,6 +262,36 @@ impl Summary {
         Ok(())
     }
 
+    /// One line per node and flaw: a node that is wrong is wrong in many blocks.
+    fn fmt_incidents(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut groups: Vec<Vec<&IncidentSummary>> = Vec::new();
+        for incident in &self.incidents {
+            let of = |group: &&mut Vec<&IncidentSummary>| {
+                group[0].node == incident.node && group[0].flaw == incident.flaw
+            };
+            match groups.iter_mut().find(of) {
+                Some(group) => group.push(incident),
+                None => groups.push(vec![incident]),
+            }
+        }
+        for mut group in groups {
+            group.sort_by_key(|incident| incident.range.first);
+            let IncidentSummary { node, flaw, range, detail, .. } = group[0];
+            let count: u64 = group.iter().map(|incident| incident.count).sum();
+            write!(f, "incident {node}: {flaw} ({}) in ", grouped(count))?;
+            let last = group.iter().map(|incident| incident.range.last).max();
+            let last = last.unwrap_or(range.last);
+            match blocks_of(&group) {
+                1 => write!(f, "block {last}")?,
+                blocks => {
+                    write!(f, "{} blocks, first {}, last {last}", grouped(blocks), range.first)?;
+                }
+            }
+            writeln!(f, ": {detail}")?;
+        }
+        Ok(())
+    }
+
     fn fmt_node(&self, node: &NodeSummary, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "node     {}", node.name)?;
         if let Some(client) = &node.client {
@@ -275,6 +302,20 @@ impl Summary {
         }
         writeln!(f)
     }
+}
+
+/// Returns how many blocks these are about, each counted once. They are in order of first block.
+fn blocks_of(incidents: &[&IncidentSummary]) -> u64 {
+    let mut next = 0;
+    let mut blocks = 0;
+    for range in incidents.iter().map(|incident| incident.range) {
+        let first = range.first.max(next);
+        if first <= range.last {
+            blocks += range.last - first + 1;
+            next = range.last.saturating_add(1);
+        }
+    }
+    blocks
 }
 
 fn fmt_plugin(plugin: &PluginSummary, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -374,6 +415,39 @@ mod tests {
              node     node.example (Geth/v1.16): eth_chainId 1, eth_getLogs 12\n\
              ledger   headcount.duckdb (chain 1, 12.3 s)\n"
         );
+    }
+
+    #[test]
+    fn people_read_one_line_per_node_and_flaw_and_programs_all_of_them() {
+        let incident = |node: &str, flaw: &str, first: u64, last: u64| IncidentSummary {
+            node: node.into(),
+            flaw: flaw.into(),
+            range: RangeSummary { first, last, count: last - first + 1 },
+            count: 2,
+            detail: format!("of {first}"),
+        };
+        let incidents = vec![
+            incident("a", "forged", 9, 9),
+            incident("a", "missing", 7, 7),
+            incident("a", "forged", 3, 5),
+            incident("b", "forged", 4, 4),
+            incident("a", "forged", 5, 6),
+        ];
+        let summary = Summary { incidents, ..summary() };
+        let told = summary.to_string();
+        let lines: Vec<&str> = told.lines().filter(|line| line.starts_with("incident")).collect();
+        assert_eq!(
+            lines,
+            [
+                "incident a: forged (6) in 5 blocks, first 3, last 9: of 3",
+                "incident a: missing (2) in block 7: of 7",
+                "incident b: forged (2) in block 4: of 4",
+            ]
+        );
+        let mut out = Vec::new();
+        summary.write(SummaryFormat::Json, true, &mut out).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(json["incidents"].as_array().unwrap().len(), 5);
     }
 
     #[test]

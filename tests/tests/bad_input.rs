@@ -178,6 +178,7 @@ fn what_the_user_gets_wrong_is_told_before_anything_is_touched() {
     let abi = scene
         .write("abi.json", r#"[{"type":"event","name":"Approval","inputs":[],"anonymous":false}]"#);
     let broken = scene.write("broken.wasm", "this is no component");
+    let latin = scene.write("latin.toml", b"# \xfc\n");
     let head = scene.chain.head().to_string();
     let far = format!("{}:0x{}", scene.chain.head() + 1, "ab".repeat(32));
     let known = format!("{head}:{}", scene.chain.hash(scene.chain.head()));
@@ -193,16 +194,30 @@ fn what_the_user_gets_wrong_is_told_before_anything_is_touched() {
         ("agreed anchor", &["--anchor", "agreed:2"], &["not part of this version"]),
         ("anchor without headers", &["--anchor", &known, "--verify", "off"], &["--verify"]),
         ("anchor beyond the range", &["--anchor", &far], &["not one of the blocks"]),
+        ("wrong anchor", &["--anchor", "some"], &["none of one-node, NUMBER:HASH"]),
+        ("no folder to record to", &["--record", "gone/r.gz"], &["there is no folder"]),
+        ("configuration that is no text", &["--config", &latin], &["latin.toml", "UTF-8"]),
         ("websocket", &["-r", "ws://127.0.0.1:1"], &["ws://"]),
         ("IPC socket", &["-r", "geth.ipc"], &[".ipc"]),
         ("beyond the finalized block", &["-b", "900:finalized"], &["900"]),
         ("no start", &["-b", ":finalized"], &["where to start"]),
     ] {
-        let missing_file = ["missing ABI file"].contains(&case);
-        let code = if missing_file { LOCAL_IO } else { USAGE };
-        expect_error(case, scene.replay(&url, flags), code, words);
+        expect_error(case, scene.replay(&url, flags), USAGE, words);
         assert!(!scene.ledger().exists(), "{case} made a ledger");
     }
+    let outcome = scene.program.run([
+        "replay",
+        "-r",
+        &url,
+        "-e",
+        TRANSFER,
+        "-b",
+        "0:9",
+        "--ledger",
+        "gone/l.duckdb",
+    ]);
+    let words = ["there is no folder", "make the folder"];
+    expect_error("no folder for the ledger", outcome, USAGE, &words);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::{
     environment::Environment,
     exit_codes::ExitCode,
     plan::{DEFAULT_CONCURRENCY, ReplayPlan},
+    proof_level::{parse_anchor, parse_verify},
     secret::redacted,
     session,
     summary::SummaryFormat,
@@ -25,21 +26,21 @@ use std::{
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct ReplayArgs {
-    /// Node to read from, repeatable: an http(s):// or ws(s):// URL, the path of an .ipc socket, a
-    /// recording file, or @FILE with one of these per line; NAME=URL names it in the output
-    /// [env: ETH_RPC_URL]
+    /// Node to read from, repeatable: an http(s):// URL, a recording file, or @FILE with one of
+    /// these per line; NAME=URL names it in the output [env: ETH_RPC_URL]
     #[arg(short = 'r', long = "rpc-url", value_name = "[NAME=]URL|FILE")]
     pub(crate) nodes: Vec<String>,
 
     /// Contract to read, repeatable; NAME becomes the SQL schema of its tables (without it:
     /// c_ and the first 8 hex digits). A bare NAME is a contract of the configuration file.
-    /// The same NAME twice is one contract with two addresses. [default: any contract, tables in
-    /// the schema `logs`]
+    /// The same NAME twice is one contract with two addresses. [default: with -e any contract,
+    /// tables in the schema `logs`; else the contracts of the configuration file]
     #[arg(short = 'c', long = "contract", value_name = "[NAME=]ADDRESS")]
     pub(crate) contracts: Vec<String>,
 
     /// Event to read and decode, repeatable: a signature with argument names, or an ABI file
-    /// (abi.json for all its events, abi.json:Transfer for one) [default: every event, raw]
+    /// (abi.json for all its events, abi.json:Transfer for one) [default: those that the
+    /// configuration file names for the contract; for an ADDRESS every event, raw]
     #[arg(short = 'e', long = "event", value_name = "SIGNATURE|ABI[:EVENT]")]
     pub(crate) events: Vec<String>,
 
@@ -67,12 +68,12 @@ pub(crate) struct ReplayArgs {
 
     /// What must be shown before a block counts as read: off (the node's word), bloom (headers and
     /// blooms; receipts where they disagree with the logs), prove (receipts for every block whose bloom admits the filter) [default: bloom]
-    #[arg(long, value_name = "off|bloom|prove")]
+    #[arg(long, value_name = "off|bloom|prove", value_parser = parse_verify)]
     pub(crate) verify: Option<Verify>,
 
     /// Why the headers are believed: one-node (and the output says so), or the NUMBER:HASH of a
     /// block of the range that you know, to which they must lead [default: one-node]
-    #[arg(long, value_name = "one-node|NUMBER:HASH")]
+    #[arg(long, value_name = "one-node|NUMBER:HASH", value_parser = parse_anchor)]
     pub(crate) anchor: Option<AnchorPolicy>,
 
     /// Write every answer, without keys, to this file; it can be given to -r later

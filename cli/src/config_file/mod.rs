@@ -141,7 +141,9 @@ fn read_text(path: &Path) -> Result<String, CommandError> {
     };
     let size = fs::metadata(path).map_err(failed)?.len();
     if size > FILE_MAX_BYTES {
-        return Err(CommandError::usage("it is larger than 4 MiB").context(doing()));
+        return Err(CommandError::usage("it is larger than 4 MiB")
+            .context(doing())
+            .hint("check the path: a configuration is a small TOML file"));
     }
     fs::read_to_string(path).map_err(failed)
 }
@@ -270,5 +272,16 @@ name = "p"
         let nowhere = dir.path().to_str().unwrap();
         let environment = Environment::for_test(dir.path(), &[("XDG_CONFIG_HOME", nowhere)]);
         assert!(Config::load(Some(Path::new("gone.toml")), &environment).is_err());
+    }
+
+    #[test]
+    fn a_file_that_is_no_text_is_told_with_a_hint() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("latin.toml"), b"# \xfc\n").unwrap();
+        let environment = Environment::for_test(dir.path(), &[]);
+        let error = Config::load(Some(Path::new("latin.toml")), &environment).unwrap_err();
+        assert_eq!(error.kind, crate::command_error::ErrorKind::Usage);
+        let error = error.to_string();
+        assert!(error.contains("latin.toml") && error.contains("\nhint: "), "{error}");
     }
 }

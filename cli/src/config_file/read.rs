@@ -12,7 +12,7 @@ use crate::{
     event_spec::{EventSpec, EventSpecError},
     node_spec::{NodeSpec, make_names_unique},
     plugin_name::{self, check_plugin_name},
-    proof_level::{check_anchor, check_verify},
+    proof_level::{self, check_anchor, check_verify},
     range::parse_count,
     secret::Secret,
     suggest::closest,
@@ -283,12 +283,12 @@ fn parse_finality(text: &str) -> Result<Finality, (String, Option<String>)> {
 }
 
 fn parse_verify(text: &str) -> Result<Verify, (String, Option<String>)> {
-    let verify = text.parse().map_err(plain)?;
+    let verify = proof_level::parse_verify(text).map_err(plain)?;
     check_verify(verify).map_err(|(error, hint)| (error, Some(hint)))
 }
 
 fn parse_anchor(text: &str) -> Result<AnchorPolicy, (String, Option<String>)> {
-    let anchor = text.parse().map_err(plain)?;
+    let anchor = proof_level::parse_anchor(text).map_err(plain)?;
     check_anchor(anchor).map_err(|(error, hint)| (error, Some(hint)))
 }
 

@@ -22,8 +22,10 @@ pub(super) fn schemas(contracts: &[ContractPlan]) -> Result<Schemas, CommandErro
                 EventSpec::Signature(signature) => abi::EventSource::Signature(signature.clone()),
                 EventSpec::Abi { path, event } => abi::EventSource::Abi {
                     json: std::fs::read_to_string(path).map_err(|error| {
-                        CommandError::from(error)
-                            .context(format!("reading the ABI file {}", path.display()))
+                        CommandError::unread(
+                            format!("reading the ABI file {}", path.display()),
+                            error,
+                        )
                     })?,
                     wanted: event.iter().cloned().collect(),
                 },
@@ -112,7 +114,7 @@ impl Plugin for Renamed {
 fn load_plugin(host: &Host, config: &PluginConfig) -> Result<Box<dyn Plugin>, CommandError> {
     let path = &config.wasm;
     let bytes = std::fs::read(path).map_err(|error| {
-        CommandError::from(error).context(format!("reading the plugin {}", path.display()))
+        CommandError::unread(format!("reading the plugin {}", path.display()), error)
     })?;
     if let Some(expected) = &config.sha256 {
         let found = alloy_primitives::hex::encode(sha2::Sha256::digest(&bytes));
