@@ -143,10 +143,11 @@ pub async fn replay(
             work = missing(&request, owner).await?;
             // Blocks that were covered are open now: the node is on another branch, and what was
             // read took them off. They are read on that branch, down to where the two meet.
-            if drive.outcome.stopped || is_within(&work, &pass) {
+            let (within, _) = split_at_head(work.clone(), node.status.head.number);
+            if drive.outcome.stopped || is_within(&within, &pass) {
                 break;
             }
-            pass.clone_from(&work);
+            pass = within;
         }
     }
     for range in merged(&work) {
