@@ -203,7 +203,7 @@ fn check_kind(scene: &Scene, plugin: &Path, i: usize, kind: &str, bend: Bend) {
             "plugin_state",
             "meta",
             "schemas",
-            "\"erc20_balances\".balances",
+            "balances.balances",
         ] {
             let sql = format!("select t::varchar as v from {table} t");
             let rows =
