@@ -584,8 +584,8 @@ fn a_log_of_another_address_is_dropped_and_named() {
 #[test]
 fn a_forged_log_never_enters_where_headers_are_read() {
     let scene = scene!("a_forged_log");
-    // A bloom shows no more than that a block has some log of the contract: what is made up in a
-    // block without any is caught by it, the rest by receipts only.
+    // A bloom does not know data: what is made up of topics that a block has is caught by receipts
+    // only, what is made up in a block without any by the bloom too.
     let is_quiet = |n: &u64| !scene.has_logs(*n) && scene.chain.has_receipts(*n);
     let quiet = (1..scene.chain.head()).find(is_quiet).unwrap();
     let (quiet, hash) = (json!(format!("{quiet:#x}")), json!(scene.chain.hash(quiet)));

@@ -235,7 +235,7 @@ pub trait Reader: Send {
 }
 
 /// The ledger as its owner sees it. One writer; implemented by `store`, crashed by `sim`.
-pub trait Store: Send {
+pub trait Store: Reader {
     /// Returns what the aggregator needs to go on with a chain.
     fn load(&mut self, chain: ChainId) -> Result<ChainState, LedgerError>;
 
@@ -262,17 +262,6 @@ pub trait Store: Send {
         chain: ChainId,
         range: BlockRange,
     ) -> Result<Vec<EventId>, LedgerError>;
-
-    /// Returns canonical, unrefuted events.
-    fn events(&mut self, query: &EventQuery) -> Result<EventPage, LedgerError>;
-
-    /// Returns the chain's journal after row `after`, at most `limit` rows.
-    fn journal(
-        &mut self,
-        chain: ChainId,
-        after: u64,
-        limit: usize,
-    ) -> Result<Vec<JournalRow>, LedgerError>;
 
     /// Tidies up at the end of an owner's run. Without it the next start does the work.
     fn close(&mut self) -> Result<(), LedgerError>;

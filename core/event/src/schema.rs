@@ -44,7 +44,7 @@ pub struct SchemaColumn {
 /// One event of one contract (or of any), as a typed table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventSchema {
-    /// SQL schema: the contract's name, `c_<first 8 hex>` or `any`.
+    /// SQL schema: the contract's name, `c_<first 8 hex>`, or `logs` for every contract.
     pub contract: String,
     /// SQL table: the event's name, after the naming rules.
     pub table: String,

@@ -6,7 +6,7 @@ use alloy_primitives::{Address, B256, U256, keccak256};
 use event::{
     AnyOf, BlockRange, BlockRow, ChainId, ColumnData, ColumnType, Commit, CoverageChange,
     EventBatch, EventQuery, EventSchema, Filter, Interval, JournalRow, LogRef, Logs, NodeId, Op,
-    Packed, SchemaColumn, Store, TypedRows,
+    Packed, Reader, SchemaColumn, Store, TypedRows,
 };
 use std::{sync::Arc, time::Instant};
 use store::{DuckLedger, OpenMode};

@@ -147,14 +147,6 @@ impl Store for DuckLedger {
         events::known(&self.conn, chain, range)
     }
 
-    fn events(&mut self, query: &EventQuery) -> Result<EventPage> {
-        self.pager.page(&self.conn, query)
-    }
-
-    fn journal(&mut self, chain: ChainId, after: u64, limit: usize) -> Result<Vec<JournalRow>> {
-        load::journal(&self.conn, chain, after, limit)
-    }
-
     /// Compacts lanes and folds the log into the file.
     fn close(&mut self) -> Result<()> {
         if self.writes {
@@ -162,6 +154,20 @@ impl Store for DuckLedger {
             sql::run(&self.conn, "CHECKPOINT")?;
         }
         Ok(())
+    }
+}
+
+impl Reader for DuckLedger {
+    fn filter(&mut self, id: FilterId) -> Result<Option<Filter>> {
+        load::filter(&self.conn, id)
+    }
+
+    fn events(&mut self, query: &EventQuery) -> Result<EventPage> {
+        self.pager.page(&self.conn, query)
+    }
+
+    fn journal(&mut self, chain: ChainId, after: u64, limit: usize) -> Result<Vec<JournalRow>> {
+        load::journal(&self.conn, chain, after, limit)
     }
 }
 
