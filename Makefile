@@ -22,7 +22,13 @@ build: deps ## Build the program into target/debug
 release: deps ## Build the program into target/release, against the prebuilt DuckDB library
 	$(CARGO) build --release -p headcount
 
-plugins: ## Build the plugins for the sandbox
+# A toolchain that was there before this project lacks the target that rust-toolchain.toml names.
+.PHONY: wasm-target
+wasm-target:
+	@! command -v rustup >/dev/null || rustup target list --installed | grep -qx wasm32-wasip2 || \
+	rustup target add wasm32-wasip2
+
+plugins: wasm-target ## Build the plugins for the sandbox
 	$(PLUGIN_BUILD) --release --target wasm32-wasip2
 
 tools: ## Install the pinned test tools: a node (anvil), a Solidity compiler, stock DuckDB

@@ -1,4 +1,5 @@
-//! Lets this crate's own tests and examples find the prebuilt DuckDB library at run time.
+//! Lets tests, examples and the bench find the prebuilt DuckDB library at run time, whichever
+//! runner starts them. Every crate whose tests link the store names this script as its own.
 
 use std::{env, path::Path};
 
