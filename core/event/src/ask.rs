@@ -53,6 +53,10 @@ pub enum Ask {
         /// Which.
         block: BlockNumHash,
     },
+    /// `eth_syncing`.
+    Syncing,
+    /// `net_peerCount`.
+    PeerCount,
 }
 
 /// A block's header as a node gave it.
@@ -105,7 +109,27 @@ pub enum Answer {
     Headers(Vec<BlockAnswer>),
     /// To [`Ask::Receipts`], in the node's order.
     Receipts(Vec<Receipt>),
+    /// To [`Ask::Syncing`]: whether the node says that it is catching up.
+    Syncing(bool),
+    /// To [`Ask::PeerCount`].
+    PeerCount(u64),
 }
+
+/// A sign that a node may have something new. It only wakes a tracker: truth is asked for, so a
+/// hint that is lost, late or twice loses nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hint {
+    /// The node announced this block as its head.
+    Head(BlockNumHash),
+    /// A connection was made, for the first time or anew: what was announced before is lost, and
+    /// another node may be at its other end.
+    Connected,
+    /// The connection was lost; it is being made anew without end.
+    Lost(Fault),
+}
+
+/// The future of a hint.
+pub type HintFuture<'a> = Pin<Box<dyn Future<Output = Hint> + Send + 'a>>;
 
 /// The future of an answer.
 pub type AnswerFuture<'a> = Pin<Box<dyn Future<Output = Result<Answer, Fault>> + Send + 'a>>;
@@ -118,6 +142,12 @@ pub trait Node: Send + Sync {
     /// Asks once. Retries, waits and narrower ranges are the tracker's business.
     fn ask(&self, ask: Ask) -> AnswerFuture<'_>;
 
+    /// Waits for the next hint. Of announcements that nobody waited for only the newest is kept.
+    /// A node without a connection that stays open never has one.
+    fn hint(&self) -> HintFuture<'_> {
+        Box::pin(std::future::pending())
+    }
+
     /// Returns the number of JSON-RPC calls sent so far, by method.
     fn calls(&self) -> BTreeMap<String, u64>;
 }
@@ -129,6 +159,10 @@ impl<T: Node + ?Sized> Node for Arc<T> {
 
     fn ask(&self, ask: Ask) -> AnswerFuture<'_> {
         (**self).ask(ask)
+    }
+
+    fn hint(&self) -> HintFuture<'_> {
+        (**self).hint()
     }
 
     fn calls(&self) -> BTreeMap<String, u64> {

@@ -22,7 +22,9 @@ mod logs;
 mod report;
 mod schema;
 
-pub use ask::{Answer, AnswerFuture, Ask, BlockAnswer, Head, LogsAnswer, Node, Tag};
+pub use ask::{
+    Answer, AnswerFuture, Ask, BlockAnswer, Head, Hint, HintFuture, LogsAnswer, Node, Tag,
+};
 pub use batch::{
     Batch, BatchBlock, ColumnKind, Descriptor, Effects, LogLevel, LogLine, Phase, Plugin,
     PluginColumn, PluginFault, PluginState, PluginTable, Rejection, StateWrite, Subscription,

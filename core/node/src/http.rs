@@ -354,6 +354,19 @@ impl Endpoint {
                 let receipts = receipts.collect::<Result<_, _>>();
                 Ok(Answer::Receipts(receipts.map_err(|text| self.malformed(method, &text))?))
             }
+            Ask::Syncing => {
+                // `false`, or an object that tells how far it is.
+                let method = "eth_syncing";
+                match self.call::<serde_json::Value>(method, "").await? {
+                    serde_json::Value::Bool(syncing) => Ok(Answer::Syncing(syncing)),
+                    serde_json::Value::Object(_) => Ok(Answer::Syncing(true)),
+                    _ => Err(self.malformed(method, "neither false nor an object")),
+                }
+            }
+            Ask::PeerCount => {
+                let count: Quantity = self.call("net_peerCount", "").await?;
+                Ok(Answer::PeerCount(count.0))
+            }
         }
     }
 

@@ -227,6 +227,8 @@ impl Recording {
                 Some(receipts) => Ok(Answer::Receipts(receipts.clone())),
                 None => Err(self.not_recorded(ask, &format!("receipts of block {block}"))),
             },
+            Ask::Syncing => Err(self.not_recorded(ask, "whether the node was syncing")),
+            Ask::PeerCount => Err(self.not_recorded(ask, "the number of peers")),
         }
     }
 
@@ -331,6 +333,8 @@ const fn method_of(ask: &Ask) -> &'static str {
         Ask::Head(_) | Ask::Headers { .. } => "eth_getBlockByNumber",
         Ask::HeaderByHash { .. } => "eth_getBlockByHash",
         Ask::Receipts { .. } => "eth_getBlockReceipts",
+        Ask::Syncing => "eth_syncing",
+        Ask::PeerCount => "net_peerCount",
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::wire::request;
 use alloy_primitives::{B256, Keccak256, keccak256};
-use event::{Answer, AnswerFuture, Ask, Fault, FaultClass, Node, NodeId};
+use event::{Answer, AnswerFuture, Ask, Fault, FaultClass, HintFuture, Node, NodeId};
 use flate2::{Compression, write::GzEncoder};
 use serde::Serialize;
 use std::{
@@ -112,6 +112,10 @@ fn no_chain<N: Node>(node: &N) -> Fault {
 impl<N: Node> Node for Recorder<N> {
     fn id(&self) -> &NodeId {
         self.node.id()
+    }
+
+    fn hint(&self) -> HintFuture<'_> {
+        self.node.hint()
     }
 
     fn ask(&self, ask: Ask) -> AnswerFuture<'_> {

@@ -5,13 +5,15 @@ use event::{AnyOf, Filter, Tag};
 use std::fmt::Write;
 
 /// The methods this crate calls, in the order that [`method_index`] counts.
-pub(crate) const METHODS: [&str; 6] = [
+pub(crate) const METHODS: [&str; 8] = [
     "eth_chainId",
     "web3_clientVersion",
     "eth_getLogs",
     "eth_getBlockByNumber",
     "eth_getBlockByHash",
     "eth_getBlockReceipts",
+    "eth_syncing",
+    "net_peerCount",
 ];
 
 /// Returns the position of `method` in [`METHODS`].

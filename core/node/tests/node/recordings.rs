@@ -96,6 +96,8 @@ impl Node for Chain {
                     Answer::Headers((range.first()..=range.last()).map(block).collect())
                 }
                 Ask::Receipts { block } => Answer::Receipts(receipts(block.number)),
+                Ask::Syncing => Answer::Syncing(false),
+                Ask::PeerCount => Answer::PeerCount(3),
                 Ask::Head(_) | Ask::HeaderByHash { .. } => {
                     return Err(Fault {
                         node: self.0.clone(),
