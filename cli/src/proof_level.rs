@@ -28,6 +28,19 @@ pub(crate) fn check_verify(verify: Verify) -> Result<Verify, (String, String)> {
     }
 }
 
+/// Checks a level for a command that compares nodes, against how many there are.
+pub(crate) fn check_verify_of_many(verify: Verify, nodes: usize) -> Result<(), CommandError> {
+    match verify {
+        Verify::Agree(needed) if usize::from(needed) > nodes => {
+            let counted = if nodes == 1 { "1 node".to_owned() } else { format!("{nodes} nodes") };
+            Err(CommandError::usage(format!("{counted} can never agree as {needed}"))
+                .context(format!("--verify {verify} cannot be that"))
+                .hint("name more nodes with -r, or choose --verify prove"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Says which anchor to take instead of one that compares nodes.
 pub(crate) fn check_anchor(anchor: AnchorPolicy) -> Result<AnchorPolicy, (String, String)> {
     match anchor {

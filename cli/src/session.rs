@@ -8,6 +8,9 @@ mod lanes;
 mod ledger;
 mod nodes;
 mod telling;
+mod watch;
+
+pub(crate) use watch::watch_plan as watch;
 
 use crate::{
     command_error::CommandError, environment::Environment, exit_codes::ExitCode,
@@ -38,9 +41,9 @@ async fn run(
     let timer = Arc::new(WallTimer(Instant::now()));
     let interrupt = Interrupt::listen()?;
     // Everything the user can have got wrong is looked at before the ledger is touched.
-    let schemas = Arc::new(inputs::schemas(&plan.contracts)?);
-    let filters = inputs::filters(&plan.contracts, &schemas);
-    let plugins = inputs::load_plugins(plan)?;
+    let schemas = Arc::new(inputs::schemas(&plan.chain.contracts)?);
+    let filters = inputs::filters(&plan.chain.contracts, &schemas);
+    let plugins = inputs::load_plugins(&plan.plugins, &plan.chain.contracts, &plan.ledger)?;
     let nodes = nodes::open_nodes(plan, &*timer).await?;
     let profile = ledger::profile(plan, &nodes);
     let Resolved { mut ledger, range, anchored } =
@@ -51,7 +54,7 @@ async fn run(
     let setup = LaneSetup {
         chain: profile.chain,
         decoder: schemas.clone(),
-        content: plan.verify.required(),
+        content: plan.chain.verify.required(),
         tracked: covered.iter().map(|(f, _)| (**f).clone()).chain(filters.clone()).collect(),
         covered: intervals.map(|interval| interval.range).chain(range).collect(),
         start_block: range.map_or(0, |range| range.first()),
@@ -74,7 +77,7 @@ async fn run(
             profile: profile.clone(),
             filters: filters.clone(),
             range,
-            verify: plan.verify,
+            verify: plan.chain.verify,
             refetch: plan.refetch || ledger::rests_on_other_headers(plan, &covered),
             nodes: nodes.iter().map(OpenNode::for_replay).collect(),
             concurrency: usize::from(plan.concurrency.get()),

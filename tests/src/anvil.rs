@@ -61,6 +61,16 @@ impl Anvil {
         format!("http://{}", self.address)
     }
 
+    /// Returns its WebSocket URL.
+    pub fn ws_url(&self) -> String {
+        format!("ws://{}", self.address)
+    }
+
+    /// Returns where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Returns a client of it.
     pub fn rpc(&self) -> Rpc {
         Rpc::new(self.address)

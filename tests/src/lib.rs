@@ -6,6 +6,7 @@
 mod anvil;
 mod block_server;
 mod contracts;
+mod fault_proxy;
 mod log_lines;
 mod made_chain;
 mod mainnet;
@@ -15,10 +16,12 @@ mod recorded_chain;
 mod rpc;
 mod scripted_node;
 mod traffic;
+mod watching;
 
 pub use anvil::Anvil;
 pub use block_server::BlockServer;
 pub use contracts::{Contracts, call_data};
+pub use fault_proxy::FaultProxy;
 pub use log_lines::{line_of, stored_lines};
 pub use made_chain::{EMITTER, made_chain};
 pub use mainnet::{OracleTransfer, PORTAL_BLOCKS, ServedBlock, etl_blocks, provable_blocks};
@@ -28,6 +31,7 @@ pub use recorded_chain::{RECORDED_CHAIN_ID, RecordedChain};
 pub use rpc::{Rpc, RpcError};
 pub use scripted_node::{Bent, ScriptedCall, ScriptedNode};
 pub use traffic::Traffic;
+pub use watching::{WatchEnd, Watching};
 
 /// Whether a missing tool is a failure (`make test-all`).
 pub fn skips_are_failures() -> bool {

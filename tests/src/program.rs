@@ -75,6 +75,20 @@ impl Program {
             .expect("the built program starts")
     }
 
+    /// Starts it and lets it run, with its output for the caller to read.
+    pub fn start_heard<I: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = I>) -> Child {
+        Command::new(&self.path)
+            .args(arguments)
+            .current_dir(&self.folder)
+            .env_clear()
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the built program starts")
+    }
+
     /// Runs it under a limit on the size of the files it writes, in blocks of 512 bytes: what a
     /// full disk does to it.
     pub fn run_on_full_disk(&self, blocks: u64, arguments: &[&str]) -> Outcome {

@@ -18,3 +18,4 @@ mod rerun;
 mod secrets;
 mod stock_duckdb;
 mod tidy;
+mod watch;

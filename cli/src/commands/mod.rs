@@ -4,9 +4,14 @@ pub(crate) mod config;
 pub(crate) mod ledger;
 pub(crate) mod query;
 pub(crate) mod replay;
+pub(crate) mod watch;
 
-use crate::{command_error::CommandError, environment::Environment, exit_codes::ExitCode};
+use crate::{
+    command_error::CommandError, environment::Environment, exit_codes::ExitCode,
+    proof_level::parse_verify,
+};
 use clap::{Parser, Subcommand};
+use event::Verify;
 use std::path::PathBuf;
 
 /// Every Ethereum event, accounted for
@@ -24,6 +29,7 @@ pub(crate) struct Headcount {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Watch(Box<watch::WatchArgs>),
     Replay(Box<replay::ReplayArgs>),
     Query(query::QueryArgs),
     #[command(subcommand)]
@@ -45,9 +51,45 @@ pub(crate) struct PlaceArgs {
     pub(crate) config: Option<PathBuf>,
 }
 
+/// Which chain, through which nodes, and what of it; the same for every command that reads nodes.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct SourceArgs {
+    /// Node to read from, repeatable: an http(s):// URL, a recording file, or @FILE with one of
+    /// these per line; NAME=URL names it in the output [env: ETH_RPC_URL]
+    #[arg(short = 'r', long = "rpc-url", value_name = "[NAME=]URL|FILE")]
+    pub(crate) nodes: Vec<String>,
+
+    /// Contract to read, repeatable; NAME becomes the SQL schema of its tables (without it:
+    /// c_ and the first 8 hex digits). A bare NAME is a contract of the configuration file.
+    /// The same NAME twice is one contract with two addresses. [default: with -e any contract,
+    /// tables in the schema `logs`; else the contracts of the configuration file]
+    #[arg(short = 'c', long = "contract", value_name = "[NAME=]ADDRESS")]
+    pub(crate) contracts: Vec<String>,
+
+    /// Event to read and decode, repeatable: a signature with argument names, or an ABI file
+    /// (abi.json for all its events, abi.json:Transfer for one) [default: those that the
+    /// configuration file names for the contract; for an ADDRESS every event, raw]
+    #[arg(short = 'e', long = "event", value_name = "SIGNATURE|ABI[:EVENT]")]
+    pub(crate) events: Vec<String>,
+
+    /// Chain of the configuration file to read, where it has several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) chain: Option<String>,
+
+    /// Chain id that every node must have (1 is mainnet) [default: that of the first node]
+    #[arg(long, value_name = "ID")]
+    pub(crate) chain_id: Option<u64>,
+
+    /// What must be shown before a block counts as read: off (the node's word), bloom (headers and
+    /// blooms; receipts where they disagree with the logs), prove (receipts for every block whose bloom admits the filter) [default: bloom]
+    #[arg(long, value_name = "off|bloom|prove", value_parser = parse_verify)]
+    pub(crate) verify: Option<Verify>,
+}
+
 /// Runs a command.
 pub(crate) fn run(command: &Command, environment: &Environment) -> Result<ExitCode, CommandError> {
     match command {
+        Command::Watch(args) => watch::cmd_watch(args, environment),
         Command::Replay(args) => replay::cmd_replay(args, environment),
         Command::Query(args) => query::cmd_query(args, environment),
         Command::Ledger(command) => ledger::cmd_ledger(command, environment),

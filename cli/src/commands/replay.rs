@@ -2,17 +2,17 @@
 
 use crate::{
     command_error::CommandError,
-    commands::PlaceArgs,
+    commands::{PlaceArgs, SourceArgs},
     complaint,
     environment::Environment,
     exit_codes::ExitCode,
     plan::{DEFAULT_CONCURRENCY, ReplayPlan},
-    proof_level::{parse_anchor, parse_verify},
+    proof_level::parse_anchor,
     secret::redacted,
     session,
     summary::SummaryFormat,
 };
-use event::{AnchorPolicy, Verify};
+use event::AnchorPolicy;
 use std::{
     io::{Write, stderr, stdout},
     num::NonZeroU16,
@@ -26,23 +26,8 @@ use std::{
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct ReplayArgs {
-    /// Node to read from, repeatable: an http(s):// URL, a recording file, or @FILE with one of
-    /// these per line; NAME=URL names it in the output [env: ETH_RPC_URL]
-    #[arg(short = 'r', long = "rpc-url", value_name = "[NAME=]URL|FILE")]
-    pub(crate) nodes: Vec<String>,
-
-    /// Contract to read, repeatable; NAME becomes the SQL schema of its tables (without it:
-    /// c_ and the first 8 hex digits). A bare NAME is a contract of the configuration file.
-    /// The same NAME twice is one contract with two addresses. [default: with -e any contract,
-    /// tables in the schema `logs`; else the contracts of the configuration file]
-    #[arg(short = 'c', long = "contract", value_name = "[NAME=]ADDRESS")]
-    pub(crate) contracts: Vec<String>,
-
-    /// Event to read and decode, repeatable: a signature with argument names, or an ABI file
-    /// (abi.json for all its events, abi.json:Transfer for one) [default: those that the
-    /// configuration file names for the contract; for an ADDRESS every event, raw]
-    #[arg(short = 'e', long = "event", value_name = "SIGNATURE|ABI[:EVENT]")]
-    pub(crate) events: Vec<String>,
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
 
     /// Blocks to read, both ends included: FIRST:LAST, FIRST:+COUNT, BLOCK, -COUNT: (the last
     /// ones), FIRST:, :LAST, FIRST:finalized, FIRST:latest; 18_000_000, 18M and 18.1M are numbers.
@@ -51,25 +36,12 @@ pub(crate) struct ReplayArgs {
     #[arg(short = 'b', long = "blocks", value_name = "RANGE", allow_hyphen_values = true)]
     pub(crate) blocks: Option<String>,
 
-    /// Chain of the configuration file to read, where it has several
-    #[arg(long, value_name = "NAME")]
-    pub(crate) chain: Option<String>,
-
-    /// Chain id that every node must have (1 is mainnet) [default: that of the first node]
-    #[arg(long, value_name = "ID")]
-    pub(crate) chain_id: Option<u64>,
-
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
 
     /// Plugin component to hand events to, repeatable [default: those of the configuration file]
     #[arg(long = "plugin", value_name = "[NAME=]FILE")]
     pub(crate) plugins: Vec<String>,
-
-    /// What must be shown before a block counts as read: off (the node's word), bloom (headers and
-    /// blooms; receipts where they disagree with the logs), prove (receipts for every block whose bloom admits the filter) [default: bloom]
-    #[arg(long, value_name = "off|bloom|prove", value_parser = parse_verify)]
-    pub(crate) verify: Option<Verify>,
 
     /// Why the headers are believed: one-node (and the output says so), or the NUMBER:HASH of a
     /// block of the range that you know, to which they must lead [default: one-node]

@@ -52,12 +52,12 @@ fn the_first_run_is_one_line() {
     let usdc = format!("usdc={USDC}");
     let flags = ["-r", "https://node.example", "-c", &usdc, "-e", TRANSFER, "-b", "18M:+10k"];
     let plan = resolve(&flags).unwrap();
-    assert_eq!(plan.nodes[0].name, "node.example");
-    assert_eq!(plan.contracts.len(), 1);
-    assert_eq!(plan.contracts[0].schema, "usdc");
-    assert_eq!(plan.contracts[0].addresses, AnyOf::one(USDC.parse().unwrap()));
+    assert_eq!(plan.chain.nodes[0].name, "node.example");
+    assert_eq!(plan.chain.contracts.len(), 1);
+    assert_eq!(plan.chain.contracts[0].schema, "usdc");
+    assert_eq!(plan.chain.contracts[0].addresses, AnyOf::one(USDC.parse().unwrap()));
     assert_eq!(plan.range.to_string(), "18000000:+10000");
-    assert_eq!((plan.verify, plan.anchor), (Verify::Bloom, AnchorPolicy::OneNode));
+    assert_eq!((plan.chain.verify, plan.anchor), (Verify::Bloom, AnchorPolicy::OneNode));
     assert_eq!(plan.ledger.path, Path::new("/work/headcount.duckdb"));
     assert!(!plan.ledger.is_explicit);
 }
@@ -71,10 +71,10 @@ fn a_range_may_start_with_a_minus() {
 #[test]
 fn without_flags_the_configuration_says_everything() {
     let plan = resolve_in(CONFIG, &[], &[("ETH_RPC_URL", "http://variable.example")]).unwrap();
-    assert_eq!(plan.nodes[0].name, "configured.example");
-    assert_eq!((plan.expected_chain, plan.verify), (Some(1), Verify::Prove));
-    assert_eq!(plan.contracts.len(), 2);
-    assert_eq!(plan.start_block, Some(6_082_465));
+    assert_eq!(plan.chain.nodes[0].name, "configured.example");
+    assert_eq!((plan.chain.expected_chain, plan.chain.verify), (Some(1), Verify::Prove));
+    assert_eq!(plan.chain.contracts.len(), 2);
+    assert_eq!(plan.chain.start_block, Some(6_082_465));
     assert_eq!(plan.range, RangeSpec::NEW);
     assert_eq!(plan.ledger.path, Path::new("/conf/data/events.duckdb"));
 }
@@ -83,10 +83,10 @@ fn without_flags_the_configuration_says_everything() {
 fn flags_override_the_configuration() {
     let flags = ["-r", "x=http://flag.example", "-c", "usdc", "-e", TRANSFER, "--verify", "off"];
     let plan = resolve_in(CONFIG, &flags, &[]).unwrap();
-    assert_eq!(plan.nodes[0].name, "x");
-    assert_eq!(plan.verify, Verify::Off);
-    assert_eq!(plan.contracts.len(), 1);
-    assert_eq!(plan.contracts[0].events, [EventSpec::Signature(TRANSFER.into())]);
+    assert_eq!(plan.chain.nodes[0].name, "x");
+    assert_eq!(plan.chain.verify, Verify::Off);
+    assert_eq!(plan.chain.contracts.len(), 1);
+    assert_eq!(plan.chain.contracts[0].events, [EventSpec::Signature(TRANSFER.into())]);
     let error = resolve_in(CONFIG, &["--chain-id", "5"], &[]).unwrap_err();
     assert!(error.contains("not the id of chain mainnet"), "{error}");
 }
@@ -94,15 +94,15 @@ fn flags_override_the_configuration() {
 #[test]
 fn an_event_without_a_contract_is_read_from_every_contract() {
     let plan = resolve(&["-r", "http://a", "-e", TRANSFER]).unwrap();
-    assert_eq!(plan.contracts[0].schema, "logs");
-    assert!(plan.contracts[0].addresses.is_any());
+    assert_eq!(plan.chain.contracts[0].schema, "logs");
+    assert!(plan.chain.contracts[0].addresses.is_any());
 }
 
 #[test]
 fn the_same_name_twice_is_one_contract_and_the_same_address_twice_is_wrong() {
     let (a, b) = (format!("t={USDC}"), format!("t={DAI}"));
     let plan = resolve(&["-r", "http://a", "-c", &a, "-c", &b]).unwrap();
-    assert!(matches!(&plan.contracts[0].addresses, AnyOf::Of(list) if list.len() == 2));
+    assert!(matches!(&plan.chain.contracts[0].addresses, AnyOf::Of(list) if list.len() == 2));
     let other = format!("other={USDC}");
     let error = resolve(&["-r", "http://a", "-c", &a, "-c", &other]).unwrap_err();
     assert!(error.contains("named twice"), "{error}");

@@ -1,10 +1,8 @@
 //! What to look for and whom to hand it to: typed tables, filters, plugins.
 
 use crate::{
-    command_error::CommandError,
-    config_file::PluginConfig,
-    event_spec::EventSpec,
-    plan::{ContractPlan, ReplayPlan},
+    command_error::CommandError, config_file::PluginConfig, event_spec::EventSpec,
+    ledger_path::LedgerPath, plan::ContractPlan,
 };
 use abi::Schemas;
 use event::{AnyOf, Batch, Descriptor, Effects, Filter, Plugin, PluginFault, PluginState};
@@ -52,15 +50,19 @@ pub(super) fn filters(contracts: &[ContractPlan], schemas: &Schemas) -> Vec<Filt
     filters
 }
 
-pub(super) fn load_plugins(plan: &ReplayPlan) -> Result<Vec<Box<dyn Plugin>>, CommandError> {
-    if plan.plugins.is_empty() {
+pub(super) fn load_plugins(
+    configs: &[PluginConfig],
+    contracts: &[ContractPlan],
+    ledger: &LedgerPath,
+) -> Result<Vec<Box<dyn Plugin>>, CommandError> {
+    if configs.is_empty() {
         return Ok(Vec::new());
     }
     let host = Host::new(HostConfig::default()).map_err(CommandError::bug)?;
     let mut plugins: Vec<Box<dyn Plugin>> = Vec::new();
-    for config in &plan.plugins {
+    for config in configs {
         let plugin = load_plugin(&host, config)?;
-        check_name(&plugin.descriptor().name, &plugins, plan)?;
+        check_name(&plugin.descriptor().name, &plugins, contracts, ledger)?;
         plugins.push(plugin);
     }
     Ok(plugins)
@@ -70,15 +72,16 @@ pub(super) fn load_plugins(plan: &ReplayPlan) -> Result<Vec<Box<dyn Plugin>>, Co
 fn check_name(
     name: &str,
     before: &[Box<dyn Plugin>],
-    plan: &ReplayPlan,
+    contracts: &[ContractPlan],
+    ledger: &LedgerPath,
 ) -> Result<(), CommandError> {
     let schema = |name: &str| name.replace('-', "_").to_ascii_lowercase();
     let is_same = |other: &str| schema(other) == schema(name);
     let what = if before.iter().any(|plugin| is_same(&plugin.descriptor().name)) {
         "another plugin"
-    } else if plan.contracts.iter().any(|contract| is_same(&contract.schema)) {
+    } else if contracts.iter().any(|contract| is_same(&contract.schema)) {
         "a contract"
-    } else if is_same(&plan.ledger.catalog()) {
+    } else if is_same(&ledger.catalog()) {
         "the ledger file"
     } else {
         return Ok(());

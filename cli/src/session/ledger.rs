@@ -2,15 +2,26 @@
 
 use super::nodes::OpenNode;
 use crate::{
-    command_error::CommandError, environment::Environment, plan::ReplayPlan, range::Bounds,
+    command_error::CommandError,
+    environment::Environment,
+    ledger_path::LedgerPath,
+    plan::{ChainPlan, ReplayPlan},
+    range::Bounds,
 };
 use aggregator::{Admission, Aggregator, Policy};
-use event::{Anchor, AnchorPolicy, BlockRange, ChainId, ChainProfile, Filter, Interval, Store};
+use event::{
+    Anchor, AnchorPolicy, BlockRange, ChainId, ChainProfile, Filter, Interval, Node, Store,
+};
 use std::sync::Arc;
 use store::{DuckLedger, Failpoints, OpenMode, OpenOptions};
 
 pub(super) fn profile(plan: &ReplayPlan, nodes: &[OpenNode]) -> ChainProfile {
     let chain = nodes.first().map_or(ChainId(0), |node| node.greeting.chain);
+    profile_of(&plan.chain, chain)
+}
+
+/// Returns what holds on the chain, as the plan and its id have it.
+pub(super) fn profile_of(plan: &ChainPlan, chain: ChainId) -> ChainProfile {
     let mut profile = ChainProfile::ethereum(chain);
     if let Some(name) = &plan.chain_name {
         profile.name.clone_from(name);
@@ -44,11 +55,12 @@ pub(super) fn resolve(
     nodes: &[OpenNode],
 ) -> Result<Resolved, CommandError> {
     let mut ledger = match plan.ledger.path.exists() {
-        true => Some(open_ledger(plan, environment)?),
+        true => Some(open(&plan.ledger, environment)?),
         false => None,
     };
     if let Some(ledger) = &ledger {
-        check_chain(ledger, plan, profile, nodes)?;
+        let nodes: Vec<_> = nodes.iter().map(|node| node.node.clone()).collect();
+        check_chain(ledger, &plan.chain, profile, &nodes)?;
     }
     let bounds = bounds(ledger.as_mut(), profile, filters, plan, nodes)?;
     let range = plan.range.resolve(&bounds).map_err(|error| {
@@ -58,13 +70,17 @@ pub(super) fn resolve(
     let anchored = range.map(|range| anchored(plan, range)).transpose()?.flatten();
     let ledger = match ledger {
         Some(ledger) => ledger,
-        None => open_ledger(plan, environment)?,
+        None => open(&plan.ledger, environment)?,
     };
     Ok(Resolved { ledger, range, anchored })
 }
 
-fn open_ledger(plan: &ReplayPlan, environment: &Environment) -> Result<DuckLedger, CommandError> {
-    let path = &plan.ledger.path;
+/// Opens the ledger, or makes it.
+pub(super) fn open(
+    ledger: &LedgerPath,
+    environment: &Environment,
+) -> Result<DuckLedger, CommandError> {
+    let path = &ledger.path;
     let failpoints = match environment.variable("HEADCOUNT_FAILPOINT") {
         Some(text) => Failpoints::parse(text).map_err(|error| {
             CommandError::usage(error).hint("HEADCOUNT_FAILPOINT is for kill tests: NAME:COUNT")
@@ -79,22 +95,22 @@ fn open_ledger(plan: &ReplayPlan, environment: &Environment) -> Result<DuckLedge
 /// What is demanded. With one word a log is admitted and labelled so; agreement of several nodes
 /// comes with `watch`.
 pub(super) fn policy(plan: &ReplayPlan) -> Policy {
-    Policy { verify: plan.verify, anchor: plan.anchor, admission: Admission::OneNode }
+    Policy { verify: plan.chain.verify, anchor: plan.anchor, admission: Admission::OneNode }
 }
 
 /// A ledger may hold several chains, but a second one is more often a node given by mistake.
-fn check_chain(
+pub(super) fn check_chain(
     ledger: &DuckLedger,
-    plan: &ReplayPlan,
+    plan: &ChainPlan,
     profile: &ChainProfile,
-    nodes: &[OpenNode],
+    nodes: &[Arc<dyn Node>],
 ) -> Result<(), CommandError> {
     let known = ledger.chains()?;
     if plan.expected_chain.is_some() || known.is_empty() || known.contains(&profile.chain) {
         return Ok(());
     }
     let known: Vec<String> = known.iter().map(ToString::to_string).collect();
-    let node = nodes.first().map(|node| node.node.id().to_string()).unwrap_or_default();
+    let node = nodes.first().map(|node| node.id().to_string()).unwrap_or_default();
     let (chain, known) = (profile.chain, known.join(", "));
     Err(CommandError::usage(format!("it holds events of chain {known}, the node is on {chain}"))
         .context(format!("node {node} is not on the chain of this ledger"))
@@ -145,9 +161,9 @@ fn bounds(
     let start = if let Some(ledger) = ledger.filter(|_| plan.range.needs_start()) {
         let known = Aggregator::new(profile.clone(), policy(plan), ledger.load(profile.chain)?);
         let filters: Vec<_> = filters.iter().cloned().map(Arc::new).collect();
-        known.first_uncovered(&filters, plan.verify).or(plan.start_block)
+        known.first_uncovered(&filters, plan.chain.verify).or(plan.chain.start_block)
     } else {
-        plan.start_block
+        plan.chain.start_block
     };
     Ok(Bounds { start, finalized, latest })
 }

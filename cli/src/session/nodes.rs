@@ -36,10 +36,10 @@ pub(super) async fn open_nodes(
 ) -> Result<Vec<OpenNode>, CommandError> {
     let mut open = Vec::new();
     let mut failed: Vec<Fault> = Vec::new();
-    let mut expected = plan.expected_chain.map(ChainId);
-    for spec in &plan.nodes {
+    let mut expected = plan.chain.expected_chain.map(ChainId);
+    for spec in &plan.chain.nodes {
         let node = open_node(spec)?;
-        let finality = plan.finality.unwrap_or(Finality::Tag);
+        let finality = plan.chain.finality.unwrap_or(Finality::Tag);
         match greet(&*node, expected, finality, timer).await {
             Ok(greeting) => {
                 expected = Some(greeting.chain);
@@ -62,7 +62,7 @@ pub(super) async fn open_nodes(
         writeln!(stderr(), "warning: node left out: {}", redacted(&fault.to_string()))?;
     }
     match error {
-        Some(error) => Err(error.context(match plan.nodes.as_slice() {
+        Some(error) => Err(error.context(match plan.chain.nodes.as_slice() {
             [one] => format!("node {} cannot be used", one.name),
             all => format!("none of {} nodes can be used", all.len()),
         })),
@@ -70,7 +70,7 @@ pub(super) async fn open_nodes(
     }
 }
 
-fn open_node(spec: &NodeSpec) -> Result<Arc<dyn Node>, CommandError> {
+pub(super) fn open_node(spec: &NodeSpec) -> Result<Arc<dyn Node>, CommandError> {
     let text = match &spec.endpoint {
         Endpoint::Http(url) | Endpoint::Ws(url) => url.expose().to_owned(),
         Endpoint::Ipc(path) | Endpoint::Recording(path) => path.display().to_string(),
@@ -110,9 +110,9 @@ async fn record(
     let recorder = Recorder::create(node, path).await.map_err(CommandError::from)?;
     let recorder = Arc::new(recorder);
     // Asked again through the recorder, so that the recording can be greeted too.
-    let finality = plan.finality.unwrap_or(Finality::Tag);
+    let finality = plan.chain.finality.unwrap_or(Finality::Tag);
     let timer = WallTimer(Instant::now());
-    greet(&recorder, plan.expected_chain.map(ChainId), finality, &timer).await?;
+    greet(&recorder, plan.chain.expected_chain.map(ChainId), finality, &timer).await?;
     Ok((recorder.clone(), Some(recorder)))
 }
 

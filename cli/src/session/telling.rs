@@ -168,7 +168,7 @@ fn empty_summary(plan: &ReplayPlan, profile: &ChainProfile, nodes: &[OpenNode]) 
         ledger: plan.ledger.path.display().to_string(),
         chain: profile.chain.0,
         range: None,
-        verify: plan.verify.to_string(),
+        verify: plan.chain.verify.to_string(),
         evidence: None,
         blocks: BlocksSummary::default(),
         events: EventsSummary::default(),

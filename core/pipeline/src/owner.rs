@@ -3,18 +3,21 @@
 //! [`Owner`] is plain and synchronous, so that a simulation can step it; [`Owner::spawn`] puts it
 //! on a thread of its own, because DuckDB blocks.
 
+mod handle;
+
+pub use handle::{LaneHandle, OwnerHandle};
+
 use aggregator::{Aggregator, JournalCounter, Policy};
 use dispatcher::Ready;
 use event::{
     Ack, BlockRange, ChainId, ChainProfile, ChainState, Commit, Content, DecodeStats, Decoder,
-    Descriptor, Evidence, Filter, Incident, LaneCommit, LaneId, LaneState, Ledger, LedgerError,
-    Prover, Report, Store, Verify,
+    Filter, Incident, LedgerError, Prover, Report, Store, Verify,
 };
 use futures_channel::oneshot;
+use handle::{Inline, Line, Message};
 use std::{
     collections::BTreeMap,
-    sync::{Arc, mpsc},
-    thread::JoinHandle,
+    sync::{Arc, Mutex, mpsc},
     time::Duration,
 };
 
@@ -58,6 +61,9 @@ struct LaneWatch {
     ready: mpsc::Sender<Ready>,
 }
 
+/// Called with the commits of each transaction that took effect.
+pub type OnCommit = Box<dyn FnMut(&[Commit]) + Send>;
+
 /// Called once the report's transaction took effect, or could not.
 type OnAck = Box<dyn FnOnce(Result<Ack, Arc<LedgerError>>) + Send>;
 
@@ -79,6 +85,7 @@ pub struct Owner {
     lanes: Vec<LaneWatch>,
     /// Nothing more comes: a lane is told once how far it can go, and then nothing.
     is_ending: bool,
+    on_commit: Option<OnCommit>,
     report: OwnerReport,
 }
 
@@ -116,8 +123,17 @@ impl Owner {
             pending: Vec::new(),
             lanes: Vec::new(),
             is_ending: false,
+            on_commit: None,
             report: OwnerReport::default(),
         })
+    }
+
+    /// Shows every transaction to `on_commit` once it is in the file, in order: what a live view
+    /// is made of. It must not wait: recording waits for it.
+    #[must_use]
+    pub fn showing(mut self, on_commit: OnCommit) -> Self {
+        self.on_commit = Some(on_commit);
+        self
     }
 
     /// Takes a report into the transaction being gathered. Its ack holds after [`Self::flush`].
@@ -170,6 +186,9 @@ impl Owner {
     fn write(&mut self) -> Result<(), LedgerError> {
         if !self.commits.is_empty() {
             self.store.apply(&self.commits)?;
+            if let Some(on_commit) = &mut self.on_commit {
+                on_commit(&self.commits);
+            }
             self.commits.clear();
             self.commit_events = 0;
         }
@@ -206,7 +225,14 @@ impl Owner {
         let (sender, receiver) = mpsc::channel();
         let thread =
             std::thread::Builder::new().name("ledger".into()).spawn(move || self.run(&receiver))?;
-        Ok(OwnerHandle { sender, thread: Some(thread) })
+        Ok(OwnerHandle { line: Line::Thread(sender), thread: Some(thread) })
+    }
+
+    /// Leaves the owner where it is called: every message is handled, and a report written, before
+    /// the call returns. For a simulation, where nothing may happen at a time of its own.
+    pub fn inline(self) -> OwnerHandle {
+        let inline = Arc::new(Mutex::new(Inline { owner: Some(self), ended: None }));
+        OwnerHandle { line: Line::Inline(inline), thread: None }
     }
 
     fn run(mut self, receiver: &mpsc::Receiver<Message>) -> Result<OwnerReport, LedgerError> {
@@ -216,48 +242,54 @@ impl Owner {
             } else {
                 receiver.recv_timeout(FLUSH_AFTER)
             };
-            let result = match message {
-                Ok(Message::Submit(report, reply)) => self.on_submit(*report, reply),
-                Ok(Message::Flush) => self.flush(),
-                Ok(Message::Missing { chain, filter, range, verify, reply }) => {
-                    let _ = reply.send(self.missing(chain, &filter, range, verify));
-                    Ok(())
-                }
-                Ok(Message::Evidence { chain, filters, range, reply }) => {
-                    let filters: Vec<_> = filters.into_iter().map(Arc::new).collect();
-                    let aggregator = self.chains.get(&chain).map(|(_, aggregator)| aggregator);
-                    let _ = reply.send(aggregator.and_then(|a| a.evidence(&filters, range)));
-                    Ok(())
-                }
-                Ok(Message::Lanes(commits, reply)) => {
-                    // Recording goes first: what a lane handled is already in the ledger.
-                    let result = self.store.apply_lanes(&commits);
-                    let _ = reply.send(result);
-                    Ok(())
-                }
-                Ok(Message::OpenLane { lane, descriptor, reply }) => {
-                    let _ = reply.send(self.store.open_lane(&lane, &descriptor));
-                    Ok(())
-                }
-                Ok(Message::WatchLane(watch)) => self.watch(watch),
-                Ok(Message::EndLanes) => {
-                    let result = self.flush();
-                    self.is_ending = true;
-                    self.lanes.clear();
-                    result
-                }
-                Err(mpsc::RecvTimeoutError::Timeout) => self.flush(),
-                Ok(Message::Close) | Err(mpsc::RecvTimeoutError::Disconnected) => {
-                    self.flush()?;
-                    self.store.close()?;
-                    return Ok(self.report);
-                }
+            let message = match message {
+                Ok(message) => message,
+                Err(mpsc::RecvTimeoutError::Timeout) => Message::Flush,
+                Err(mpsc::RecvTimeoutError::Disconnected) => Message::Close,
             };
-            if let Err(error) = result {
+            match self.on(message) {
+                Ok(false) => {}
+                Ok(true) => return Ok(self.report),
                 // What was taken in memory is ahead of the file now: go no further.
-                return Err(self.fail(error));
+                Err(error) => return Err(self.fail(error)),
             }
         }
+    }
+
+    /// Handles a message; returns whether it was the last one.
+    fn on(&mut self, message: Message) -> Result<bool, LedgerError> {
+        match message {
+            Message::Submit(report, reply) => self.on_submit(*report, reply)?,
+            Message::Flush => self.flush()?,
+            Message::Missing { chain, filter, range, verify, reply } => {
+                let _ = reply.send(self.missing(chain, &filter, range, verify));
+            }
+            Message::Evidence { chain, filters, range, reply } => {
+                let filters: Vec<_> = filters.into_iter().map(Arc::new).collect();
+                let aggregator = self.chains.get(&chain).map(|(_, aggregator)| aggregator);
+                let _ = reply.send(aggregator.and_then(|a| a.evidence(&filters, range)));
+            }
+            Message::Lanes(commits, reply) => {
+                // Recording goes first: what a lane handled is already in the ledger.
+                let result = self.store.apply_lanes(&commits);
+                let _ = reply.send(result);
+            }
+            Message::OpenLane { lane, descriptor, reply } => {
+                let _ = reply.send(self.store.open_lane(&lane, &descriptor));
+            }
+            Message::WatchLane(watch) => self.watch(watch)?,
+            Message::EndLanes => {
+                self.flush()?;
+                self.is_ending = true;
+                self.lanes.clear();
+            }
+            Message::Close => {
+                self.flush()?;
+                self.store.close()?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Takes up a lane. It is told only of what is in the file: what is gathered goes there first.
@@ -289,162 +321,4 @@ impl Owner {
         }
         error
     }
-}
-
-enum Message {
-    Submit(Box<Report>, OnAck),
-    Flush,
-    Missing {
-        chain: ChainId,
-        filter: Filter,
-        range: BlockRange,
-        verify: Verify,
-        reply: oneshot::Sender<Vec<(BlockRange, Vec<Filter>)>>,
-    },
-    Evidence {
-        chain: ChainId,
-        filters: Vec<Filter>,
-        range: BlockRange,
-        reply: oneshot::Sender<Option<Evidence>>,
-    },
-    Lanes(Vec<LaneCommit>, mpsc::Sender<Result<(), LedgerError>>),
-    OpenLane {
-        lane: LaneId,
-        descriptor: Box<Descriptor>,
-        reply: mpsc::Sender<Result<LaneState, LedgerError>>,
-    },
-    WatchLane(LaneWatch),
-    EndLanes,
-    Close,
-}
-
-/// Speaks to an owner on its thread. The queue is bounded by its users: [`crate::replay`] waits
-/// for acks before it reads on, a lane waits for each of its commits.
-#[derive(Debug)]
-pub struct OwnerHandle {
-    sender: mpsc::Sender<Message>,
-    thread: Option<JoinHandle<Result<OwnerReport, LedgerError>>>,
-}
-
-impl OwnerHandle {
-    /// Hands over a report; the reply comes after its transaction.
-    pub fn submit(&self, report: Box<Report>) -> Reply<Result<Ack, Arc<LedgerError>>> {
-        let (reply, receiver) = oneshot::channel();
-        let on_ack = Box::new(move |ack| {
-            // A reporter that is gone needs no ack.
-            let _ = reply.send(ack);
-        });
-        // A closed channel drops the reply, which the receiver sees.
-        let _ = self.sender.send(Message::Submit(report, on_ack));
-        receiver
-    }
-
-    /// Writes what was gathered now; the acks tell when it is done.
-    pub fn flush(&self) {
-        let _ = self.sender.send(Message::Flush);
-    }
-
-    /// Asks what is still to be fetched.
-    pub fn missing(
-        &self,
-        chain: ChainId,
-        filter: Filter,
-        range: BlockRange,
-        verify: Verify,
-    ) -> Reply<Vec<(BlockRange, Vec<Filter>)>> {
-        let (reply, receiver) = oneshot::channel();
-        let _ = self.sender.send(Message::Missing { chain, filter, range, verify, reply });
-        receiver
-    }
-
-    /// Asks what is shown of the whole range for all filters; `None` when a part is open.
-    pub fn evidence(
-        &self,
-        chain: ChainId,
-        filters: Vec<Filter>,
-        range: BlockRange,
-    ) -> Reply<Option<Evidence>> {
-        let (reply, receiver) = oneshot::channel();
-        let _ = self.sender.send(Message::Evidence { chain, filters, range, reply });
-        receiver
-    }
-
-    /// Writes what was gathered and lets every lane end once it has handled it. Lanes can still
-    /// commit; close the owner when they have ended.
-    pub fn end_lanes(&self) {
-        let _ = self.sender.send(Message::EndLanes);
-    }
-
-    /// Returns a handle for a lane's thread.
-    pub fn lane(&self) -> LaneHandle {
-        LaneHandle { sender: self.sender.clone() }
-    }
-
-    /// Writes what was gathered, ends the thread, and returns what decoding left raw, or the
-    /// error that ended the owner early.
-    pub fn close(mut self) -> Result<OwnerReport, LedgerError> {
-        let _ = self.sender.send(Message::Close);
-        match self.thread.take().map(JoinHandle::join) {
-            Some(Ok(result)) => result,
-            Some(Err(_)) => Err(LedgerError::Internal("the ledger's thread panicked".into())),
-            None => Ok(OwnerReport::default()),
-        }
-    }
-}
-
-impl Ledger for OwnerHandle {
-    fn submit(&self, report: Report) -> Result<Ack, LedgerError> {
-        let (reply, receiver) = mpsc::channel();
-        let on_ack = Box::new(move |ack| {
-            let _ = reply.send(ack);
-        });
-        let _ = self.sender.send(Message::Submit(Box::new(report), on_ack));
-        self.flush();
-        match receiver.recv() {
-            Ok(Ok(ack)) => Ok(ack),
-            Ok(Err(error)) => Err(LedgerError::Io(error.to_string())),
-            Err(_) => Err(gone()),
-        }
-    }
-}
-
-/// What a lane's thread needs of the owner.
-#[derive(Clone, Debug)]
-pub struct LaneHandle {
-    sender: mpsc::Sender<Message>,
-}
-
-impl LaneHandle {
-    /// Commits what a lane wrote, in one transaction, and returns when it is done.
-    pub fn commit(&self, commit: LaneCommit) -> Result<(), LedgerError> {
-        let (reply, receiver) = mpsc::channel();
-        let _ = self.sender.send(Message::Lanes(vec![commit], reply));
-        receiver.recv().unwrap_or_else(|_| Err(gone()))
-    }
-
-    /// Returns a lane as it stands in the ledger; makes its tables first.
-    pub fn open(&self, lane: &LaneId, descriptor: &Descriptor) -> Result<LaneState, LedgerError> {
-        let (reply, receiver) = mpsc::channel();
-        let descriptor = Box::new(descriptor.clone());
-        let _ = self.sender.send(Message::OpenLane { lane: lane.clone(), descriptor, reply });
-        receiver.recv().unwrap_or_else(|_| Err(gone()))
-    }
-
-    /// Asks to be told after each transaction how far the filters are covered.
-    pub fn watch(
-        &self,
-        chain: ChainId,
-        filters: Vec<Arc<Filter>>,
-        start_block: u64,
-        content: Content,
-    ) -> mpsc::Receiver<Ready> {
-        let (ready, receiver) = mpsc::channel();
-        let watch = LaneWatch { chain, filters, start_block, content, ready };
-        let _ = self.sender.send(Message::WatchLane(watch));
-        receiver
-    }
-}
-
-fn gone() -> LedgerError {
-    LedgerError::Internal("the ledger's owner has ended".into())
 }

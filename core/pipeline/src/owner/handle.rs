@@ -1,0 +1,227 @@
+//! Speaks to an owner, on its thread or where it stands. Decides nothing.
+
+use super::{LaneWatch, OnAck, Owner, OwnerReport, Reply};
+use dispatcher::Ready;
+use event::{
+    Ack, BlockRange, ChainId, Content, Descriptor, Evidence, Filter, LaneCommit, LaneId, LaneState,
+    Ledger, LedgerError, Report, Verify,
+};
+use futures_channel::oneshot;
+use std::{
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread::JoinHandle,
+};
+
+pub(super) enum Message {
+    Submit(Box<Report>, OnAck),
+    Flush,
+    Missing {
+        chain: ChainId,
+        filter: Filter,
+        range: BlockRange,
+        verify: Verify,
+        reply: oneshot::Sender<Vec<(BlockRange, Vec<Filter>)>>,
+    },
+    Evidence {
+        chain: ChainId,
+        filters: Vec<Filter>,
+        range: BlockRange,
+        reply: oneshot::Sender<Option<Evidence>>,
+    },
+    Lanes(Vec<LaneCommit>, mpsc::Sender<Result<(), LedgerError>>),
+    OpenLane {
+        lane: LaneId,
+        descriptor: Box<Descriptor>,
+        reply: mpsc::Sender<Result<LaneState, LedgerError>>,
+    },
+    WatchLane(LaneWatch),
+    EndLanes,
+    Close,
+}
+
+/// An owner that is stepped by whoever speaks to it.
+pub(super) struct Inline {
+    pub(super) owner: Option<Owner>,
+    pub(super) ended: Option<Result<OwnerReport, LedgerError>>,
+}
+
+/// The way to an owner.
+#[derive(Clone)]
+pub(super) enum Line {
+    Thread(mpsc::Sender<Message>),
+    Inline(Arc<Mutex<Inline>>),
+}
+
+impl std::fmt::Debug for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Thread(_) => "Thread",
+            Self::Inline(_) => "Inline",
+        })
+    }
+}
+
+impl Line {
+    /// Sends a message. That of an owner which has ended is dropped, and its reply with it: the
+    /// receiver sees that.
+    fn send(&self, message: Message) {
+        match self {
+            Self::Thread(sender) => {
+                let _ = sender.send(message);
+            }
+            Self::Inline(inline) => {
+                inline.lock().unwrap_or_else(PoisonError::into_inner).on(message);
+            }
+        }
+    }
+}
+
+impl Inline {
+    fn on(&mut self, message: Message) {
+        let Some(owner) = &mut self.owner else { return };
+        let is_report = matches!(message, Message::Submit(..));
+        let result = owner.on(message).and_then(|is_last| {
+            if is_report { owner.flush().map(|()| false) } else { Ok(is_last) }
+        });
+        let ended = match result {
+            Ok(false) => return,
+            Ok(true) => Ok(std::mem::take(&mut owner.report)),
+            Err(error) => Err(owner.fail(error)),
+        };
+        (self.owner, self.ended) = (None, Some(ended));
+    }
+}
+
+/// Speaks to an owner. The queue is bounded by its users: [`crate::replay`] waits for acks before
+/// it reads on, a lane waits for each of its commits.
+#[derive(Debug)]
+pub struct OwnerHandle {
+    pub(super) line: Line,
+    pub(super) thread: Option<JoinHandle<Result<OwnerReport, LedgerError>>>,
+}
+
+impl OwnerHandle {
+    /// Hands over a report; the reply comes after its transaction.
+    pub fn submit(&self, report: Box<Report>) -> Reply<Result<Ack, Arc<LedgerError>>> {
+        let (reply, receiver) = oneshot::channel();
+        let on_ack = Box::new(move |ack| {
+            // A reporter that is gone needs no ack.
+            let _ = reply.send(ack);
+        });
+        self.line.send(Message::Submit(report, on_ack));
+        receiver
+    }
+
+    /// Writes what was gathered now; the acks tell when it is done.
+    pub fn flush(&self) {
+        self.line.send(Message::Flush);
+    }
+
+    /// Asks what is still to be fetched.
+    pub fn missing(
+        &self,
+        chain: ChainId,
+        filter: Filter,
+        range: BlockRange,
+        verify: Verify,
+    ) -> Reply<Vec<(BlockRange, Vec<Filter>)>> {
+        let (reply, receiver) = oneshot::channel();
+        self.line.send(Message::Missing { chain, filter, range, verify, reply });
+        receiver
+    }
+
+    /// Asks what is shown of the whole range for all filters; `None` when a part is open.
+    pub fn evidence(
+        &self,
+        chain: ChainId,
+        filters: Vec<Filter>,
+        range: BlockRange,
+    ) -> Reply<Option<Evidence>> {
+        let (reply, receiver) = oneshot::channel();
+        self.line.send(Message::Evidence { chain, filters, range, reply });
+        receiver
+    }
+
+    /// Writes what was gathered and lets every lane end once it has handled it. Lanes can still
+    /// commit; close the owner when they have ended.
+    pub fn end_lanes(&self) {
+        self.line.send(Message::EndLanes);
+    }
+
+    /// Returns a handle for a lane's thread.
+    pub fn lane(&self) -> LaneHandle {
+        LaneHandle { line: self.line.clone() }
+    }
+
+    /// Writes what was gathered, ends the thread, and returns what decoding left raw, or the
+    /// error that ended the owner early.
+    pub fn close(mut self) -> Result<OwnerReport, LedgerError> {
+        self.line.send(Message::Close);
+        if let Line::Inline(inline) = &self.line {
+            let ended = inline.lock().unwrap_or_else(PoisonError::into_inner).ended.take();
+            return ended.unwrap_or_else(|| Ok(OwnerReport::default()));
+        }
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(result)) => result,
+            Some(Err(_)) => Err(LedgerError::Internal("the ledger's thread panicked".into())),
+            None => Ok(OwnerReport::default()),
+        }
+    }
+}
+
+impl Ledger for OwnerHandle {
+    fn submit(&self, report: Report) -> Result<Ack, LedgerError> {
+        let (reply, receiver) = mpsc::channel();
+        let on_ack = Box::new(move |ack| {
+            let _ = reply.send(ack);
+        });
+        self.line.send(Message::Submit(Box::new(report), on_ack));
+        self.flush();
+        match receiver.recv() {
+            Ok(Ok(ack)) => Ok(ack),
+            Ok(Err(error)) => Err(LedgerError::Io(error.to_string())),
+            Err(_) => Err(gone()),
+        }
+    }
+}
+
+/// What a lane's thread needs of the owner.
+#[derive(Clone, Debug)]
+pub struct LaneHandle {
+    line: Line,
+}
+
+impl LaneHandle {
+    /// Commits what a lane wrote, in one transaction, and returns when it is done.
+    pub fn commit(&self, commit: LaneCommit) -> Result<(), LedgerError> {
+        let (reply, receiver) = mpsc::channel();
+        self.line.send(Message::Lanes(vec![commit], reply));
+        receiver.recv().unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Returns a lane as it stands in the ledger; makes its tables first.
+    pub fn open(&self, lane: &LaneId, descriptor: &Descriptor) -> Result<LaneState, LedgerError> {
+        let (reply, receiver) = mpsc::channel();
+        let descriptor = Box::new(descriptor.clone());
+        self.line.send(Message::OpenLane { lane: lane.clone(), descriptor, reply });
+        receiver.recv().unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Asks to be told after each transaction how far the filters are covered.
+    pub fn watch(
+        &self,
+        chain: ChainId,
+        filters: Vec<Arc<Filter>>,
+        start_block: u64,
+        content: Content,
+    ) -> mpsc::Receiver<Ready> {
+        let (ready, receiver) = mpsc::channel();
+        let watch = LaneWatch { chain, filters, start_block, content, ready };
+        self.line.send(Message::WatchLane(watch));
+        receiver
+    }
+}
+
+fn gone() -> LedgerError {
+    LedgerError::Internal("the ledger's owner has ended".into())
+}

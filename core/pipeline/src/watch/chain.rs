@@ -1,0 +1,395 @@
+//! One chain: steps its nodes, asks the council, hands reports over, fills gaps.
+
+use super::{
+    ChainView, NodeLine, WatchOutcome, WatchRequest, WatchWatcher,
+    gaps::{Fill, FillSetup, Rhythm, fill, first_missing, levels},
+    nodes::{Arrival, Common, Nodes},
+};
+use crate::{OwnerHandle, ReplayError, ReplayNode, Timer};
+use event::{Ack, BlockNumHash, BlockRange, Filter, LedgerError, Prover, Verify};
+use futures_util::{
+    FutureExt, StreamExt,
+    future::{BoxFuture, Fuse, FusedFuture},
+    select_biased,
+    stream::FuturesUnordered,
+};
+use std::{pin::Pin, sync::Arc};
+use tracker::{Council, Decision, FollowAction, NodeState, Ruling};
+
+/// Blocks below the head that count as recent where nothing is final: what the nodes' trackers
+/// read by themselves after a short outage.
+const RECENT_BLOCKS: u64 = 64;
+/// Longest time between two looks at what is missing, in milliseconds.
+const LOOK_MS_MAX: u64 = 12_000;
+
+type Answered = Result<Result<Ack, Arc<LedgerError>>, futures_channel::oneshot::Canceled>;
+
+pub(super) struct ChainRun<'a> {
+    request: WatchRequest,
+    filters: Vec<Arc<Filter>>,
+    owner: &'a OwnerHandle,
+    timer: &'a dyn Timer,
+    watcher: &'a dyn WatchWatcher,
+    nodes: Nodes<'a>,
+    council: Council,
+    setup: FillSetup,
+    acks: FuturesUnordered<BoxFuture<'a, Answered>>,
+    recent: Rhythm,
+    old: Rhythm,
+    fills: u64,
+    start: Option<u64>,
+    view: ChainView,
+    shown: Option<ChainView>,
+}
+
+impl<'a> ChainRun<'a> {
+    pub(super) fn new(
+        request: WatchRequest,
+        owner: &'a OwnerHandle,
+        prover: Arc<dyn Prover>,
+        timer: &'a dyn Timer,
+        watcher: &'a dyn WatchWatcher,
+    ) -> Self {
+        let common = Common {
+            profile: request.profile.clone(),
+            verify: request.verify,
+            poll_interval_ms: request.poll_interval_ms,
+            seed: request.seed,
+            reporter: request.reporter.clone(),
+            prover: prover.clone(),
+        };
+        let setup = FillSetup {
+            profile: request.profile.clone(),
+            verify: request.verify,
+            concurrency: request.concurrency,
+            reporter: request.reporter.clone(),
+            prover,
+        };
+        let look_ms = request.profile.block_time_ms.min(LOOK_MS_MAX).max(1);
+        let view = ChainView {
+            chain: request.profile.chain,
+            head: None,
+            finalized: request.finalized,
+            events: 0,
+            incidents: 0,
+            open: Vec::new(),
+            gap_blocks: 0,
+            halted: None,
+            nodes: Vec::new(),
+        };
+        Self {
+            filters: request.filters.iter().cloned().map(Arc::new).collect(),
+            nodes: Nodes::new(request.nodes.clone(), common, timer),
+            council: Council::new(&request.profile, request.window.clone(), request.finalized),
+            acks: FuturesUnordered::new(),
+            recent: Rhythm::new(look_ms),
+            old: Rhythm::new(look_ms),
+            fills: 0,
+            start: request.start_block,
+            shown: None,
+            setup,
+            view,
+            owner,
+            timer,
+            watcher,
+            request,
+        }
+    }
+
+    /// Runs until `stop`, or until the last block wanted is covered; returns whether it was stopped.
+    pub(super) async fn run(
+        &mut self,
+        mut stop: Pin<&mut (impl FusedFuture<Output = ()> + Send)>,
+    ) -> Result<bool, ReplayError> {
+        let mut recent: Fuse<Fill<'a>> = Fuse::terminated();
+        let mut old: Fuse<Fill<'a>> = Fuse::terminated();
+        loop {
+            let wake_ms = self.step();
+            self.show();
+            let now_ms = self.timer.now_ms();
+            if recent.is_terminated() && self.recent.at_ms <= now_ms {
+                recent = self.recent_fill(now_ms).fuse();
+            }
+            if old.is_terminated() && self.old.at_ms <= now_ms {
+                old = self.old_fill(now_ms).fuse();
+            }
+            let looks = [(&recent, &self.recent), (&old, &self.old)];
+            let due = looks.iter().filter(|(fill, _)| fill.is_terminated());
+            let wake_ms = due.map(|(_, rhythm)| rhythm.at_ms).chain(wake_ms).min();
+            let mut wake = match wake_ms {
+                Some(at_ms) => self.timer.sleep_until(at_ms).fuse(),
+                None => Fuse::terminated(),
+            };
+            select_biased! {
+                () = stop => return Ok(true),
+                ack = self.acks.select_next_some() => self.on_ack(ack)?,
+                arrival = self.nodes.next().fuse() => self.on_arrival(arrival),
+                filled = recent => {
+                    let filled = filled?;
+                    self.recent.after(&filled, self.timer.now_ms());
+                    self.view.events += filled.new_events;
+                    self.view.incidents += filled.incidents;
+                    self.view.open = filled.open;
+                }
+                filled = old => {
+                    let filled = filled?;
+                    self.old.after(&filled, self.timer.now_ms());
+                    self.view.events += filled.new_events;
+                    self.view.incidents += filled.incidents;
+                    let read = filled.window.map_or(0, |window| window.last());
+                    self.view.gap_blocks = match (filled.window, self.old_range()) {
+                        (Some(_), Some(range)) => range.last().saturating_sub(read),
+                        _ => 0,
+                    };
+                    if filled.window.is_none() && self.is_at_the_end().await? {
+                        return Ok(false);
+                    }
+                }
+                () = wake => {}
+            }
+        }
+    }
+
+    /// Steps every node until none has anything to do; returns when the next one has.
+    fn step(&mut self) -> Option<u64> {
+        let now_ms = self.timer.now_ms();
+        let decisions = self.council.on_time(now_ms);
+        self.decide(decisions, now_ms);
+        let mut wake_ms = self.nodes.greet_due(now_ms);
+        loop {
+            let mut decided = false;
+            for index in 0..self.nodes.all.len() {
+                let (due_ms, has_decided) = self.step_node(index, now_ms);
+                wake_ms = wake_ms.into_iter().chain(due_ms).min();
+                decided |= has_decided;
+            }
+            // A ruling on one node may release another that was stepped before it.
+            if !decided {
+                return wake_ms;
+            }
+        }
+    }
+
+    fn step_node(&mut self, index: usize, now_ms: u64) -> (Option<u64>, bool) {
+        let mut has_decided = false;
+        loop {
+            let Some(follow) = &mut self.nodes.all[index].follow else {
+                return (None, has_decided);
+            };
+            match follow.next(now_ms) {
+                FollowAction::Ask(ticket, ask) => self.nodes.ask(index, ticket, ask),
+                FollowAction::Branch(branch) => {
+                    let decisions = self.council.on_branch(&branch, now_ms);
+                    self.start = self.start.or_else(|| self.council.head().map(|b| b.number));
+                    self.decide(decisions, now_ms);
+                    has_decided = true;
+                }
+                FollowAction::Submit(report) => {
+                    self.watcher.on_report(&report);
+                    let ack = self.owner.submit(report);
+                    // A head is shown, and handed to plugins, when it is there.
+                    self.owner.flush();
+                    self.acks.push(ack.boxed());
+                }
+                FollowAction::View(view) => {
+                    let decisions = match (&view.state, view.head) {
+                        (NodeState::Following, Some(head)) => {
+                            self.council.on_head(&view.node, head.block, now_ms);
+                            Vec::new()
+                        }
+                        (NodeState::Following, None) => Vec::new(),
+                        _ => self.council.leave(&view.node, now_ms),
+                    };
+                    self.nodes.all[index].view = view;
+                    self.on_finality();
+                    has_decided |= !decisions.is_empty();
+                    self.decide(decisions, now_ms);
+                }
+                FollowAction::WaitUntil(at_ms) => return (Some(at_ms), has_decided),
+                FollowAction::WaitForAnswer => return (None, has_decided),
+            }
+        }
+    }
+
+    fn decide(&mut self, decisions: Vec<Decision>, now_ms: u64) {
+        for decision in decisions {
+            let (node, act): (_, Box<dyn FnOnce(&mut tracker::Follow)>) = match decision {
+                Decision::Rule { node, ruling } => {
+                    if matches!(ruling, Ruling::Hold) {
+                        tracing::info!(%node, "stands on another branch than most");
+                    }
+                    (node, Box::new(move |follow| follow.on_ruling(ruling, now_ms)))
+                }
+                Decision::Release { node, from } => {
+                    (node, Box::new(move |follow| follow.release(from, now_ms)))
+                }
+                Decision::Halt(conflict) => {
+                    let (at, found) = (conflict.at, conflict.found);
+                    tracing::error!(%at, %found, "most nodes left the finalized chain");
+                    self.view.halted =
+                        Some(format!("block {at} is final here, most nodes have {found} there"));
+                    continue;
+                }
+            };
+            let run = self.nodes.all.iter_mut().find(|run| *run.node.id() == node);
+            if let Some(follow) = run.and_then(|run| run.follow.as_mut()) {
+                act(follow);
+            }
+        }
+    }
+
+    /// A height is final when as many nodes say so as have to agree: two, where there are more.
+    fn on_finality(&mut self) {
+        let mut claims: Vec<u64> =
+            self.nodes.all.iter().filter_map(|run| run.view.finalized).collect();
+        claims.sort_unstable_by(|a, b| b.cmp(a));
+        let needed = if self.nodes.all.len() > 1 { 1 } else { 0 };
+        if let Some(finalized) = claims.get(needed)
+            && self.view.finalized.is_none_or(|known| known < *finalized)
+            && self.view.halted.is_none()
+        {
+            self.view.finalized = Some(*finalized);
+            self.council.finalize(*finalized);
+        }
+    }
+
+    fn on_arrival(&mut self, arrival: Arrival) {
+        let council = &self.council;
+        let window = || window_of(council);
+        self.nodes.take(arrival, &self.filters, window, self.timer.now_ms());
+    }
+
+    fn on_ack(&mut self, ack: Answered) -> Result<(), ReplayError> {
+        let ack = ack.map_err(|_| ReplayError::OwnerGone)?.map_err(ReplayError::Ledger)?;
+        self.view.events += ack.new_events;
+        self.view.incidents += ack.incidents;
+        if !ack.open.is_empty() {
+            // Seen again once the others had their time.
+            let at_ms = self.timer.now_ms() + self.request.agree_wait_ms;
+            self.recent.at_ms = self.recent.at_ms.min(at_ms);
+        }
+        Ok(())
+    }
+
+    fn settled(&self, now_ms: u64) -> Option<u64> {
+        self.council.settled(now_ms, self.request.agree_wait_ms)
+    }
+
+    /// Where recent blocks begin.
+    fn recent_from(&self) -> Option<u64> {
+        let head = self.council.head()?.number;
+        let below = head.saturating_sub(RECENT_BLOCKS);
+        Some(self.view.finalized.map_or(below, |finalized| (finalized + 1).max(below)))
+    }
+
+    fn old_range(&self) -> Option<BlockRange> {
+        BlockRange::new(self.start?, self.recent_from()?.checked_sub(1)?)
+    }
+
+    fn recent_fill(&mut self, now_ms: u64) -> Fill<'a> {
+        let range = self.recent_from().zip(self.start).zip(self.settled(now_ms));
+        let range = range.and_then(|((from, start), to)| BlockRange::new(from.max(start), to));
+        self.fill(range, true)
+    }
+
+    fn old_fill(&mut self, _now_ms: u64) -> Fill<'a> {
+        let range = self.old_range();
+        self.fill(range, false)
+    }
+
+    fn fill(&mut self, range: Option<BlockRange>, is_recent: bool) -> Fill<'a> {
+        let nodes = self.nodes_for_fill();
+        let Some(range) = range.filter(|_| !nodes.is_empty()) else {
+            return async { Ok(super::gaps::Filled::default()) }.boxed();
+        };
+        let (setup, filters) = (self.setup.clone(), self.request.filters.clone());
+        let levels: Vec<Verify> = levels(self.request.verify, &self.request.profile, is_recent);
+        let (owner, timer) = (self.owner, self.timer);
+        async move { fill(setup, filters, range, nodes, levels, owner, timer).await }.boxed()
+    }
+
+    /// The nodes that answer, each fill beginning with another one.
+    fn nodes_for_fill(&mut self) -> Vec<ReplayNode> {
+        let mut nodes: Vec<ReplayNode> = (self.nodes.all.iter())
+            .filter_map(|run| Some(ReplayNode { node: run.node.clone(), status: run.status()? }))
+            .collect();
+        if !nodes.is_empty() {
+            let first = (self.fills % nodes.len() as u64) as usize;
+            nodes.rotate_left(first);
+            self.fills += 1;
+        }
+        nodes
+    }
+
+    async fn is_at_the_end(&self) -> Result<bool, ReplayError> {
+        let (Some(until), Some(head), Some(start)) =
+            (self.request.until_block, self.council.head(), self.start)
+        else {
+            return Ok(false);
+        };
+        let Some(range) = BlockRange::new(start, until) else { return Ok(head.number >= until) };
+        if head.number < until {
+            return Ok(false);
+        }
+        let missing = first_missing(&self.setup, &self.request.filters, range, self.owner).await?;
+        Ok(missing.is_none())
+    }
+
+    fn show(&mut self) {
+        let head = self.council.head();
+        self.view.head = head;
+        let line = |run: &super::nodes::NodeRun| NodeLine {
+            node: run.view.node.clone(),
+            client: run.view.client.clone(),
+            state: run.view.state.clone(),
+            head: run.view.head,
+            lag_blocks: head
+                .zip(run.view.head)
+                .map(|(best, own)| best.number.saturating_sub(own.block.number)),
+            finalized: run.view.finalized,
+            blocks: run.view.blocks_reported,
+            logs: run.view.logs_reported,
+        };
+        self.view.nodes = self.nodes.all.iter().map(line).collect();
+        if self.shown.as_ref() != Some(&self.view) {
+            self.watcher.on_view(&self.view);
+            self.shown = Some(self.view.clone());
+        }
+    }
+
+    /// Writes what was handed over, and tells what is open.
+    pub(super) async fn finish(mut self, stopped: bool) -> Result<WatchOutcome, ReplayError> {
+        self.owner.flush();
+        while let Some(ack) = self.acks.next().await {
+            self.on_ack(ack)?;
+        }
+        let head = self.council.head();
+        let mut open = Vec::new();
+        if let (Some(start), Some(head)) = (self.start, head)
+            && let Some(range) = BlockRange::new(start, head.number)
+        {
+            for filter in &self.request.filters {
+                let chain = self.request.profile.chain;
+                let reply = self.owner.missing(chain, filter.clone(), range, self.request.verify);
+                for (range, _) in reply.await.map_err(|_| ReplayError::OwnerGone)? {
+                    open.push((range, "not settled yet".to_owned()));
+                }
+            }
+        }
+        open.sort();
+        open.dedup();
+        Ok(WatchOutcome {
+            head,
+            new_events: self.view.events,
+            incidents: self.view.incidents,
+            open,
+            halted: self.view.halted,
+            stopped,
+        })
+    }
+}
+
+/// The branch that is followed, as a node that comes now should know it.
+fn window_of(council: &Council) -> Vec<BlockNumHash> {
+    council.window()
+}

@@ -1,0 +1,147 @@
+//! Reads again what is missing: the gap of a downtime, oldest first, and blocks near the head that
+//! the nodes did not settle among themselves in time.
+//!
+//! Both go through `replay`, one window at a time and node after node, so that what one node
+//! leaves out another gives; what stays open then is asked to be proved from receipts.
+
+use crate::{
+    OwnerHandle, Progress, ReplayError, ReplayNode, ReplayOutcome, ReplayRequest, Timer, Watcher,
+    replay,
+};
+use event::{BlockRange, ChainProfile, Filter, Prover, Verify};
+use futures_util::future::BoxFuture;
+use std::sync::Arc;
+
+/// Widest window of a gap that is read before what nodes disagree on in it is settled, in blocks,
+/// where several nodes have to agree: bounds the candidates that wait meanwhile.
+pub(super) const WINDOW_BLOCKS: u64 = 2_000;
+/// Longest wait before blocks that stayed open are tried again, in milliseconds.
+const RETRY_MS_MAX: u64 = 60_000;
+
+/// What is the same for every fill of a chain.
+#[derive(Clone)]
+pub(super) struct FillSetup {
+    pub(super) profile: ChainProfile,
+    pub(super) verify: Verify,
+    pub(super) concurrency: usize,
+    pub(super) reporter: Arc<str>,
+    pub(super) prover: Arc<dyn Prover>,
+}
+
+/// What a fill came to.
+#[derive(Debug, Default)]
+pub(super) struct Filled {
+    /// Where it looked; `None` when nothing was missing.
+    pub(super) window: Option<BlockRange>,
+    /// What is open in it now.
+    pub(super) open: Vec<(BlockRange, String)>,
+    pub(super) new_events: u64,
+    pub(super) incidents: u64,
+    pub(super) blocks_read: u64,
+}
+
+pub(super) type Fill<'a> = BoxFuture<'a, Result<Filled, ReplayError>>;
+
+/// When a part of the chain is looked at next.
+#[derive(Debug)]
+pub(super) struct Rhythm {
+    pub(super) at_ms: u64,
+    first_wait_ms: u64,
+    wait_ms: u64,
+}
+
+impl Rhythm {
+    pub(super) const fn new(first_wait_ms: u64) -> Self {
+        Self { at_ms: 0, first_wait_ms, wait_ms: first_wait_ms }
+    }
+
+    /// Goes on at once after progress, and ever later while blocks stay open.
+    pub(super) fn after(&mut self, filled: &Filled, now_ms: u64) {
+        let is_done = filled.window.is_none();
+        let progressed = filled.window.is_some() && filled.open.is_empty();
+        self.wait_ms = match (is_done, progressed) {
+            (true, _) => self.first_wait_ms,
+            (_, true) => 0,
+            _ => (self.wait_ms.max(self.first_wait_ms) * 2).min(RETRY_MS_MAX),
+        };
+        self.at_ms = now_ms + self.wait_ms;
+    }
+}
+
+/// Reads what is missing of the first window of `range`.
+pub(super) async fn fill(
+    setup: FillSetup,
+    filters: Vec<Filter>,
+    range: BlockRange,
+    nodes: Vec<ReplayNode>,
+    levels: Vec<Verify>,
+    owner: &OwnerHandle,
+    timer: &dyn Timer,
+) -> Result<Filled, ReplayError> {
+    let Some(first) = first_missing(&setup, &filters, range, owner).await? else {
+        return Ok(Filled::default());
+    };
+    let width = if nodes.len() > 1 { WINDOW_BLOCKS } else { u64::MAX };
+    let window = BlockRange::of_width(first, width).intersection(&range).unwrap_or(range);
+    let mut filled = Filled { window: Some(window), ..Filled::default() };
+    for verify in levels {
+        let request = ReplayRequest {
+            profile: setup.profile.clone(),
+            filters: filters.clone(),
+            range: window,
+            verify,
+            refetch: false,
+            nodes: nodes.clone(),
+            concurrency: setup.concurrency,
+            width_max: None,
+            reporter: setup.reporter.clone(),
+        };
+        let never = std::future::pending();
+        let outcome = replay(request, owner, setup.prover.clone(), timer, never, &Unseen).await?;
+        let ReplayOutcome { blocks_read, new_events, incidents, open, .. } = outcome;
+        filled.blocks_read += blocks_read;
+        filled.new_events += new_events;
+        filled.incidents += incidents;
+        filled.open = open;
+        // The policy is met when nothing is missing for it, however it was read.
+        if first_missing(&setup, &filters, window, owner).await?.is_none() {
+            filled.open.clear();
+            break;
+        }
+    }
+    Ok(filled)
+}
+
+/// Returns the lowest block that is missing for any of the filters.
+pub(super) async fn first_missing(
+    setup: &FillSetup,
+    filters: &[Filter],
+    range: BlockRange,
+    owner: &OwnerHandle,
+) -> Result<Option<u64>, ReplayError> {
+    let mut first: Option<u64> = None;
+    for filter in filters {
+        let reply = owner.missing(setup.profile.chain, filter.clone(), range, setup.verify);
+        let missing = reply.await.map_err(|_| ReplayError::OwnerGone)?;
+        let lowest = missing.iter().map(|(range, _)| range.first()).min();
+        first = first.into_iter().chain(lowest).min();
+    }
+    Ok(first)
+}
+
+/// Levels to try: the policy's, then receipts, which settle what nodes disagree on.
+pub(super) fn levels(verify: Verify, profile: &ChainProfile, is_recent: bool) -> Vec<Verify> {
+    let can_prove = profile.check_receipts_root && verify != Verify::Prove;
+    match (can_prove, is_recent) {
+        // All nodes have said what they had to say near the head.
+        (true, true) => vec![Verify::Prove],
+        (true, false) => vec![verify, Verify::Prove],
+        (false, _) => vec![verify],
+    }
+}
+
+struct Unseen;
+
+impl Watcher for Unseen {
+    fn on_progress(&self, _: &Progress) {}
+}

@@ -1,0 +1,88 @@
+//! `watch`: follows one chain through every node at once, and fills what is missing meanwhile.
+//!
+//! Each node has a tracker of its own; the council says which branch is the chain where they
+//! differ; whatever they report goes to the owner, which takes the union. Blocks that stay open
+//! longer than `agree_wait_ms`, and the gap left by a downtime, are read again through all nodes.
+//! Decides nothing about events, and holds nothing that the ledger does not have.
+
+mod chain;
+mod gaps;
+mod nodes;
+mod view;
+
+pub use view::{ChainView, NodeLine, WatchWatcher};
+
+use crate::{OwnerHandle, ReplayError, Timer};
+use chain::ChainRun;
+use event::{BlockNumHash, BlockRange, ChainProfile, Filter, Node, Prover, Verify};
+use futures_util::FutureExt;
+use std::{future::Future, sync::Arc};
+
+/// What to watch.
+#[derive(Clone)]
+pub struct WatchRequest {
+    /// Chain and what holds there.
+    pub profile: ChainProfile,
+    /// What is wanted.
+    pub filters: Vec<Filter>,
+    /// What must be shown of a block.
+    pub verify: Verify,
+    /// Nodes, in order of preference.
+    pub nodes: Vec<Arc<dyn Node>>,
+    /// First block to have; `None` is the first head seen.
+    pub start_block: Option<u64>,
+    /// Canonical blocks above the finalized one that the ledger holds, oldest first.
+    pub window: Vec<BlockNumHash>,
+    /// Highest final block that the ledger knows.
+    pub finalized: Option<u64>,
+    /// How long the other nodes are waited for before an open block is read again, in milliseconds.
+    pub agree_wait_ms: u64,
+    /// How often a node is asked for its head, in milliseconds; hints wake it earlier.
+    pub poll_interval_ms: u64,
+    /// Ends when everything up to this block is covered.
+    pub until_block: Option<u64>,
+    /// Chunks under way at once while a gap is filled.
+    pub concurrency: usize,
+    /// Seed of jitter.
+    pub seed: u64,
+    /// This process in reports.
+    pub reporter: Arc<str>,
+}
+
+impl std::fmt::Debug for WatchRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WatchRequest").field("chain", &self.profile.chain).finish_non_exhaustive()
+    }
+}
+
+/// How a watch ended.
+#[derive(Clone, Debug, Default)]
+pub struct WatchOutcome {
+    /// Highest block of the chain as the nodes told it.
+    pub head: Option<BlockNumHash>,
+    /// Events new to the ledger.
+    pub new_events: u64,
+    /// Flaws recorded.
+    pub incidents: u64,
+    /// What is open between the first and the last block, with why.
+    pub open: Vec<(BlockRange, String)>,
+    /// Why promotion is halted, if it is: a majority of nodes left the finalized chain.
+    pub halted: Option<String>,
+    /// Stopped by the operator or the clock, not by `until_block`.
+    pub stopped: bool,
+}
+
+/// Watches until `stop` is ready or `until_block` is reached. What was reported is committed then.
+pub async fn watch(
+    request: WatchRequest,
+    owner: &OwnerHandle,
+    prover: Arc<dyn Prover>,
+    timer: &dyn Timer,
+    stop: impl Future<Output = ()> + Send,
+    watcher: &dyn WatchWatcher,
+) -> Result<WatchOutcome, ReplayError> {
+    let mut stop = std::pin::pin!(stop.fuse());
+    let mut run = ChainRun::new(request, owner, prover, timer, watcher);
+    let stopped = run.run(stop.as_mut()).await?;
+    run.finish(stopped).await
+}
