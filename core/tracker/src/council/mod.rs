@@ -7,6 +7,7 @@
 //!   have its block at f than have the chosen block at f. A node whose head is below f counts for
 //!   neither, nor does one whose head made no progress for [`STALE_BLOCKS`] block times. So a node
 //!   that is stale or lags never causes a switch, and a tie keeps what is there.
+//! - Above f the new branch is that of most nodes on it; of equals the one seen first.
 //! - A node that moved off the chosen branch no longer stands for it: with one node, every reorg
 //!   is followed at once.
 //! - On a switch, nodes left on the old branch are held, and those that were held on the new one
@@ -238,6 +239,20 @@ impl Council {
         decisions
     }
 
+    /// Returns the next block from a height up that most of these nodes have, or of equals the one
+    /// seen first.
+    fn lead(&self, nodes: &[NodeId], height: u64) -> Option<(u64, (B256, u64))> {
+        let blocks = || nodes.iter().filter_map(|node| Some(&self.seats.get(node)?.blocks));
+        let number = *blocks().filter_map(|b| b.range(height..).next()).map(|(n, _)| n).min()?;
+        let mut votes: BTreeMap<B256, (usize, u64)> = BTreeMap::new();
+        for (hash, seen_ms) in blocks().filter_map(|blocks| blocks.get(&number)) {
+            let vote = votes.entry(*hash).or_insert((0, *seen_ms));
+            *vote = (vote.0 + 1, vote.1.min(*seen_ms));
+        }
+        let best = votes.into_iter().max_by_key(|(_, (count, seen_ms))| (*count, !*seen_ms));
+        best.map(|(hash, (_, seen_ms))| (number, (hash, seen_ms)))
+    }
+
     fn dispute(&self, node: &NodeId, fork: u64, now_ms: u64) -> Option<Conflict> {
         if !self.is_final(fork) {
             return None;
@@ -276,20 +291,26 @@ impl Council {
         bound(&mut self.chosen);
     }
 
-    /// Makes the node's branch the chosen one from the fork up.
+    /// Makes the branch that the node is on at the fork the chosen one. Where nodes on it part
+    /// further up, most of them lead, and of equals those whose block was seen first: a node that
+    /// forks from a branch that is about to win does not win with it.
     fn switch(&mut self, node: &NodeId, fork: u64) -> Vec<Decision> {
-        self.chosen.split_off(&fork);
-        self.extend(node);
-        // Others on the same branch may have come further.
-        let further: Vec<NodeId> = (self.seats.iter())
-            .filter(|(other, seat)| *other != node && seat.stands_on(fork, &self.chosen))
-            .map(|(other, _)| other.clone())
+        let Some(candidate) = self.seats.get(node).map(|seat| seat.blocks.clone()) else {
+            return Vec::new();
+        };
+        let mut on_it: Vec<NodeId> = (self.seats.iter())
+            .filter(|(_, seat)| seat.stands_on(fork, &candidate))
+            .map(|(node, _)| node.clone())
             .collect();
-        for other in further {
-            if self.fork_of(&other).is_none() {
-                self.extend(&other);
-            }
+        self.chosen.split_off(&fork);
+        let mut height = fork;
+        while let Some((number, lead)) = self.lead(&on_it, height) {
+            on_it.retain(|node| self.seats[node].blocks.get(&number).is_none_or(|b| b.0 == lead.0));
+            self.chosen.insert(number, lead);
+            let Some(next) = number.checked_add(1) else { break };
+            height = next;
         }
+        bound(&mut self.chosen);
         let (mut holds, mut releases) = (Vec::new(), Vec::new());
         let forks: Vec<(NodeId, Option<u64>)> =
             self.seats.keys().map(|node| (node.clone(), self.fork_of(node))).collect();
