@@ -104,6 +104,22 @@ fn a_tie_keeps_the_incumbent() {
 }
 
 #[test]
+fn above_the_fork_of_a_switch_the_block_seen_first_leads() {
+    let mut council = three();
+    council.on_branch(&branch("B", at('a', 100), 'b', 102), 10);
+    // A joins B's block at 101 and brings another one for 102.
+    let decisions = council.on_branch(
+        &Branch {
+            blocks: vec![at('b', 101), at('x', 102), at('x', 103)],
+            ..branch("A", at('a', 100), 'b', 101)
+        },
+        20,
+    );
+    assert_eq!(decisions, [hold("C"), hold("A"), release("B", 101)]);
+    assert_eq!(council.head(), Some(at('b', 102)));
+}
+
+#[test]
 fn a_held_node_that_goes_on_stays_held_and_is_released_from_the_fork() {
     let mut council = three();
     council.on_branch(&branch("A", at('a', 100), 'b', 102), 10);

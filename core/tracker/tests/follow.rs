@@ -7,6 +7,7 @@ mod common;
 use alloy_primitives::{B256, keccak256};
 use common::{Blooms, block, fault, header, logs_answer, receipt};
 use event::*;
+use proptest::prelude::*;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
@@ -872,4 +873,110 @@ fn the_same_seed_gives_the_same_actions() {
     };
     assert_eq!(play(7), play(7));
     assert_ne!(play(7).0, play(8).0, "the jitter comes from the seed");
+}
+
+/// One thing that happens to a node.
+#[derive(Clone, Debug)]
+enum Event {
+    Grow(u64),
+    /// So many blocks are replaced by one more.
+    Reorg(u64),
+    Connected,
+    Lost,
+    Hint,
+    HoldAndRelease,
+    Wait(u64),
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let one = prop_oneof![
+        6 => (1u64..4).prop_map(Event::Grow),
+        2 => (1u64..9).prop_map(Event::Reorg),
+        1 => Just(Event::Connected),
+        1 => Just(Event::Lost),
+        2 => Just(Event::Hint),
+        1 => Just(Event::HoldAndRelease),
+        8 => (1u64..30_000).prop_map(Event::Wait),
+    ];
+    prop::collection::vec(one, 1..40)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever fails on the way: it neither spins nor stops, and once the node is well again every
+    /// block of its chain was reported, unless it is counted as one the node would not give.
+    #[test]
+    fn whatever_fails_on_the_way_a_well_node_is_reported_whole(
+        events in events(),
+        seed in any::<u64>(),
+        percent in 0u64..60,
+    ) {
+        let mut bench = Setup { seed, ..Setup::default() }.bench();
+        let mut state = seed;
+        bench.bend(move |_, ask| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let fails = (state >> 33) % 100 < percent && *ask != Ask::ChainId;
+            fails.then(|| Err(match (state >> 45) % 8 {
+                0 => FaultClass::Unknown,
+                1 => FaultClass::Busy,
+                2 => FaultClass::Dropped,
+                3 => FaultClass::TimedOut,
+                4 => FaultClass::Rate { retry_after_ms: None },
+                5 => FaultClass::Malformed,
+                6 => FaultClass::Off,
+                _ => FaultClass::Size,
+            }))
+        });
+        let mut branches = ('b'..='z').cycle();
+        let mut chain: Vec<BlockNumHash> = vec![at('a', 1_000)];
+        let mut grow = |bench: &mut Bench, chain: &mut Vec<BlockNumHash>, count: u64| {
+            let name = branches.next().unwrap();
+            let parent = *chain.last().unwrap();
+            // Of its own name, so that no two branches share a block.
+            for number in parent.number + 1..=parent.number + count {
+                let own = block(number, keccak256(format!("{name}{number}{}", bench.world.blocks.len())));
+                bench.world.blocks.insert(own.hash, (own, chain.last().unwrap().hash));
+                chain.push(own);
+            }
+            bench.world.head = chain.last().copied();
+        };
+        for event in events {
+            let now_ms = bench.world.now_ms;
+            match event {
+                Event::Grow(count) => grow(&mut bench, &mut chain, count),
+                Event::Reorg(depth) => {
+                    let depth = depth.min(chain.len() as u64 - 1);
+                    chain.truncate(chain.len() - depth as usize);
+                    grow(&mut bench, &mut chain, depth + 1);
+                }
+                Event::Connected => bench.follow.on_hint(Hint::Connected, now_ms),
+                Event::Lost => {
+                    bench.follow.on_hint(Hint::Lost(fault(FaultClass::Dropped)), now_ms);
+                }
+                Event::Hint => {
+                    bench.follow.on_hint(Hint::Head(*chain.last().unwrap()), now_ms);
+                }
+                Event::HoldAndRelease => {
+                    bench.follow.on_ruling(Ruling::Hold, now_ms);
+                    bench.follow.release(1_001, now_ms);
+                }
+                Event::Wait(ms) => bench.run_for(ms),
+            }
+        }
+        bench.honest();
+        grow(&mut bench, &mut chain, 1);
+        bench.run_for(300_000);
+        let reported: BTreeSet<B256> = bench.reported().iter().map(|block| block.hash).collect();
+        let view = bench.views.last().unwrap();
+        let left_out = chain[1..].iter().filter(|block| !reported.contains(&block.hash)).count();
+        // A gap is the backfill's.
+        let has_gap = bench.branches.iter().any(|branch| !branch.is_whole);
+        prop_assert!(has_gap || left_out as u64 <= view.blocks_unread, "{left_out} left out");
+        prop_assert_eq!(&view.state, &NodeState::Following);
+        prop_assert!(reported.contains(&chain.last().unwrap().hash));
+        for pair in bench.reports.windows(2) {
+            prop_assert!(pair[0].seq < pair[1].seq);
+        }
+    }
 }

@@ -185,13 +185,13 @@ impl Council {
         }
     }
 
-    /// Returns the lowest height at which the node has another block than the chosen one.
+    /// Returns the lowest height at which the node has another block than the chosen one. Both are
+    /// chains of parents: below a block that is the same nothing differs.
     fn fork_of(&self, node: &NodeId) -> Option<u64> {
-        let own = &self.seats.get(node)?.blocks;
-        let differs = |(number, (hash, _)): &(&u64, &(B256, u64))| {
-            self.chosen.get(number).is_some_and(|known| known.0 != *hash)
-        };
-        own.iter().find(differs).map(|(number, _)| *number)
+        let own = self.seats.get(node)?.blocks.iter().rev();
+        let known = own.filter_map(|(number, own)| Some((number, own.0, self.hash_at(*number)?)));
+        let differing = known.take_while(|(_, own, chosen)| own != chosen);
+        differing.last().map(|(number, ..)| *number)
     }
 
     /// Nodes that stand on the candidate's branch at the fork, and number of those on the chain.
@@ -281,7 +281,7 @@ impl Council {
             let is_final = self.finalized.is_some_and(|finalized| *number <= finalized);
             // No node's word alone makes a block the final one of its height.
             if is_final || self.chosen.contains_key(number) {
-                continue;
+                break;
             }
             // A block below one that was seen earlier is as old as that one.
             let above = self.chosen.range(number..).next().map(|(_, (_, seen_ms))| *seen_ms);
