@@ -229,6 +229,13 @@ fn f54_a_parent_that_is_not_the_final_block_is_a_conflict_too() {
 }
 
 #[test]
+fn no_node_alone_says_what_is_final() {
+    let mut council = council();
+    council.on_branch(&Branch { is_whole: false, ..branch("A", at('x', 90), 'x', 95) }, 0);
+    assert_eq!(council.hash_at(95), None);
+}
+
+#[test]
 fn a_branch_above_a_gap_is_followed_and_the_chain_goes_on_below_it() {
     let mut council = council();
     let ahead = Branch { is_whole: false, ..branch("A", at('a', 499), 'a', 500) };

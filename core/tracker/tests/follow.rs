@@ -86,6 +86,8 @@ struct Bench {
     bend: Bend,
     ruling: Ruling,
     waiting: VecDeque<(Ticket, Ask)>,
+    /// Questions that are not answered yet.
+    withheld: fn(&Ask) -> bool,
     branches: Vec<Branch>,
     reports: Vec<Report>,
     views: Vec<NodeView>,
@@ -159,6 +161,7 @@ impl Setup {
             bend: Box::new(|_, _| None),
             ruling: Ruling::Follow,
             waiting: VecDeque::new(),
+            withheld: |_| false,
             branches: vec![],
             reports: vec![],
             views: vec![],
@@ -197,7 +200,8 @@ impl Bench {
                 FollowAction::Submit(report) => self.reports.push(*report),
                 FollowAction::View(view) => self.views.push(view),
                 wait @ (FollowAction::WaitUntil(_) | FollowAction::WaitForAnswer) => {
-                    if let Some((ticket, ask)) = self.waiting.pop_front() {
+                    let next = self.waiting.iter().position(|(_, ask)| !(self.withheld)(ask));
+                    if let Some((ticket, ask)) = next.and_then(|next| self.waiting.remove(next)) {
                         let bent = (self.bend)(&mut self.world, &ask);
                         let answer = bent.unwrap_or_else(|| self.world.answer(&ask));
                         self.follow.on_answer(ticket, answer.map_err(fault), now_ms);
@@ -602,6 +606,53 @@ fn a_reorg_while_blocks_are_read_takes_their_reports_back() {
 }
 
 #[test]
+fn a_report_that_was_ready_while_a_fork_was_walked_is_taken_back() {
+    let mut bench = Setup::with_logs([at('a', 1_001)]).bench();
+    bench.world.grow('a', at('a', 1_000), 1_001);
+    bench.withheld = is_logs;
+    bench.run_for(1_000);
+    bench.world.grow('b', at('a', 1_000), 1_001);
+    bench.withheld = |ask| is_logs(ask) || is_header(ask);
+    bench.run_for(3_000);
+    bench.withheld = is_header;
+    bench.run_for(10);
+    assert!(bench.reports.is_empty(), "its block may have left the chain");
+    bench.withheld = |_| false;
+    bench.run_for(1);
+    assert_eq!(bench.reported(), [at('b', 1_001)]);
+}
+
+#[test]
+fn a_head_that_moves_on_waits_until_what_is_read_is_read() {
+    let mut bench = Setup::with_logs([at('a', 1_001)]).bench();
+    bench.world.grow('a', at('a', 1_000), 1_001);
+    bench.withheld = is_logs;
+    bench.run_for(1_000);
+    bench.world.grow('a', at('a', 1_001), 1_004);
+    bench.run_for(5_000);
+    assert_eq!((bench.branches.len(), bench.reports.len()), (1, 0));
+    bench.withheld = |_| false;
+    bench.run_for(1);
+    assert_eq!(bench.branches[1].blocks.len(), 3);
+    assert_eq!(bench.reported().len(), 4);
+}
+
+#[test]
+fn a_header_of_another_block_is_no_step_of_a_walk() {
+    let mut bench = Setup::default().bench();
+    bench.world.grow('a', at('a', 1_000), 1_001);
+    bench.bend(|_, ask| {
+        let other = header(at('z', 1_001), at('a', 1_000).hash);
+        is_header(ask).then(|| Ok(Answer::Headers(vec![other])))
+    });
+    bench.run_for(BLOCK_TIME_MS);
+    assert!(bench.branches.is_empty());
+    bench.honest();
+    bench.run_for(BLOCK_TIME_MS);
+    assert_eq!(bench.reported(), [at('a', 1_001)]);
+}
+
+#[test]
 fn f53_a_reorg_deeper_than_the_window_is_walked_on_to_the_finalized_block() {
     let setup = Setup { window: vec![at('a', 1_000)], ..Setup::default() };
     let mut bench = setup.bench();
@@ -626,6 +677,21 @@ fn f53_a_walk_ends_at_its_bound() {
     // From then on this is what the node has shown.
     bench.next_block('c');
     assert_eq!(bench.branches[1].blocks, [at('c', 1_001)]);
+}
+
+#[test]
+fn f53_what_lies_below_a_walk_that_met_nothing_is_never_read_again() {
+    let window = (700..=1_000).map(|number| at('a', number)).collect();
+    let mut bench = Setup { window, finality: Finality::Depth(2_000), ..Setup::default() }.bench();
+    bench.world.grow('c', at('c', 600), 1_000);
+    bench.run_for(1_000);
+    bench.world.grow('a', at('a', 600), 1_000);
+    bench.world.head = Some(at('c', 1_000));
+    bench.follow.release(0, bench.world.now_ms);
+    bench.run_for(10_000);
+    let reported: BTreeSet<B256> = bench.reported().iter().map(|block| block.hash).collect();
+    assert!((745..=1_000).all(|number| reported.contains(&at('c', number).hash)));
+    assert!(!(700..=1_000).any(|number| reported.contains(&at('a', number).hash)));
 }
 
 #[test]
@@ -798,18 +864,20 @@ fn f65_a_new_connection_ends_the_wait_for_a_lost_one() {
 
 #[test]
 fn logs_that_were_asked_for_when_the_node_went_away_are_asked_for_again() {
-    let mut bench = Setup::with_logs([at('a', 1_001)]).bench();
-    let away = 1_000..300_000;
-    bench.run_for(1_000);
-    bench.world.grow('a', at('a', 1_000), 1_001);
-    bench.bend(move |world, ask| {
-        let is_away = away.contains(&world.now_ms);
-        let has_asked = world.asked.iter().any(|(_, ask)| is_logs(ask));
-        (is_away && has_asked && *ask != Ask::Head(Tag::Finalized))
-            .then_some(Err(FaultClass::Dropped))
-    });
-    bench.run_for(400_000);
-    assert_eq!(bench.log_blocks(), [at('a', 1_001)]);
+    for class in [FaultClass::Dropped, FaultClass::TimedOut, FaultClass::Auth] {
+        let mut bench = Setup::with_logs([at('a', 1_001)]).bench();
+        bench.run_for(1_000);
+        bench.world.grow('a', at('a', 1_000), 1_001);
+        bench.withheld = is_logs;
+        bench.run_for(5_000);
+        bench.bend(move |_, _| Some(Err(class.clone())));
+        bench.withheld = |_| false;
+        bench.run_for(300_000);
+        bench.honest();
+        bench.run_for(60_000);
+        assert_eq!(bench.log_blocks(), [at('a', 1_001)]);
+        assert_eq!(bench.reports[0].blocks[0].via, Via::BlockHash);
+    }
 }
 
 #[test]
