@@ -1,6 +1,7 @@
 //! A backfill: many chunks through one node, a few at a time, retried, split and given up.
 
 use crate::{
+    backoff::{ATTEMPTS_MAX, backoff_ms, is_absent, is_tried_again},
     chunk::{Chunk, Context, Part, Step},
     width::{FIRST_WIDTH, WIDTH_MAX, Width},
 };
@@ -13,18 +14,9 @@ use std::{
     sync::Arc,
 };
 
-/// Tries of one call, and of one chunk from its start, before the range is given up.
-const ATTEMPTS_MAX: u32 = 5;
-/// Tries of a call that times out: each takes as long as the operator lets it, so one more is
-/// enough to tell a hiccup from a node that hangs.
-const TIMEOUTS_MAX: u32 = 2;
 /// Ranges in a row that were given up because the node is not there; with so many, and no answer
 /// in between, the rest of the work is not tried one by one.
 const LOST_RANGES_MAX: u32 = 3;
-/// First wait after a fault that may pass, in milliseconds; doubles with each attempt.
-const BACKOFF_MS: u64 = 250;
-/// Longest wait between attempts, in milliseconds.
-const BACKOFF_MS_MAX: u64 = 8_000;
 /// Calls under way at once, for each chunk under way.
 const ASKS_PER_CHUNK: usize = 4;
 
@@ -66,7 +58,7 @@ impl std::fmt::Debug for BackfillConfig {
 
 /// Names a call under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Ticket(u64);
+pub struct Ticket(pub(crate) u64);
 
 /// A range that this node could not give.
 #[derive(Clone, Debug)]
@@ -352,9 +344,7 @@ impl Backfill {
             self.paused_until = self.paused_until.max(now_ms + wait);
         }
         call.attempts += 1;
-        let attempts_max =
-            if fault.class == FaultClass::TimedOut { TIMEOUTS_MAX } else { ATTEMPTS_MAX };
-        if fault.class.is_retryable() && call.attempts < attempts_max {
+        if is_tried_again(&fault, call.attempts) {
             return self.retry_at(now_ms + backoff_ms(call.attempts), call);
         }
         let Some(chunk) = self.chunks.get_mut(&call.chunk) else { return };
@@ -412,22 +402,6 @@ impl Backfill {
             }
         }
     }
-}
-
-/// Whether the fault says that the node, not this question, is the trouble.
-const fn is_absent(class: &FaultClass) -> bool {
-    matches!(
-        class,
-        FaultClass::Unreachable
-            | FaultClass::Dropped
-            | FaultClass::TimedOut
-            | FaultClass::Auth
-            | FaultClass::Quota
-    )
-}
-
-fn backoff_ms(attempts: u32) -> u64 {
-    (BACKOFF_MS << attempts.min(16)).min(BACKOFF_MS_MAX)
 }
 
 /// Splits the addresses in two, or else the first topics.

@@ -372,7 +372,8 @@ impl Chunk {
         let answer = self.logs.take().ok_or("no logs were read")?;
         let headers: Vec<BlockAnswer> =
             std::mem::take(&mut self.headers).into_values().flatten().collect();
-        let mut blocks: Vec<ReportedBlock> = headers.into_iter().map(with_header).collect();
+        let mut blocks: Vec<ReportedBlock> =
+            headers.into_iter().map(|block| with_header(block, Via::Range)).collect();
         if blocks.is_empty() {
             blocks = self.blocks_of(&answer)?;
         }
@@ -419,7 +420,7 @@ impl Chunk {
             })
             .collect();
         if let Some(end) = &self.end_before {
-            blocks.push(with_header(end.clone()));
+            blocks.push(with_header(end.clone(), Via::Range));
         }
         // The header, where there is one, sorts before the bare mention of the same block.
         blocks.sort_by_key(|block| (block.number, block.hash, block.header.is_none()));
@@ -481,7 +482,7 @@ impl Chunk {
     }
 }
 
-fn with_header(block: BlockAnswer) -> ReportedBlock {
+pub(crate) fn with_header(block: BlockAnswer, via: Via) -> ReportedBlock {
     ReportedBlock {
         number: block.header.number,
         hash: block.hash,
@@ -490,7 +491,7 @@ fn with_header(block: BlockAnswer) -> ReportedBlock {
         header: Some(block.header),
         transactions: Some(block.transactions),
         receipts: None,
-        via: Via::Range,
+        via,
     }
 }
 

@@ -1,12 +1,18 @@
-//! Follows a chain through one node: turns the node's answers into reports, in whole chunks.
+//! Follows a chain through one node: turns the node's answers into reports.
 //!
-//! Pure and sans-IO: a [`Backfill`] is stepped with [`Backfill::next`] and fed with
-//! [`Backfill::on_answer`]; it holds no clock, no socket and no ledger. It decides what to ask,
-//! how wide, what to doubt and when to give a range up to another node. It never decides what is
-//! true: a report carries raw evidence, and whoever receives it judges anew.
+//! Pure and sans-IO. A [`Backfill`] reads ranges in whole chunks, a [`Follow`] the head block by
+//! block; both are stepped with `next` and fed with `on_answer`, and hold no clock, no socket and
+//! no ledger. They decide what to ask, how wide, what to doubt and when to give up. They never
+//! decide what is true: a report carries raw evidence, and whoever receives it judges anew. Where
+//! several nodes show different branches, a [`Council`] decides which of them is read.
 
 mod backfill;
+mod backoff;
 mod chunk;
+mod council;
+mod follow;
 mod width;
 
 pub use backfill::{Action, Backfill, BackfillConfig, NodeStatus, Surrender, Ticket};
+pub use council::{Conflict, Council, Decision};
+pub use follow::{Branch, Follow, FollowAction, FollowConfig, NodeState, NodeView, Ruling};

@@ -2,17 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use alloy_primitives::{Address, B256, keccak256};
+mod common;
+
+use alloy_primitives::Address;
+use common::{Blooms, block, fault, hash, header, logs_answer, receipt};
 use event::*;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 use tracker::{Action, Backfill, BackfillConfig, NodeStatus, Surrender};
-
-fn hash(number: u64) -> B256 {
-    keccak256(number.to_be_bytes())
-}
 
 /// What a test makes of a question instead of the honest answer.
 type Bend = Box<dyn FnMut(&Ask) -> Option<Result<Answer, FaultClass>>>;
@@ -37,23 +36,13 @@ impl Script {
     }
 
     fn logs(&self, numbers: impl IntoIterator<Item = u64>) -> LogsAnswer {
-        let mut answer = LogsAnswer::default();
-        for number in numbers {
-            answer.logs.push_log(answer.blocks.len() as u32, &log(number));
-            answer.blocks.push((number, hash(number), None));
-        }
-        answer
+        logs_answer(numbers.into_iter().map(named))
     }
 
     fn answer(&mut self, ask: &Ask) -> Result<Answer, Fault> {
         self.asked.push(ask.clone());
         let bent = (self.bend)(ask);
-        bent.unwrap_or_else(|| Ok(self.honest_answer(ask))).map_err(|class| Fault {
-            node: NodeId::new("scripted"),
-            method: "eth_getLogs".into(),
-            class,
-            text: "as scripted".into(),
-        })
+        bent.unwrap_or_else(|| Ok(self.honest_answer(ask))).map_err(fault)
     }
 
     fn honest_answer(&self, ask: &Ask) -> Answer {
@@ -65,12 +54,12 @@ impl Script {
                 Answer::Logs(self.logs(self.with_logs.get(&block.number).copied()))
             }
             Ask::Headers { range } => {
-                Answer::Headers((range.first()..=range.last()).map(header).collect())
+                Answer::Headers((range.first()..=range.last()).map(header_at).collect())
             }
             Ask::Receipts { block } => Answer::Receipts(
                 self.with_logs
                     .get(&block.number)
-                    .map(|number| receipt(*number))
+                    .map(|number| receipt(named(*number)))
                     .into_iter()
                     .collect(),
             ),
@@ -79,74 +68,12 @@ impl Script {
     }
 }
 
-fn log(number: u64) -> Log {
-    Log {
-        address: Address::ZERO,
-        topics: vec![],
-        data: Default::default(),
-        log_index: 0,
-        tx_index: 0,
-        tx_hash: hash(number),
-        block_number: number,
-        block_hash: hash(number),
-        removed: false,
-    }
+fn named(number: u64) -> BlockNumHash {
+    block(number, hash(number))
 }
 
-fn receipt(number: u64) -> Receipt {
-    Receipt {
-        tx_type: 2,
-        tx_hash: hash(number),
-        tx_index: 0,
-        block_hash: hash(number),
-        block_number: number,
-        outcome: Outcome::Status(true),
-        cumulative_gas_used: 0,
-        logs: vec![log(number)],
-        deposit_nonce: None,
-        deposit_receipt_version: None,
-    }
-}
-
-fn header(number: u64) -> BlockAnswer {
-    let header = Header {
-        number,
-        parent_hash: number.checked_sub(1).map(hash).unwrap_or_default(),
-        ..Header::default()
-    };
-    BlockAnswer { hash: hash(number), header: Box::new(header), transactions: vec![] }
-}
-
-/// Knows the true blooms: a block admits the filter when it has a log, or is a false positive.
-struct Blooms {
-    admitting: BTreeSet<u64>,
-    doubted: Option<u64>,
-}
-
-impl Prover for Blooms {
-    fn judge(&self, report: &Report, _: &ChainProfile) -> Judgement {
-        let verdict = |(index, block): (usize, &ReportedBlock)| {
-            let has_logs = report.logs.block.contains(&(index as u32));
-            if self.doubted == Some(block.number) && block.via == Via::Range {
-                return BlockVerdict { content: Content::Claimed, doubt: true };
-            }
-            let (content, doubt) = match (block.receipts.is_some(), has_logs) {
-                (true, _) => (Content::Receipts, false),
-                (false, true) => (Content::Bloom, false),
-                (false, false) if self.admitting.contains(&block.number) => {
-                    (Content::Claimed, true)
-                }
-                (false, false) => (Content::Receipts, false),
-            };
-            BlockVerdict { content, doubt }
-        };
-        Judgement {
-            admit: vec![true; report.logs.len()],
-            blocks: report.blocks.iter().enumerate().map(verdict).collect(),
-            complete_headers: report.blocks.len() as u64 == report.range.count(),
-            ..Judgement::default()
-        }
-    }
+fn header_at(number: u64) -> BlockAnswer {
+    header(named(number), number.checked_sub(1).map(hash).unwrap_or_default())
 }
 
 #[derive(Debug, Default)]
@@ -180,15 +107,19 @@ impl Run {
     }
 }
 
+fn admitting(script: &Script) -> BTreeSet<alloy_primitives::B256> {
+    script.with_logs.iter().copied().map(hash).collect()
+}
+
 /// Steps a backfill to its end. More than 50,000 steps are a spin.
 fn run(script: Script, verify: Verify, range: BlockRange, finalized: u64) -> Run {
-    let blooms = Arc::new(Blooms { admitting: script.with_logs.clone(), doubted: None });
+    let blooms = Arc::new(Blooms { admitting: admitting(&script), doubted: None });
     run_with(script, verify, range, finalized, blooms)
 }
 
 /// The same over blocks 1 to 100, by a prover that doubts one block until it was asked by hash.
 fn run_doubting(script: Script, block: u64) -> Run {
-    let blooms = Arc::new(Blooms { admitting: script.with_logs.clone(), doubted: Some(block) });
+    let blooms = Arc::new(Blooms { admitting: admitting(&script), doubted: Some(block) });
     run_with(script, Verify::Bloom, range(1, 100), 10_000, blooms)
 }
 
@@ -472,7 +403,7 @@ fn an_unfinalized_range_whose_end_moved_is_read_again() {
     let script = Script::bent([5], move |ask| match ask {
         Ask::Headers { range } if range.count() == 1 => {
             calls += 1;
-            let mut block = header(range.first());
+            let mut block = header_at(range.first());
             if calls == 1 {
                 block.hash = hash(77);
             }
