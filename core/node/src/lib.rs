@@ -5,19 +5,21 @@
 //! [`event::Fault`] that says what can be done about it. Nothing here retries, waits, narrows a
 //! range or believes an answer; that is for the tracker and the proof.
 
+mod address;
 mod classify;
 mod date;
+mod endpoint;
 mod hex;
 mod http;
 mod open;
+mod origin;
 mod recording;
 mod secret;
 mod wire;
 
+pub use address::ConfigError;
 pub use classify::{ErrorReply, classify, known};
-pub use http::{
-    DEFAULT_HEADER_BATCH, DEFAULT_MAX_BODY_BYTES, DEFAULT_TIMEOUT_MS, HttpConfig, HttpConfigError,
-    HttpNode,
-};
+pub use endpoint::{DEFAULT_HEADER_BATCH, DEFAULT_MAX_BODY_BYTES, DEFAULT_TIMEOUT_MS};
+pub use http::{HttpConfig, HttpNode};
 pub use open::{OpenError, OpenOptions, open};
 pub use recording::{Recorder, Recording, RecordingError, RecordingSummary};

@@ -1,8 +1,8 @@
 //! From what an operator writes after `-r` to a node: a URL, or the path of a recording.
 
 use crate::{
-    HttpConfig, HttpConfigError, HttpNode, Recording, RecordingError,
-    http::{DEFAULT_HEADER_BATCH, DEFAULT_MAX_BODY_BYTES, DEFAULT_TIMEOUT_MS},
+    ConfigError, DEFAULT_HEADER_BATCH, DEFAULT_MAX_BODY_BYTES, DEFAULT_TIMEOUT_MS, HttpConfig,
+    HttpNode, Recording, RecordingError,
 };
 use event::{Node, NodeId};
 use std::{fmt, path::Path, sync::Arc};
@@ -45,7 +45,7 @@ impl fmt::Debug for OpenOptions {
 pub enum OpenError {
     /// The URL or a header is wrong.
     #[error(transparent)]
-    Http(#[from] HttpConfigError),
+    Http(#[from] ConfigError),
     /// The recording is not whole.
     #[error(transparent)]
     Recording(#[from] RecordingError),
@@ -64,7 +64,7 @@ impl OpenError {
     /// Returns what to do next, where that is known.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Http(HttpConfigError::Url(_)) => Some("write it as https://HOST/PATH"),
+            Self::Http(ConfigError::Url(_)) => Some("write it as https://HOST/PATH"),
             Self::Http(_) => None,
             Self::Recording(error) => error.hint(),
             Self::Socket | Self::Scheme(_) => Some("use the node's http:// or https:// endpoint"),
@@ -90,7 +90,7 @@ pub fn open(spec: &str, options: OpenOptions) -> Result<Arc<dyn Node>, OpenError
             other if other.len() < 6 && other.chars().all(|c| c.is_ascii_alphabetic()) => {
                 Err(OpenError::Scheme(other.to_owned()))
             }
-            _ => Err(OpenError::Http(HttpConfigError::Url("not a URL"))),
+            _ => Err(OpenError::Http(ConfigError::Url("not a URL"))),
         };
     }
     if spec.ends_with(".ipc") {
