@@ -26,8 +26,9 @@ use std::{
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct ReplayArgs {
-    /// Node to read from, repeatable: an http(s):// URL, a recording file, or @FILE with one of
-    /// these per line; NAME=URL names it in the output [env: ETH_RPC_URL]
+    /// Node to read from, repeatable: an http(s):// or ws(s):// URL, an IPC socket, a recording
+    /// file, or @FILE with one of these per line; NAME=URL names it in the output
+    /// [env: ETH_RPC_URL]
     #[arg(short = 'r', long = "rpc-url", value_name = "[NAME=]URL|FILE")]
     pub(crate) nodes: Vec<String>,
 
