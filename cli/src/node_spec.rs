@@ -9,6 +9,7 @@ use crate::{
 };
 use std::{
     fmt, fs,
+    os::unix::fs::FileTypeExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -80,7 +81,8 @@ impl NodeSpecError {
         match self {
             Self::NoScheme(host) => format!("write the scheme: https://{host}"),
             Self::NoFile(_) => "check the path; a URL starts with http:// or https://".to_owned(),
-            _ => "a node is http(s)://HOST, a recording file, or @FILE with one of these per line"
+            _ => "a node is http(s)://HOST, ws(s)://HOST, the path of an IPC socket, a recording file, or \
+                  @FILE with one of these per line"
                 .to_owned(),
         }
     }
@@ -231,7 +233,8 @@ fn local(place: &str, base: &Path) -> Result<(String, Endpoint), NodeSpecError> 
     let path = base.join(place);
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
     let name = name.unwrap_or_else(|| place.to_owned());
-    if path.extension().is_some_and(|extension| extension == "ipc") {
+    let is_socket = fs::metadata(&path).is_ok_and(|metadata| metadata.file_type().is_socket());
+    if is_socket || path.extension().is_some_and(|extension| extension == "ipc") {
         return Ok((name, Endpoint::Ipc(path)));
     }
     if path.is_file() {

@@ -197,8 +197,7 @@ fn what_the_user_gets_wrong_is_told_before_anything_is_touched() {
         ("wrong anchor", &["--anchor", "some"], &["none of one-node, NUMBER:HASH"]),
         ("no folder to record to", &["--record", "gone/r.gz"], &["there is no folder"]),
         ("configuration that is no text", &["--config", &latin], &["latin.toml", "UTF-8"]),
-        ("websocket", &["-r", "ws://127.0.0.1:1"], &["ws://"]),
-        ("IPC socket", &["-r", "geth.ipc"], &[".ipc"]),
+        ("no IPC socket", &["-r", "geth.ipc"], &["geth.ipc", "no socket"]),
         ("beyond the finalized block", &["-b", "900:finalized"], &["900"]),
         ("no start", &["-b", ":finalized"], &["where to start"]),
     ] {

@@ -12,12 +12,14 @@ const STAGES: [&str; 8] =
     ["node", "tracker", "proof", "abi", "aggregator", "store", "dispatcher", "host"];
 
 /// Each engine has one owner. The bench and the tests measure from outside and own nothing.
-const OWNERS: [(&str, &str); 12] = [
+const OWNERS: [(&str, &str); 14] = [
     ("alloy-consensus", "proof"),
     ("alloy-trie", "proof"),
     ("alloy-dyn-abi", "abi"),
     ("alloy-json-abi", "abi"),
     ("reqwest", "node"),
+    ("tokio-rustls", "node"),
+    ("tokio-tungstenite", "node"),
     ("duckdb", "store"),
     ("wasmtime", "host"),
     ("wasmtime-wasi", "host"),

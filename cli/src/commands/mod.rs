@@ -54,8 +54,9 @@ pub(crate) struct PlaceArgs {
 /// Which chain, through which nodes, and what of it; the same for every command that reads nodes.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct SourceArgs {
-    /// Node to read from, repeatable: an http(s):// URL, a recording file, or @FILE with one of
-    /// these per line; NAME=URL names it in the output [env: ETH_RPC_URL]
+    /// Node to read from, repeatable: an http(s):// or ws(s):// URL, an IPC socket, a recording
+    /// file, or @FILE with one of these per line; NAME=URL names it in the output
+    /// [env: ETH_RPC_URL]
     #[arg(short = 'r', long = "rpc-url", value_name = "[NAME=]URL|FILE")]
     pub(crate) nodes: Vec<String>,
 

@@ -51,10 +51,7 @@ impl Secrets {
         }
         let decoded: Vec<String> = found.iter().filter_map(|text| percent_decoded(text)).collect();
         found.extend(decoded);
-        let basic = percent_decoded(user).unwrap_or_else(|| user.to_owned())
-            + ":"
-            + &percent_decoded(password).unwrap_or_else(|| password.to_owned());
-        found.push(base64(basic.as_bytes()));
+        found.push(basic_credentials(user, password).trim_end_matches('=').to_owned());
         found.retain(|text| text.len() >= MIN_SECRET_BYTES);
         found.sort_unstable_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         found.dedup();
@@ -81,6 +78,20 @@ impl Secrets {
             .trim()
             .to_owned()
     }
+}
+
+/// Returns the header value that stands for a URL's user part, or `None` where it has none.
+pub(crate) fn basic_authorization(url: &Url) -> Option<String> {
+    let (user, password) = (url.username(), url.password().unwrap_or_default());
+    let is_there = !user.is_empty() || url.password().is_some();
+    is_there.then(|| format!("Basic {}", basic_credentials(user, password)))
+}
+
+fn basic_credentials(user: &str, password: &str) -> String {
+    let plain = percent_decoded(user).unwrap_or_else(|| user.to_owned())
+        + ":"
+        + &percent_decoded(password).unwrap_or_else(|| password.to_owned());
+    base64(plain.as_bytes())
 }
 
 /// ASCII lower case keeps every byte's position.
@@ -120,7 +131,7 @@ fn percent_decoded(text: &str) -> Option<String> {
     String::from_utf8(decoded).ok()
 }
 
-/// What basic authentication makes of `user:password`, without the padding.
+/// What basic authentication makes of `user:password`.
 fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
@@ -130,6 +141,7 @@ fn base64(bytes: &[u8]) -> String {
         for i in 0..=chunk.len() {
             text.push(char::from(ALPHABET[(word >> (18 - 6 * i) & 63) as usize]));
         }
+        text.extend(std::iter::repeat_n('=', 3 - chunk.len()));
     }
     text
 }

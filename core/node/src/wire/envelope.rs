@@ -58,7 +58,7 @@ fn malformed(text: impl Into<String>) -> NoAnswer {
 }
 
 /// Some servers send the id back as text.
-fn id_number(id: &Value) -> Option<u64> {
+pub(crate) fn id_number(id: &Value) -> Option<u64> {
     id.as_u64().or_else(|| id.as_str()?.parse().ok())
 }
 

@@ -5,7 +5,7 @@ use event::{AnyOf, Filter, Tag};
 use std::fmt::Write;
 
 /// The methods this crate calls, in the order that [`method_index`] counts.
-pub(crate) const METHODS: [&str; 8] = [
+pub(crate) const METHODS: [&str; 9] = [
     "eth_chainId",
     "web3_clientVersion",
     "eth_getLogs",
@@ -14,6 +14,7 @@ pub(crate) const METHODS: [&str; 8] = [
     "eth_getBlockReceipts",
     "eth_syncing",
     "net_peerCount",
+    "eth_subscribe",
 ];
 
 /// Returns the position of `method` in [`METHODS`].

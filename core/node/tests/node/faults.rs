@@ -11,11 +11,11 @@ fn node(server: &Server) -> HttpNode {
     HttpNode::new(HttpConfig::new(&server.url)).unwrap()
 }
 
-fn logs_over(first: u64, last: u64) -> Ask {
+pub(crate) fn logs_over(first: u64, last: u64) -> Ask {
     Ask::Logs { filter: Arc::new(Filter::any()), range: BlockRange::new(first, last).unwrap() }
 }
 
-fn block() -> BlockNumHash {
+pub(crate) fn block() -> BlockNumHash {
     BlockNumHash { number: 7, hash: B256::repeat_byte(7) }
 }
 
@@ -28,7 +28,7 @@ async fn answering(template: &'static str) -> Server {
     Server::start(move |request| json(&template.replace("$ID", &ids(request)[0].to_string()))).await
 }
 
-fn header(number: u64) -> String {
+pub(crate) fn header(number: u64) -> String {
     let zero = "00".repeat(32);
     format!(
         r#"{{"number":"0x{number:x}","hash":"0x{}","parentHash":"0x{zero}","sha3Uncles":"0x{zero}",
@@ -42,7 +42,7 @@ fn header(number: u64) -> String {
     )
 }
 
-fn header_member(call: &serde_json::Value) -> String {
+pub(crate) fn header_member(call: &serde_json::Value) -> String {
     let number = call["params"][0].as_str().unwrap().trim_start_matches("0x");
     let number = u64::from_str_radix(number, 16).unwrap();
     format!(r#"{{"jsonrpc":"2.0","id":{},"result":{}}}"#, call["id"], header(number))

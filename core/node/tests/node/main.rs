@@ -5,3 +5,5 @@ mod execapis;
 mod faults;
 mod recordings;
 mod server;
+mod socket_server;
+mod sockets;

@@ -87,6 +87,15 @@ impl Council {
         }
     }
 
+    /// Returns the chosen branch as far as it is held, oldest first: what a node that comes now is
+    /// to link to.
+    pub fn window(&self) -> Vec<BlockNumHash> {
+        self.chosen
+            .iter()
+            .map(|(number, (hash, _))| BlockNumHash { number: *number, hash: *hash })
+            .collect()
+    }
+
     /// Takes a node's branch. The first rulings are of nodes that lose the chain, then comes that
     /// of this node.
     pub fn on_branch(&mut self, branch: &Branch, now_ms: u64) -> Vec<Decision> {

@@ -42,3 +42,20 @@ pub struct NodeView {
     /// When its head was last higher than ever before, by the clock of the caller.
     pub last_progress_ms: u64,
 }
+
+impl NodeView {
+    /// Returns the view of a node that has said nothing yet.
+    pub const fn connecting(node: NodeId) -> Self {
+        Self {
+            node,
+            client: None,
+            head: None,
+            finalized: None,
+            state: NodeState::Connecting,
+            blocks_reported: 0,
+            logs_reported: 0,
+            blocks_unread: 0,
+            last_progress_ms: 0,
+        }
+    }
+}

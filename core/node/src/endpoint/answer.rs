@@ -1,0 +1,156 @@
+//! From a question to method and parameters, and from the bytes of a reply to an answer.
+//!
+//! The same for every transport: an answer that HTTP would refuse is refused over a socket too.
+
+use super::{Endpoint, Exchange, LARGEST_HEADER_BATCH, Question};
+use crate::{
+    hex::Quantity,
+    origin::Reply,
+    wire::{block::BlockFields, envelope, logs::LogsSeed, receipt::ReceiptFields, request},
+};
+use event::{Answer, Ask, BlockAnswer, ChainId, Fault, FaultClass, LogsAnswer, Tag};
+use serde::de::DeserializeOwned;
+use std::marker::PhantomData;
+
+impl<E: Exchange> Endpoint<E> {
+    /// Asks one question and reads its answer.
+    pub(super) async fn answer(&self, ask: Ask) -> Result<Answer, Fault> {
+        match ask {
+            Ask::ChainId => {
+                let id: Quantity = self.call("eth_chainId", "").await?;
+                Ok(Answer::ChainId(ChainId(id.0)))
+            }
+            Ask::ClientVersion => {
+                let version: String = self.call("web3_clientVersion", "").await?;
+                Ok(Answer::ClientVersion(self.origin.secrets.clean(&version)))
+            }
+            Ask::Head(tag) => self.head(tag).await,
+            Ask::Logs { filter, range } => {
+                let place = format!(
+                    r#""fromBlock":"0x{:x}","toBlock":"0x{:x}""#,
+                    range.first(),
+                    range.last()
+                );
+                let answer = self.logs(&request::filter(&filter, &place), range.count() > 1).await;
+                Ok(Answer::Logs(answer?))
+            }
+            Ask::LogsByHash { filter, block } => {
+                let place = format!(r#""blockHash":"{}""#, block.hash);
+                Ok(Answer::Logs(self.logs(&request::filter(&filter, &place), false).await?))
+            }
+            Ask::Headers { range } => {
+                let count = usize::try_from(range.count()).unwrap_or(LARGEST_HEADER_BATCH);
+                Ok(Answer::Headers(self.header_batch(range.first(), count).await?))
+            }
+            Ask::HeaderByHash { hash } => {
+                let method = "eth_getBlockByHash";
+                let block: BlockFields = self.call(method, &format!(r#""{hash}",false"#)).await?;
+                let block =
+                    block.into_block().map_err(|text| self.origin.malformed(method, &text))?;
+                if block.hash != hash {
+                    return Err(self
+                        .origin
+                        .malformed(method, "the block has another hash than was asked"));
+                }
+                Ok(Answer::Headers(vec![block]))
+            }
+            Ask::Receipts { block } => {
+                let method = "eth_getBlockReceipts";
+                let fields: Vec<ReceiptFields> =
+                    self.call(method, &format!(r#""{}""#, block.hash)).await?;
+                let receipts = fields.into_iter().map(ReceiptFields::into_receipt);
+                let receipts = receipts.collect::<Result<_, _>>();
+                Ok(Answer::Receipts(receipts.map_err(|text| self.origin.malformed(method, &text))?))
+            }
+            Ask::Syncing => {
+                // `false`, or an object that tells how far it is.
+                let method = "eth_syncing";
+                match self.call::<serde_json::Value>(method, "").await? {
+                    serde_json::Value::Bool(syncing) => Ok(Answer::Syncing(syncing)),
+                    serde_json::Value::Object(_) => Ok(Answer::Syncing(true)),
+                    _ => Err(self.origin.malformed(method, "neither false nor an object")),
+                }
+            }
+            Ask::PeerCount => {
+                let count: Quantity = self.call("net_peerCount", "").await?;
+                Ok(Answer::PeerCount(count.0))
+            }
+        }
+    }
+
+    /// `null` or an unknown block for `safe` and `finalized` means that the node has no such tag.
+    async fn head(&self, tag: Tag) -> Result<Answer, Fault> {
+        let method = "eth_getBlockByNumber";
+        let params = format!(r#""{}",false"#, request::tag(tag));
+        let outcome = self.call::<BlockFields>(method, &params).await;
+        let fields = outcome.map_err(|mut fault| {
+            if tag != Tag::Latest && fault.class == FaultClass::Unknown {
+                fault.class = FaultClass::Tag;
+            }
+            fault
+        })?;
+        fields.into_head().map(Answer::Head).map_err(|text| self.origin.malformed(method, &text))
+    }
+
+    async fn logs(&self, filter: &str, is_splittable: bool) -> Result<LogsAnswer, Fault> {
+        let method = "eth_getLogs";
+        let (id, reply) = self.one(method, filter).await?;
+        let mut answer = envelope::one(&reply.body, id, LogsSeed)
+            .map_err(|no_answer| self.origin.refusal(method, &reply, no_answer, is_splittable))?;
+        self.origin.check_status(method, &reply)?;
+        answer.bytes = reply.body.len() as u64;
+        Ok(answer)
+    }
+
+    /// Asks for `count` headers from `first` in one batch.
+    pub(super) async fn header_batch(
+        &self,
+        first: u64,
+        count: usize,
+    ) -> Result<Vec<BlockAnswer>, Fault> {
+        let method = "eth_getBlockByNumber";
+        let id = self.counters.next(method, count as u64);
+        let body = request::headers(id, first, count);
+        let question = Question { method, first_id: id, calls: count as u64, body };
+        let reply = self.exchange.exchange(question).await?;
+        let blocks = if count == 1 {
+            envelope::one(&reply.body, id, PhantomData::<BlockFields>).map(|block| vec![block])
+        } else {
+            envelope::batch::<BlockFields>(&reply.body, id, count)
+        };
+        let blocks =
+            blocks.map_err(|no_answer| self.origin.refusal(method, &reply, no_answer, false))?;
+        self.origin.check_status(method, &reply)?;
+        let mut answers = Vec::with_capacity(count);
+        for (number, fields) in (first..).zip(blocks) {
+            let block = fields.into_block().map_err(|text| self.origin.malformed(method, &text))?;
+            if block.header.number != number {
+                let text = format!("block {} instead of {number}", block.header.number);
+                return Err(self.origin.malformed(method, &text));
+            }
+            answers.push(block);
+        }
+        Ok(answers)
+    }
+
+    /// Sends one call and returns its result.
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: &'static str,
+        params: &str,
+    ) -> Result<T, Fault> {
+        let (id, reply) = self.one(method, params).await?;
+        let result = envelope::one(&reply.body, id, PhantomData::<T>)
+            .map_err(|no_answer| self.origin.refusal(method, &reply, no_answer, false))?;
+        self.origin.check_status(method, &reply)?;
+        Ok(result)
+    }
+
+    /// Sends one call and returns its id with the reply.
+    async fn one(&self, method: &'static str, params: &str) -> Result<(u64, Reply), Fault> {
+        let first_id = self.counters.next(method, 1);
+        let body = request::call(first_id, method, params);
+        let question = Question { method, first_id, calls: 1, body };
+        Ok((first_id, self.exchange.exchange(question).await?))
+    }
+}
