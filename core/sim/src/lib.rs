@@ -7,19 +7,29 @@
 //! answer.
 
 mod answer;
+mod balances;
 pub mod chain;
 mod clock;
 pub mod faults;
+mod lane;
+mod memory_store;
 mod node;
+mod oracle;
 pub mod rng;
 mod run;
 mod script;
 mod sometimes;
 mod world;
 
+pub use balances::{BALANCES, Balances, HELD, MOVED, balances_in_state};
 pub use clock::Clock;
 pub use faults::{Methods, Rule, Trouble};
+pub use lane::{LaneStepper, Stepped};
+pub use memory_store::{
+    Cell, Crash, Image, LaneImage, Lanes, MemoryStore, OnApply, StoredEvent, Version,
+};
 pub use node::SimNode;
+pub use oracle::{Account, Agreement, Oracle, Violation, account, lane_problems};
 pub use run::{Stuck, run, run_stepped};
 pub use script::Happening;
 pub use sometimes::Sometimes;
