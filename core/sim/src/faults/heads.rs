@@ -1,0 +1,59 @@
+//! Lies about heads, headers and receipts, and backends that see another head than the one asked.
+
+use crate::{Trouble, chain::View, faults::Active};
+use alloy_primitives::{B256, Bloom};
+use event::{BlockAnswer, BlockNumHash, Head, Receipt};
+
+/// Moves the view to what the answering backend sees.
+pub(crate) fn tamper_view(view: &mut View<'_>, active: &[Active]) {
+    for active in active {
+        match active.trouble() {
+            Trouble::HeadLags { blocks } => view.lag(*blocks),
+            Trouble::FinalizedGoesBack { blocks } => {
+                view.finalized = view.finalized.map(|number| number.saturating_sub(*blocks));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Tampers with a head.
+pub(crate) fn tamper_head(head: &mut Head, active: &[Active]) {
+    if active.iter().any(|active| *active.trouble() == Trouble::HeightZero) {
+        *head = Head { block: BlockNumHash { number: 0, hash: B256::ZERO }, timestamp: 0 };
+    }
+}
+
+/// Tampers with headers.
+pub(crate) fn tamper_headers(headers: &mut [BlockAnswer], active: &[Active]) {
+    for active in active.iter().filter(|active| *active.trouble() == Trouble::ZeroBloom) {
+        for block in headers.iter_mut().filter(|block| active.hits(block.header.number)) {
+            block.header.logs_bloom = Bloom::ZERO;
+        }
+    }
+}
+
+/// Tampers with the receipts of a block.
+pub(crate) fn tamper_receipts(
+    receipts: &mut Vec<Receipt>,
+    block: BlockNumHash,
+    view: &View<'_>,
+    active: &[Active],
+) {
+    for active in active.iter().filter(|active| active.hits(block.number)) {
+        match active.trouble() {
+            Trouble::EmptyReceipts => receipts.clear(),
+            Trouble::ReceiptShort => {
+                receipts.pop();
+            }
+            Trouble::ReceiptsOfOtherBlock => {
+                let sibling = view.tree().siblings(block).into_iter().next();
+                let below = || block.number.checked_sub(1).and_then(|number| view.at(number));
+                if let Some(other) = sibling.or_else(below) {
+                    receipts.clone_from(&other.receipts);
+                }
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! A ledger in memory that means what the real one means, and that can be crashed.
+//!
+//! It keeps what was applied and nothing else, so that after a crash the next process finds exactly
+//! the last whole transaction. It writes no typed tables: they say what events say already.
+
+mod apply;
+mod image;
+mod lanes;
+mod read;
+
+pub use image::{Image, StoredEvent};
+pub use lanes::{Cell, LaneImage, Lanes, Version};
+
+use event::{
+    BlockRange, ChainId, ChainState, Commit, Descriptor, EventId, EventPage, EventQuery,
+    EventSchema, Filter, FilterId, JournalRow, LaneCommit, LaneId, LaneState, LedgerError, Reader,
+    Store,
+};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// When a process dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crash {
+    /// Before the transaction took effect.
+    Before,
+    /// After it took effect, before anybody was told.
+    After,
+}
+
+/// Shown every transaction of events once it took effect: its commits, and what the ledger became.
+pub type OnApply = Box<dyn FnMut(&[Commit], &Image) + Send>;
+
+/// A ledger in memory. A clone is another handle to the same one.
+#[derive(Clone, Default)]
+pub struct MemoryStore(Arc<Mutex<Disk>>);
+
+#[derive(Default)]
+struct Disk {
+    image: Image,
+    /// Transactions so far, of events and of lanes.
+    applied: u64,
+    crash: Option<(u64, Crash)>,
+    is_down: bool,
+    on_apply: Option<OnApply>,
+}
+
+impl std::fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MemoryStore").field("applied", &self.disk().applied).finish_non_exhaustive()
+    }
+}
+
+impl MemoryStore {
+    /// Returns an empty ledger.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Has the process die at transaction `number`, counted from 1 over the ledger's whole life.
+    pub fn crash_at(&self, number: u64, crash: Crash) {
+        self.disk().crash = Some((number, crash));
+    }
+
+    /// Returns how many transactions took effect.
+    pub fn applied(&self) -> u64 {
+        self.disk().applied
+    }
+
+    /// Whether the process is dead: every call fails until [`Self::reopen`].
+    pub fn is_down(&self) -> bool {
+        self.disk().is_down
+    }
+
+    /// Starts the next process: what was applied is there, and nothing else. Handles of the process
+    /// before must be gone by then.
+    pub fn reopen(&self) {
+        let mut disk = self.disk();
+        disk.is_down = false;
+        disk.crash = None;
+    }
+
+    /// Shows every transaction of events to `on_apply`.
+    pub fn on_apply(&self, on_apply: OnApply) {
+        self.disk().on_apply = Some(on_apply);
+    }
+
+    /// Looks at what is stored.
+    pub fn look<T>(&self, look: impl FnOnce(&Image) -> T) -> T {
+        look(&self.disk().image)
+    }
+
+    fn disk(&self) -> MutexGuard<'_, Disk> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn up(&self) -> Result<MutexGuard<'_, Disk>, LedgerError> {
+        let disk = self.disk();
+        if disk.is_down { Err(dead()) } else { Ok(disk) }
+    }
+}
+
+fn dead() -> LedgerError {
+    LedgerError::Io("the process has died".into())
+}
+
+impl Disk {
+    /// Runs one transaction: all of it or nothing, and perhaps the last one of this process.
+    fn transact(
+        &mut self,
+        change: impl FnOnce(&mut Image) -> Result<(), LedgerError>,
+    ) -> Result<(), LedgerError> {
+        let number = self.applied + 1;
+        let crash = self.crash.filter(|(at, _)| *at == number).map(|(_, crash)| crash);
+        if crash == Some(Crash::Before) {
+            self.is_down = true;
+            return Err(dead());
+        }
+        change(&mut self.image)?;
+        self.applied = number;
+        if crash == Some(Crash::After) {
+            self.is_down = true;
+            return Err(dead());
+        }
+        Ok(())
+    }
+}
+
+impl Store for MemoryStore {
+    fn load(&mut self, chain: ChainId) -> Result<ChainState, LedgerError> {
+        Ok(self.up()?.image.chain_state(chain))
+    }
+
+    fn prepare_schemas(&mut self, _: &[EventSchema]) -> Result<(), LedgerError> {
+        self.up().map(drop)
+    }
+
+    fn open_lane(
+        &mut self,
+        lane: &LaneId,
+        descriptor: &Descriptor,
+    ) -> Result<LaneState, LedgerError> {
+        self.up()?.image.lanes.open(lane, descriptor)
+    }
+
+    fn apply(&mut self, commits: &[Commit]) -> Result<(), LedgerError> {
+        let mut disk = self.up()?;
+        if commits.is_empty() {
+            return Ok(());
+        }
+        let before = disk.applied;
+        let applied = disk.transact(|image| image.apply(commits));
+        let Disk { image, on_apply, applied: after, .. } = &mut *disk;
+        // Also where the process died right after: what took effect is looked at.
+        if let Some(on_apply) = on_apply
+            && *after > before
+        {
+            on_apply(commits, image);
+        }
+        applied
+    }
+
+    fn apply_lanes(&mut self, commits: &[LaneCommit]) -> Result<(), LedgerError> {
+        let mut disk = self.up()?;
+        if commits.is_empty() {
+            return Ok(());
+        }
+        disk.transact(|image| image.lanes.apply(commits))
+    }
+
+    fn known_events(
+        &mut self,
+        chain: ChainId,
+        range: BlockRange,
+    ) -> Result<Vec<EventId>, LedgerError> {
+        Ok(self.up()?.image.known_events(chain, range))
+    }
+
+    fn close(&mut self) -> Result<(), LedgerError> {
+        self.up().map(drop)
+    }
+}
+
+impl Reader for MemoryStore {
+    fn filter(&mut self, id: FilterId) -> Result<Option<Filter>, LedgerError> {
+        Ok(self.up()?.image.filters.get(&id).map(|filter| (**filter).clone()))
+    }
+
+    fn events(&mut self, query: &EventQuery) -> Result<EventPage, LedgerError> {
+        Ok(self.up()?.image.page(query))
+    }
+
+    fn journal(
+        &mut self,
+        chain: ChainId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<JournalRow>, LedgerError> {
+        Ok(self.up()?.image.journal_after(chain, after, limit))
+    }
+}

@@ -1,0 +1,10 @@
+//! The simulation tests itself first, then backfills over many seeds.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod backfill;
+mod ledgers;
+mod liars;
+mod repeat;
+mod seeds;
+mod worlds;
