@@ -39,6 +39,8 @@ pub(crate) struct BlockDecision {
     pub(crate) entered: u64,
     pub(crate) known: u64,
     pub(crate) waiting: bool,
+    /// Whether it has logs that earlier receipts refute.
+    pub(crate) is_refuted: bool,
 }
 
 impl Aggregator {
@@ -95,6 +97,7 @@ impl Aggregator {
             } else if shown.get(&block).is_some_and(|shown| shown.binary_search(&id).is_err()) {
                 // Receipts came first: it needs no more words to be refuted.
                 *forged.entry(block).or_default() += 1;
+                decision.is_refuted = true;
                 decided.enter[row] = false;
             } else if self.is_admitted(&id, report, judgement.blocks[block as usize].content) {
                 decision.entered += 1;

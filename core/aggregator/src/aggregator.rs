@@ -150,6 +150,12 @@ impl Aggregator {
         moved.map(|block| BlockRange::one(block.number)).chain(needed).reduce(hull)
     }
 
+    /// Returns the blocks with logs that wait for another node, lowest first: their receipts would
+    /// decide. A block may be among them and be covered, where the other nodes agree.
+    pub fn waiting(&self) -> Vec<BlockNumHash> {
+        self.candidates.blocks()
+    }
+
     /// Returns the highest block such that every block from `from` to it is covered for all
     /// filters with at least `content`.
     pub fn covered_through(

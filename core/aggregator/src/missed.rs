@@ -104,11 +104,13 @@ impl Ballot {
             lacking.map(|(_, nodes)| nodes).collect()
         };
         let held = given().filter_map(|answer| answer.ids.as_deref()).map(lacking);
-        if let Some(least) = held.min_by_key(Vec::len) {
+        if let Some(least) = held.min_by_key(Vec::len)
+            && (most.is_none() || !least.is_empty())
+        {
             let had = least.iter().flat_map(|nodes| nodes.iter().copied()).collect();
             return (least.len() as u64, had);
         }
-        // Only its count is known.
+        // Counts are all there is to compare.
         let count = given().map(|answer| answer.count).max().unwrap_or(0);
         let shown = self.shown.as_ref().map(|shown| (shown.len() as u64, BTreeSet::new()));
         let by_nodes = most.map(|(most, index)| (most, self.nodes_of(index, true)));

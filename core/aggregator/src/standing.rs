@@ -4,7 +4,7 @@
 
 use crate::{
     admission::Decided,
-    aggregator::Aggregator,
+    aggregator::{Admission, Aggregator},
     agreement::{Tally, lacks_agreement},
 };
 use event::{Content, Judgement, NodeId, Verify};
@@ -56,6 +56,10 @@ impl Aggregator {
         Standing { content, open, nodes: Vec::new() }
     }
 
+    const fn waits(&self) -> bool {
+        matches!(self.policy.admission, Admission::Agree(_))
+    }
+
     fn stands(
         &self,
         judgement: &Judgement,
@@ -77,6 +81,9 @@ impl Aggregator {
             // Its own answer is not whole, but it may complete that of another node.
             let content = tally.content.unwrap_or(Content::Claimed).min(required);
             (is_stored.then_some(content), Some("logs wait for another node or receipts".into()))
+        } else if decision.is_refuted && !is_stored && self.waits() {
+            // As if it had come before the receipts: then it would have waited, and been dropped.
+            (None, is_short.then_some(NOTHING.into()))
         } else if ruling.nothing_admitted && verdict.content < Content::Receipts {
             (None, Some(NOTHING.into()))
         } else if verdict.content < required && verdict.doubt {
