@@ -129,7 +129,7 @@ impl Aggregator {
         count: u64,
         cut: &mut Cut,
     ) {
-        let Some(key) = polled.keys[block as usize] else { return };
+        let Some(key) = polled.key(block as usize) else { return };
         let ballot = self.votes.get_mut(&key);
         if ballot.is_some_and(|ballot| ballot.told_forged.insert(report.node.clone())) {
             let detail = format!("{count} logs of block {} that no receipt has", key.number);
@@ -171,7 +171,7 @@ impl Aggregator {
             for id in forged {
                 let Some(candidate) = self.candidates.close(&id) else { continue };
                 cut.commit.candidates_closed.push(id);
-                let ballot = polled.keys[i].and_then(|key| self.votes.get_mut(&key));
+                let ballot = polled.key(i).and_then(|key| self.votes.get_mut(&key));
                 ballot.into_iter().for_each(|b| b.told_forged.extend(candidate.nodes.clone()));
                 for node in candidate.nodes {
                     cut.commit.incidents.push(Incident {

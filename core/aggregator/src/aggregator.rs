@@ -252,7 +252,7 @@ impl Aggregator {
 
         let due = self.sightings_due(&report, &judgement);
         let polled = self.polled(&report, &judgement, &refused);
-        let given = given_ids(&report, None, |i| due[i] || polled.keys[i].is_some());
+        let given = given_ids(&report, None, |i| due[i] || polled.key(i).is_some());
         cut.commit.sightings = self.sightings.cut(&report, &due, &given);
         self.vote(&report, &judgement, &polled, given);
         let mut admit = judgement.admit.clone();

@@ -26,9 +26,17 @@ use std::collections::BTreeMap;
 const SURE_NODES_MIN: usize = 2;
 
 /// The ballots that a report votes on.
+#[derive(Debug, Default)]
 pub(crate) struct Polled {
-    /// Per block of the report.
-    pub(crate) keys: Vec<Option<BallotKey>>,
+    /// Per block of the report; empty where no votes are kept.
+    keys: Vec<Option<BallotKey>>,
+}
+
+impl Polled {
+    /// Returns the ballot of a block of the report, where its votes are kept.
+    pub(crate) fn key(&self, block: usize) -> Option<BallotKey> {
+        self.keys.get(block).copied().flatten()
+    }
 }
 
 impl Aggregator {
@@ -61,12 +69,12 @@ impl Aggregator {
         judgement: &Judgement,
         refused: &[bool],
     ) -> Polled {
-        let mut keys = vec![None; report.blocks.len()];
         let required = self.policy.verify.required();
         let agree = matches!(self.policy.verify, Verify::Agree(_));
         if self.canonical.is_settled(report.range.last()) && !agree {
-            return Polled { keys };
+            return Polled::default();
         }
+        let mut keys = vec![None; report.blocks.len()];
         let filter = report.filter.id();
         for (i, block) in report.blocks.iter().enumerate().filter(|(i, _)| !refused[*i]) {
             let (number, hash) = (block.number, block.hash);
@@ -88,7 +96,7 @@ impl Aggregator {
         polled: &Polled,
         mut given: BTreeMap<usize, Vec<EventId>>,
     ) {
-        let is_polled = |i: usize| polled.keys[i].is_some();
+        let is_polled = |i: usize| polled.key(i).is_some();
         let rows = report.logs.block.iter().zip(&judgement.admit);
         if rows.into_iter().any(|(block, admit)| !admit && is_polled(*block as usize)) {
             given = given_ids(report, Some(&judgement.admit), is_polled);
@@ -110,8 +118,8 @@ impl Aggregator {
         }
         for (block, flaw, ..) in &judgement.flaws {
             if *flaw == Flaw::Missing
-                && let Some(Some(key)) = block.and_then(|i| polled.keys.get(i as usize))
-                && let Some(ballot) = self.votes.get_mut(key)
+                && let Some(key) = block.and_then(|i| polled.key(i as usize))
+                && let Some(ballot) = self.votes.get_mut(&key)
             {
                 ballot.told_missing.insert(report.node.clone());
             }
@@ -145,7 +153,7 @@ impl Aggregator {
         let is_shown = |i: usize| {
             judgement.blocks[i].content == Content::Receipts
                 && !spoiled[i]
-                && polled.keys[i].is_some()
+                && polled.key(i).is_some()
         };
         let mut shown: BTreeMap<usize, Vec<EventId>> =
             (0..report.blocks.len()).filter(|i| is_shown(*i)).map(|i| (i, Vec::new())).collect();
@@ -159,7 +167,7 @@ impl Aggregator {
         }
         for (i, mut ids) in shown {
             ids.sort_unstable();
-            if let Some(key) = polled.keys[i] {
+            if let Some(key) = polled.key(i) {
                 self.votes.show(&key, ids);
             }
         }

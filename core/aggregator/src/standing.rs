@@ -26,7 +26,7 @@ pub(crate) struct Ruling<'a> {
     /// Per block: whether its header is not its own.
     pub(crate) refused: &'a [bool],
     pub(crate) decided: &'a Decided,
-    /// Per block: the votes, where they are kept.
+    /// Per block: the votes, where they are kept; empty where none are.
     pub(crate) tallies: &'a [Option<Tally>],
     /// Whether the report has logs of which none may enter.
     pub(crate) nothing_admitted: bool,
@@ -69,7 +69,7 @@ impl Aggregator {
         let required = self.policy.verify.required();
         let verdict = judgement.blocks[i];
         let decision = &ruling.decided.blocks[i];
-        let tally = ruling.tallies[i].unwrap_or_default();
+        let tally = ruling.tallies.get(i).copied().flatten().unwrap_or_default();
         // What is stored must leave a trace in coverage: by it a later report of the block, also
         // after a restart, is compared with what is stored.
         let is_stored = decision.known + decision.entered > 0;
