@@ -2,6 +2,10 @@
 //!
 //! A plan is plain data. Whoever runs it asks no flag, no variable and no file of configuration.
 
+mod health;
+
+pub(crate) use self::health::HealthPlan;
+
 use crate::{
     command_error::CommandError,
     commands::replay::ReplayArgs,
@@ -101,7 +105,7 @@ impl ReplayPlan {
         environment: &Environment,
     ) -> Result<Self, CommandError> {
         let range = range(args.blocks.as_deref())?;
-        let max_time = max_time(args.max_time.as_deref())?;
+        let max_time = time_of("--max-time", args.max_time.as_deref())?;
         let chain = chain(args.chain.as_deref(), config, !args.nodes.is_empty())?;
         let ledger = LedgerPath::resolve(
             args.place.ledger.as_deref(),
@@ -110,7 +114,7 @@ impl ReplayPlan {
         );
         let contracts = contracts(args, config, chain, environment)?;
         check_schema_names(&contracts, &ledger)?;
-        let nodes = nodes(args, chain, environment)?;
+        let nodes = nodes(&args.nodes, chain, environment)?;
         let anchor = args.anchor.or(chain.and_then(|chain| chain.anchor));
         let verify = args.verify.or(chain.and_then(|chain| chain.verify)).unwrap_or(Verify::Bloom);
         let anchor = anchor.unwrap_or(AnchorPolicy::OneNode);
@@ -151,10 +155,10 @@ fn range(text: Option<&str>) -> Result<RangeSpec, CommandError> {
     })
 }
 
-fn max_time(text: Option<&str>) -> Result<Option<Duration>, CommandError> {
+fn time_of(flag: &str, text: Option<&str>) -> Result<Option<Duration>, CommandError> {
     text.map(parse_duration).transpose().map_err(|error| {
         CommandError::usage(error)
-            .context("wrong time at --max-time")
+            .context(format!("wrong time at {flag}"))
             .hint("write numbers with units, largest first: 90s, 10m, 1h30m")
     })
 }
@@ -204,12 +208,12 @@ fn expected_chain(
 
 /// Flags, else the chain's nodes, else `ETH_RPC_URL`.
 fn nodes(
-    args: &ReplayArgs,
+    flags: &[String],
     chain: Option<&ChainConfig>,
     environment: &Environment,
 ) -> Result<Vec<NodeSpec>, CommandError> {
-    if !args.nodes.is_empty() {
-        return nodes_of_flags(&args.nodes, environment);
+    if !flags.is_empty() {
+        return nodes_of_flags(flags, environment);
     }
     if let Some(chain) = chain.filter(|chain| !chain.nodes.is_empty()) {
         return Ok(chain.nodes.clone());
@@ -229,14 +233,7 @@ fn contracts(
     chain: Option<&ChainConfig>,
     environment: &Environment,
 ) -> Result<Vec<ContractPlan>, CommandError> {
-    let on_chain: Vec<&ContractConfig> = config
-        .contracts
-        .iter()
-        .filter(|contract| match (&contract.chain, chain) {
-            (Some(of), Some(chain)) => *of == chain.name,
-            _ => true,
-        })
-        .collect();
+    let on_chain = contracts_on(config, chain);
     let events = events(&args.events, environment)?;
     let mut plans: Vec<ContractPlan> = Vec::new();
     for text in &args.contracts {
@@ -270,6 +267,15 @@ fn contracts(
     }
     check_addresses_once(&plans)?;
     Ok(plans)
+}
+
+/// Returns the contracts of the configuration that may be on this chain.
+fn contracts_on<'a>(config: &'a Config, chain: Option<&ChainConfig>) -> Vec<&'a ContractConfig> {
+    let is_on = |contract: &&ContractConfig| match (&contract.chain, chain) {
+        (Some(of), Some(chain)) => *of == chain.name,
+        _ => true,
+    };
+    config.contracts.iter().filter(is_on).collect()
 }
 
 fn events(flags: &[String], environment: &Environment) -> Result<Vec<EventSpec>, CommandError> {

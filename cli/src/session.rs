@@ -3,11 +3,14 @@
 //! The only place that knows every engine. It decides nothing about events.
 
 mod clock;
+mod health;
 mod inputs;
 mod lanes;
 mod ledger;
 mod nodes;
 mod telling;
+
+pub(crate) use self::health::health;
 
 use crate::{
     command_error::CommandError, environment::Environment, exit_codes::ExitCode,

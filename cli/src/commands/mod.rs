@@ -1,6 +1,7 @@
 //! The tree of commands is the tree of files below this one.
 
 pub(crate) mod config;
+pub(crate) mod health;
 pub(crate) mod ledger;
 pub(crate) mod query;
 pub(crate) mod replay;
@@ -25,6 +26,7 @@ pub(crate) struct Headcount {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Replay(Box<replay::ReplayArgs>),
+    Health(health::HealthArgs),
     Query(query::QueryArgs),
     #[command(subcommand)]
     Ledger(ledger::LedgerCommand),
@@ -49,6 +51,7 @@ pub(crate) struct PlaceArgs {
 pub(crate) fn run(command: &Command, environment: &Environment) -> Result<ExitCode, CommandError> {
     match command {
         Command::Replay(args) => replay::cmd_replay(args, environment),
+        Command::Health(args) => health::cmd_health(args, environment),
         Command::Query(args) => query::cmd_query(args, environment),
         Command::Ledger(command) => ledger::cmd_ledger(command, environment),
         Command::Config(command) => config::cmd_config(command, environment),

@@ -70,7 +70,8 @@ pub(super) async fn open_nodes(
     }
 }
 
-fn open_node(spec: &NodeSpec) -> Result<Arc<dyn Node>, CommandError> {
+/// Opens a node; nothing is asked of it yet.
+pub(super) fn open_node(spec: &NodeSpec) -> Result<Arc<dyn Node>, CommandError> {
     let text = match &spec.endpoint {
         Endpoint::Http(url) | Endpoint::Ws(url) => url.expose().to_owned(),
         Endpoint::Ipc(path) | Endpoint::Recording(path) => path.display().to_string(),

@@ -116,7 +116,8 @@ pub(crate) fn judge(sample: &ChainSample, view: &ChainView) -> LedgerVerdict {
         LedgerState::Unread(why) => return LedgerVerdict::Unread(why.clone()),
         LedgerState::Read(ledger) => ledger,
     };
-    let filters = ledger.coverage.iter().filter(|filter| !filter.covered.is_empty());
+    let owes = |filter: &&FilterCoverage| filter.start.is_some() || !filter.covered.is_empty();
+    let filters = ledger.coverage.iter().filter(owes);
     let count = filters.clone().count() as u64;
     if count == 0 {
         return LedgerVerdict::Ok { filters: 0, through: None, open: Vec::new() };
@@ -178,7 +179,7 @@ fn sorted(filter: &FilterCoverage) -> Vec<BlockRange> {
     covered
 }
 
-/// Returns what is not covered from the filter's first block through `owed`.
+/// Returns what is not covered from the block that the filter starts with through `owed`.
 fn open_ranges(
     filter: &FilterCoverage,
     owed: u64,
@@ -186,14 +187,15 @@ fn open_ranges(
     view: &ChainView,
 ) -> Vec<OpenRange> {
     let covered = sorted(filter);
-    let mut next = covered.first().map_or(0, BlockRange::first);
+    let first = covered.first().map(BlockRange::first);
+    let mut next = filter.start.or(first).unwrap_or(owed);
     let end = BlockRange::new(owed.saturating_add(1), u64::MAX);
     let mut open = Vec::new();
     for range in covered.into_iter().chain(end) {
         if let Some(last) = range.first().min(owed.saturating_add(1)).checked_sub(1)
             && let Some(hole) = BlockRange::new(next, last)
         {
-            let open_ms = view.blocks_ms(owed - hole.first());
+            let open_ms = view.blocks_ms(owed.saturating_sub(hole.first()));
             let is_late = open_ms > deadline_ms;
             open.push(OpenRange { filter: filter.filter.clone(), range: hole, open_ms, is_late });
         }
@@ -202,7 +204,7 @@ fn open_ranges(
     open
 }
 
-/// Returns the last covered block, where every block from the filter's first to it is covered.
+/// Returns the last covered block, where every block from the first covered one to it is covered.
 fn covered_through(filter: &FilterCoverage) -> Option<u64> {
     let mut through: Option<u64> = None;
     for range in sorted(filter) {

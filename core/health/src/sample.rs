@@ -165,6 +165,8 @@ pub struct HintSample {
 pub struct FilterCoverage {
     /// A name for people.
     pub filter: String,
+    /// Block from which on it is to be covered; `None` is its first covered one.
+    pub start: Option<u64>,
     /// What is covered as the policy demands, in any order.
     pub covered: Vec<BlockRange>,
 }
@@ -172,7 +174,8 @@ pub struct FilterCoverage {
 /// What the ledger says of the chain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LedgerSample {
-    /// Coverage. What is covered at all is to be covered from its first block to the finalized one.
+    /// Coverage, which is owed up to the finalized block. A filter without any and without a start
+    /// owes nothing yet.
     pub coverage: Vec<FilterCoverage>,
     /// The block below which nothing changes any more.
     pub final_block: Option<BlockNumHash>,

@@ -91,7 +91,7 @@ fn covered(ranges: &[(u64, u64)]) -> LedgerState {
     let covered = ranges.iter().map(|(first, last)| range(*first, *last)).collect();
     let last = ranges.last().map_or(0, |(_, last)| *last);
     LedgerState::Read(LedgerSample {
-        coverage: vec![FilterCoverage { filter: "usdc".into(), covered }],
+        coverage: vec![FilterCoverage { filter: "usdc".into(), start: None, covered }],
         final_block: Some(block(0, last).block),
         dated: Some((last, block(0, last).timestamp)),
         halted: None,
@@ -403,6 +403,24 @@ fn an_interval_open_past_the_deadline_is_exit_1() {
     expect(&health, &[OK], "coverage-late", 1);
     let LedgerVerdict::Late { open, .. } = &health.ledger else { panic!("{health:#?}") };
     assert_eq!(open[0].range, BlockRange::one(18_500_001));
+}
+
+#[test]
+fn f89_a_filter_that_is_owed_and_was_never_read_is_open_from_its_start() {
+    let mut sample = chain(vec![good("a")]);
+    let owed = |start: Option<u64>| {
+        let coverage = vec![FilterCoverage { filter: "new".into(), start, covered: vec![] }];
+        LedgerState::Read(LedgerSample { coverage, ..LedgerSample::default() })
+    };
+    sample.ledger = owed(Some(18_000_000));
+    let health = judge(&sample);
+    expect(&health, &[OK], "coverage-late", 1);
+    let LedgerVerdict::Late { open, .. } = &health.ledger else { panic!("{health:#?}") };
+    assert_eq!(open[0].range, range(18_000_000, FINALIZED));
+    for start in [None, Some(FINALIZED), Some(HEAD), Some(u64::MAX)] {
+        sample.ledger = owed(start);
+        expect(&judge(&sample), &[OK], "ok", 0);
+    }
 }
 
 #[test]
