@@ -288,6 +288,26 @@ fn f47_health_believes_no_zero() {
 }
 
 #[test]
+fn health_names_a_node_that_was_caught_with_wrong_answers() {
+    let scene = scene!("health, liar");
+    let liar = scene.bent(|call, truth| match call.method.as_str() {
+        "eth_getLogs" => Bent::Result(json!([])),
+        _ => Bent::Result(truth),
+    });
+    let (node, url) = (scene.node(), format!("liar={}", liar.url()));
+    let blocks = format!("0:{}", scene.chain.head());
+    let arguments = ["replay", "-r", &url, "-e", TRANSFER, "-b", &blocks, "--ledger", "l.duckdb"];
+    scene.program.run(arguments).expect_success();
+    let report = scene.report(&[&url, &node.url()], &["--ledger", "l.duckdb"], 1);
+    assert_eq!(report["reason"], "wrong-answers", "{report}");
+    let found = &report["nodes"][0];
+    assert_eq!((&found["state"], &found["axis"]), (&json!("degraded"), &json!("integrity")));
+    assert!(found["incidents"].as_u64() > Some(0), "{report}");
+    assert!(found["sentence"].as_str().unwrap().contains("missing"), "{report}");
+    assert_eq!(report["nodes"][1]["state"], "ok", "{report}");
+}
+
+#[test]
 fn health_with_coverage_open_past_the_deadline_is_exit_1() {
     let scene = scene!("health, deadline");
     let node = scene.node();

@@ -1,6 +1,9 @@
 //! What was asked just now, as plain data. What a node does not answer is unknown, never zero.
 
-use crate::{Standing, limits::DEADLINE_DEFAULT_MS};
+use crate::{
+    Standing,
+    limits::{DEADLINE_DEFAULT_MS, FINALITY_STALL_BLOCKS},
+};
 use alloy_primitives::B256;
 use event::{
     BlockNumHash, BlockRange, ChainId, ChainProfile, Fault, FaultClass, Flaw, Head, NodeId,
@@ -106,10 +109,15 @@ impl NodeSample {
         self.head.value().copied().filter(|head| head.block.number > 0)
     }
 
-    /// The finalized block, where it says something. One above the head is none.
+    /// The finalized block, where it says something. One above the head is none, and neither is
+    /// block 0 far below it: so says a node that knows nothing, or a chain that has just begun.
     pub(crate) fn known_finalized(&self) -> Option<Head> {
         let head = self.known_head()?.block.number;
-        self.finalized.value().copied().filter(|finalized| finalized.block.number <= head)
+        let says_something = |finalized: &Head| {
+            let number = finalized.block.number;
+            number <= head && (number > 0 || head <= FINALITY_STALL_BLOCKS)
+        };
+        self.finalized.value().copied().filter(says_something)
     }
 
     /// The number of peers, where it says something: see F47 in `docs/faults.md`.

@@ -258,6 +258,12 @@ fn f47_no_peers_and_block_0_are_no_values() {
     expect(&health, &[(NodeState::Degraded, Reason::NoPeers), OK], "no-peers", 1);
     assert_eq!(health.nodes[0].peers, None, "0 is not a number of peers");
 
+    let mut unfinal = good("a");
+    unfinal.finalized = Answered::Value(block(0, 0));
+    let health = judge(&chain(vec![unfinal]));
+    expect(&health, &[OK], "ok", 0);
+    assert_eq!((health.nodes[0].finalized, health.view.finalized), (None, None));
+
     for others in [0, 1, 2] {
         let mut nodes = vec![at("zero", 0)];
         nodes.extend(["a", "b"].iter().take(others).map(|name| good(name)));
