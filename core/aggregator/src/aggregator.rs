@@ -111,6 +111,7 @@ impl Aggregator {
             incidents: Vec::new(),
         };
         aggregator.see_covered(&held);
+        aggregator.recall(state.sightings);
         aggregator
     }
 

@@ -42,7 +42,7 @@ impl Polled {
 impl Aggregator {
     /// Takes back what nodes gave before a restart, of blocks above the finalized one, so that
     /// they need not be asked again to agree. Rows of other blocks are ignored.
-    pub fn recall(&mut self, sightings: Vec<Sighting>) {
+    pub(crate) fn recall(&mut self, sightings: Vec<Sighting>) {
         for sighting in sightings {
             let Sighting { number, hash, filter, node, via, logs, digest } = sighting;
             if self.canonical.is_settled(number) {

@@ -246,10 +246,10 @@ fn sightings_of_before_a_restart_still_count_for_agreement() {
         coverage: world.coverage.iter().map(|(f, i)| (Arc::new(f.clone()), i.clone())).collect(),
         candidates: outcome.commit.candidates.clone(),
         blocks: outcome.commit.blocks.clone(),
+        sightings: outcome.commit.sightings.clone(),
         ..ChainState::default()
     };
     world.aggregator = Aggregator::new(ChainProfile::ethereum(CHAIN), agree(2), state);
-    world.aggregator.recall(outcome.commit.sightings.clone());
     let outcome = world.take(&said("b", 1, 6, &[L(3, 0, 1, 1)]));
     assert!(outcome.ack.open.is_empty(), "{:?}", outcome.ack);
     assert_eq!(world.intervals(&all()), [(1, 6, Content::Agreed(2))]);
