@@ -164,7 +164,8 @@ impl Backfill {
         if now_ms < self.paused_until {
             return Action::WaitUntil(self.paused_until);
         }
-        if self.waiting.len() < self.concurrency * ASKS_PER_CHUNK {
+        let has_room = self.waiting.len() < self.concurrency * ASKS_PER_CHUNK;
+        if has_room {
             if let Some(call) = self.due_retry(now_ms).or_else(|| self.ready.pop_front()) {
                 return self.send(call);
             }
@@ -175,7 +176,9 @@ impl Backfill {
                 return self.send(call);
             }
         }
-        if let Some(((due_ms, _), _)) = self.retries.first_key_value() {
+        // Without room only an answer helps: a moment that has passed would be waited for again and
+        // again.
+        if has_room && let Some(((due_ms, _), _)) = self.retries.first_key_value() {
             return Action::WaitUntil(*due_ms);
         }
         if self.waiting.is_empty() && self.chunks.is_empty() && self.work.is_empty() {
