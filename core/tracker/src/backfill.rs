@@ -174,7 +174,8 @@ impl Backfill {
             return Action::WaitUntil(self.paused_until);
         }
         let asks_max = self.concurrency * ASKS_PER_CHUNK;
-        if self.waiting.len() < asks_max {
+        let has_room = self.waiting.len() < asks_max;
+        if has_room {
             if let Some(call) = self.due_retry(now_ms) {
                 return self.send(call);
             }
@@ -191,7 +192,9 @@ impl Backfill {
                 return self.send(call);
             }
         }
-        if let Some(((due_ms, _), _)) = self.retries.first_key_value() {
+        // Without room only an answer helps: a moment that has passed would be waited for again and
+        // again.
+        if has_room && let Some(((due_ms, _), _)) = self.retries.first_key_value() {
             return Action::WaitUntil(*due_ms);
         }
         if self.waiting.is_empty() && self.chunks.is_empty() && self.work.is_empty() {

@@ -123,13 +123,13 @@ fn run_doubting(script: Script, block: u64) -> Run {
     run_with(script, Verify::Bloom, range(1, 100), 10_000, blooms)
 }
 
-fn run_with(
-    mut script: Script,
+fn backfill(
     verify: Verify,
     range: BlockRange,
     finalized: u64,
     blooms: Arc<Blooms>,
-) -> Run {
+    concurrency: usize,
+) -> Backfill {
     let status = NodeStatus {
         node: NodeId::new("scripted"),
         client: None,
@@ -140,7 +140,7 @@ fn run_with(
         status,
         verify,
         profile: ChainProfile::ethereum(ChainId(1)),
-        concurrency: 3,
+        concurrency,
         width_max: None,
         reporter: "test".into(),
     };
@@ -148,7 +148,17 @@ fn run_with(
         AnyOf::of([Address::repeat_byte(1), Address::repeat_byte(2)]).unwrap(),
         AnyOf::Any,
     );
-    let mut backfill = Backfill::new(config, blooms, [(Arc::new(filter), range)]);
+    Backfill::new(config, blooms, [(Arc::new(filter), range)])
+}
+
+fn run_with(
+    mut script: Script,
+    verify: Verify,
+    range: BlockRange,
+    finalized: u64,
+    blooms: Arc<Blooms>,
+) -> Run {
+    let mut backfill = backfill(verify, range, finalized, blooms, 3);
     let mut run = Run::default();
     let mut waiting = BTreeMap::new();
     for _ in 0..50_000 {
@@ -523,4 +533,23 @@ fn without_headers_an_answer_with_logs_of_other_blocks_is_not_taken() {
     let run = run(script, Verify::Off, range(1, 100), 10_000);
     assert!(run.reports.is_empty());
     assert_eq!(run.surrendered.len(), 1);
+}
+
+#[test]
+fn a_retry_that_is_due_while_every_call_is_under_way_waits_for_an_answer() {
+    let mut script = Script::honest(1..=30);
+    let blooms = Arc::new(Blooms { admitting: admitting(&script), doubted: None });
+    let mut backfill = backfill(Verify::Prove, range(1, 30), 10_000, blooms, 1);
+    let mut is_busy = true;
+    for _ in 0..50 {
+        let Action::Ask(ticket, ask) = backfill.next(0) else { break };
+        if !matches!(ask, Ask::Receipts { .. }) {
+            backfill.on_answer(ticket, script.answer(&ask), 0);
+        } else if std::mem::take(&mut is_busy) {
+            backfill.on_answer(ticket, Err(fault(FaultClass::Busy)), 0);
+        }
+    }
+    assert!(!is_busy, "receipts were asked for");
+    // A driver that is told to wait for a moment that has passed asks again at once, for ever.
+    assert!(matches!(backfill.next(60_000), Action::WaitForAnswer));
 }

@@ -5,6 +5,7 @@
 mod backfill;
 mod ledgers;
 mod liars;
+mod oracle;
 mod repeat;
 mod seeds;
 mod worlds;

@@ -8,9 +8,9 @@ use crate::{
 use event::{BlockRange, NodeId, Verify};
 use pipeline::Timer;
 use sim::{
-    Crash, Happening, Sometimes, World, WorldSettings, account,
+    Crash, Happening, Methods, Rule, Sometimes, Trouble, World, WorldSettings, account,
     chain::Traffic,
-    faults::{Harm, swarm},
+    faults::{Harm, forger, swarm},
     lane_problems,
     rng::Rng,
     run,
@@ -60,9 +60,11 @@ fn world(seed: u64, rng: &mut Rng) -> World {
     World::new(settings)
 }
 
-fn script(world: &World, rng: &mut Rng, liar: &NodeId) {
-    for _ in 0..rng.below(6) {
-        let at_ms = rng.below(HEALS_AT_MS);
+/// Most of it happens before `settled_ms`, after which nothing that is read can change any more.
+fn script(world: &World, rng: &mut Rng, liar: &NodeId, settled_ms: u64) {
+    for _ in 0..rng.below(8) {
+        let until_ms = if rng.chance(800) { settled_ms } else { HEALS_AT_MS };
+        let at_ms = rng.below(until_ms);
         let for_ms = rng.between(10_000, 120_000);
         let happening = match rng.below(8) {
             0..=2 => Happening::Reorg { depth: rng.between(1, 3), extra: rng.below(2) },
@@ -95,9 +97,16 @@ fn live(seed: u64) -> (World, Bench) {
     let verify = if rng.chance(500) { Verify::Prove } else { Verify::Bloom };
     // A log that never was enters on one node's word, and only receipts can show that.
     let harm = if verify == Verify::Prove { Harm::Forges } else { Harm::Loses };
-    let rules = swarm(&mut rng, harm, 3, range, HEALS_AT_MS);
+    let mut rules = swarm(&mut rng, harm, 3, range, HEALS_AT_MS);
+    if harm == Harm::Forges && rng.chance(300) {
+        // Nobody can tell what it makes up until another node has receipts.
+        rules.push(Rule::on(Methods::RECEIPTS, Trouble::MethodMissing).during(0, HEALS_AT_MS));
+        let lies = forger(300).into_iter().map(|rule| rule.during(0, HEALS_AT_MS));
+        rules.extend(lies);
+    }
     let (liar, honest) = (world.add_node("liar", rules), world.add_node("honest", vec![]));
-    script(&world, &mut rng, event::Node::id(&*liar));
+    let settled_ms = (range.last() - head + 24) * 12_000;
+    script(&world, &mut rng, event::Node::id(&*liar), settled_ms);
     let hesitates = if rng.chance(300) { rng.between(2, 5) } else { 0 };
     let mut bench = Bench::new(&world, verify, range, hesitates);
     if rng.chance(500) {
@@ -113,7 +122,7 @@ fn live(seed: u64) -> (World, Bench) {
         while clock.now_ms() < HEALS_AT_MS {
             for node in [&liar, &honest] {
                 let open = bench.missing().len();
-                let _ = bench.replay(node, rng.chance(100)).await;
+                let _ = bench.replay(node, rng.chance(400)).await;
                 bench.restart_if_dead();
                 if std::ptr::eq(node, &liar) {
                     let (what, is_so) = match bench.missing().len() {
@@ -123,7 +132,7 @@ fn live(seed: u64) -> (World, Bench) {
                     world.sometimes().happened_times(what, u64::from(is_so));
                 }
             }
-            clock.sleep_until(clock.now_ms() + rng.between(5_000, 300_000)).await;
+            clock.sleep_until(clock.now_ms() + rng.between(5_000, 200_000)).await;
         }
         // Liveness: trouble is over, and everything comes about.
         world.happen(Happening::Heal);
