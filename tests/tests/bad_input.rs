@@ -695,6 +695,43 @@ fn a_node_that_is_down_is_told_once_and_the_others_are_used() {
 }
 
 #[test]
+fn f1_a_node_whose_logs_are_always_an_error_is_left_for_the_next_one() {
+    let scene = scene!("f1_a_node_whose_logs_are_always_an_error");
+    let html = "<html><body>502 Bad Gateway</body></html>";
+    let cases = [
+        ("-32000", Bent::Error(-32000, "internal oops".into())),
+        ("-32603", Bent::Error(-32603, "Internal error".into())),
+        ("HTTP 500", Bent::Body(500, "oops".into())),
+        ("HTML", Bent::Body(200, html.into())),
+    ];
+    // Side by side: the waits between tries are most of the time.
+    std::thread::scope(|scope| {
+        for (i, (case, error)) in cases.into_iter().enumerate() {
+            let scene = &scene;
+            scope.spawn(move || {
+                let broken =
+                    ScriptedNode::start(&scene.chain, on("eth_getLogs", move |_, _| error.clone()));
+                let honest = ScriptedNode::honest(&scene.chain);
+                let level = if i % 2 == 0 { "off" } else { "bloom" };
+                let ledger = scene.folder.path().join(format!("{i}.duckdb")).display().to_string();
+                let mut arguments =
+                    scene.arguments(&broken.url(), &["-r", &honest.url(), "--verify", level]);
+                let at = arguments.iter().position(|word| word == "--ledger").unwrap();
+                arguments[at + 1] = ledger;
+                let start = Instant::now();
+                let outcome = scene.program.run(&arguments).expect_success();
+                assert!(outcome.stdout.contains("0:60 (61 blocks): "), "{}", outcome.stdout);
+                let calls = broken.calls()["eth_getLogs"];
+                // Eight ranges at once, some narrower ones, and five tries of eight single blocks.
+                assert!(calls <= 64, "{case}: {calls} calls");
+                assert!(start.elapsed() < Duration::from_secs(40), "{case}: {:?}", start.elapsed());
+                println!("{case}: {calls} calls in {:?}", start.elapsed());
+            });
+        }
+    });
+}
+
+#[test]
 fn f11_a_node_that_hangs_is_given_up_after_its_timeout_and_the_next_one_used() {
     let scene = scene!("f11_a_node_that_hangs");
     let honest = ScriptedNode::honest(&scene.chain);
