@@ -642,6 +642,48 @@ fn a_log_kept_back_is_recovered_from_the_receipts() {
 }
 
 #[test]
+fn f37_f48_receipts_decide_what_indexes_that_repeat_and_removed_logs_leave_in_doubt() {
+    let scene = scene!("f37_f48_receipts_decide");
+    type Bend = fn(&mut [Value]);
+    /// The logs whose block has others: alone, a wrong index cannot be seen without receipts.
+    fn in_company(logs: &mut [Value]) -> impl Iterator<Item = (usize, &mut Value)> {
+        let blocks: Vec<Value> = logs.iter().map(|log| log["blockNumber"].clone()).collect();
+        let is_it = move |i: usize| blocks.iter().filter(|block| **block == blocks[i]).count() > 1;
+        logs.iter_mut().enumerate().filter(move |(i, _)| is_it(*i))
+    }
+    let cases: [(&str, &str, Bend); 3] = [
+        ("log indexes that repeat", "log-index", |logs| {
+            in_company(logs).for_each(|(_, log)| log["logIndex"] = json!("0x0"));
+        }),
+        ("log indexes that fall", "log-index", |logs| {
+            in_company(logs)
+                .for_each(|(i, log)| log["logIndex"] = json!(format!("{:#x}", 900 - i)));
+        }),
+        // One of several logs of a block, so that no bloom can tell.
+        ("a removed log", "removed", |logs| {
+            let mut last = Value::Null;
+            for (_, log) in in_company(logs) {
+                let block = log["blockNumber"].clone();
+                log["removed"] = json!(block == std::mem::replace(&mut last, block.clone()));
+            }
+        }),
+    ];
+    for (case, flaw, bend) in cases {
+        let node = ScriptedNode::start(
+            &scene.chain,
+            on("eth_getLogs", move |_, mut logs| {
+                bend(logs.as_array_mut().unwrap());
+                Bent::Result(logs)
+            }),
+        );
+        let outcome = scene.replay(&node.url(), &["--verify", "bloom"]).expect_success();
+        assert!(outcome.stdout.contains(flaw), "{case}: {}", outcome.stdout);
+        assert_eq!(scene.stored(), scene.truth(), "{case}");
+        fs::remove_file(scene.ledger()).unwrap();
+    }
+}
+
+#[test]
 fn a_zeroed_bloom_proves_nothing_and_the_block_stays_open() {
     let scene = scene!("a_zeroed_bloom");
     let block = scene.block_with_logs();

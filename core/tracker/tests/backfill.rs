@@ -477,6 +477,40 @@ fn f48_removed_logs_are_no_logs_and_are_named() {
 }
 
 #[test]
+fn f48_removed_logs_leave_their_range_in_doubt_until_receipts_decide() {
+    // By range and by hash one log of block 5 is called removed and one is not.
+    let removed = |ask: &Ask| match ask {
+        Ask::Logs { .. } | Ask::LogsByHash { .. } => {
+            let mut answer = Script::honest([]).logs([5]);
+            answer.removed = 1;
+            Some(Ok(Answer::Logs(answer)))
+        }
+        _ => None,
+    };
+    let doubted = |run: &Run| {
+        let judged = run.reports[0].judged.as_ref().unwrap();
+        judged.blocks.iter().filter(|verdict| verdict.doubt).count()
+    };
+    let settled = run(Script::bent([5], removed), Verify::Bloom, range(1, 100), 10_000);
+    assert_eq!(settled.log_blocks(), [5]);
+    assert_eq!(settled.flaws(), [Flaw::Removed, Flaw::Removed]);
+    let asked = |wanted: fn(&Ask) -> bool| settled.asked.iter().filter(|ask| wanted(ask)).count();
+    assert_eq!(
+        asked(|ask| matches!(ask, Ask::LogsByHash { .. })),
+        1,
+        "only where the bloom admits"
+    );
+    assert_eq!(asked(|ask| matches!(ask, Ask::Receipts { .. })), 1);
+    assert_eq!(doubted(&settled), 0);
+
+    let unsettled = Script::bent([5], move |ask| match ask {
+        Ask::Receipts { .. } => Some(Err(FaultClass::Off)),
+        _ => removed(ask),
+    });
+    assert_eq!(doubted(&run(unsettled, Verify::Bloom, range(1, 100), 10_000)), 1);
+}
+
+#[test]
 fn an_unfinalized_range_whose_end_moved_is_read_again() {
     let mut calls = 0;
     let script = Script::bent([5], move |ask| match ask {
