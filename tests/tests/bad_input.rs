@@ -908,3 +908,44 @@ fn a_full_disk_leaves_the_last_whole_commit() {
     scene.replay(&url, &[]).expect_success();
     assert_eq!(scene.stored(), scene.truth());
 }
+
+#[test]
+fn a_disk_that_is_full_at_any_size_of_the_ledger_loses_nothing_that_was_committed() {
+    let scene = scene!("a_disk_that_is_full_at_any_size");
+    let Some(wasm) = Program::plugin("erc20_balances") else {
+        skip!("a_disk_that_is_full_at_any_size: the plugins are not built (make plugins)");
+    };
+    let wasm = wasm.display().to_string();
+    let node = ScriptedNode::honest(&scene.chain);
+    let (mut refused, mut not_folded) = (0, 0);
+    for flags in [&[][..], &["--plugin", &wasm][..]] {
+        scene.replay(&node.url(), flags).expect_success();
+        let whole = scene.digest();
+        for kib in [2, 4, 64, 900, 2_000, 3_500] {
+            let _ = fs::remove_file(scene.ledger());
+            let case = format!("{kib} KiB, {flags:?}");
+            let arguments = scene.arguments(&node.url(), flags);
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            let outcome = scene.program.run_on_full_disk(kib * 2, &arguments);
+            if outcome.code == Some(0) {
+                assert!(kib >= 3_500, "{case} is no full disk");
+            } else if scene.ledger().exists() {
+                let words = ["everything is committed", "File too large", "make room"];
+                let outcome = expect_error(&case, outcome, LOCAL_IO, &words);
+                assert!(outcome.stdout.contains("0:60 (61 blocks): "), "{case}: no summary");
+                assert_eq!(scene.digest(), whole, "{case}");
+                not_folded += 1;
+            } else {
+                let words = ["writing the ledger", "nothing of the last step"];
+                let outcome = expect_error(&case, outcome, LOCAL_IO, &words);
+                assert!(!outcome.stderr.contains("plugin"), "{case}: {}", outcome.stderr);
+                refused += 1;
+            }
+            // With room again, the same command does the rest, if there is one.
+            scene.replay(&node.url(), flags).expect_success();
+            assert_eq!(scene.digest(), whole, "{case}");
+        }
+        fs::remove_file(scene.ledger()).unwrap();
+    }
+    assert!(refused >= 4 && not_folded >= 4, "{refused} refused, {not_folded} not folded");
+}
