@@ -763,6 +763,14 @@ fn f1_a_node_whose_logs_are_always_an_error_is_left_for_the_next_one() {
                 let start = Instant::now();
                 let outcome = scene.program.run(&arguments).expect_success();
                 assert!(outcome.stdout.contains("0:60 (61 blocks): "), "{}", outcome.stdout);
+                let given_up: Vec<&str> =
+                    outcome.stderr.lines().filter(|line| line.contains("given up")).collect();
+                assert_eq!(
+                    given_up.len(),
+                    1,
+                    "{case}: one line, whatever it is about: {given_up:#?}"
+                );
+                assert!(given_up[0].contains("61 blocks in 0:60"), "{case}: {given_up:?}");
                 let calls = broken.calls()["eth_getLogs"];
                 // Eight ranges at once, some narrower ones, and five tries of eight single blocks.
                 assert!(calls <= 64, "{case}: {calls} calls");

@@ -5,6 +5,7 @@
 //! the one writer of a ledger; [`LaneRun`] takes what became known to a plugin. [`watch`]
 //! follows the head through all nodes at once and fills gaps by replaying.
 
+mod given_up;
 mod greet;
 mod lane;
 mod owner;
