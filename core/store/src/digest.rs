@@ -1,10 +1,16 @@
 //! The digest of a ledger: equal where two ledgers say the same, however they came to it.
 //!
 //! It covers canonical events with every attribute and as they were decoded, their blocks,
-//! coverage, provenance, candidates, what was refuted, and what plugins wrote: rows, state and
-//! events set aside. It leaves out what a killed and repeated run
-//! may number otherwise: journal, event numbers, batches, delivery numbers, attempts, incidents
-//! and how far `finalized` was. Rows are streamed in the order of their own values.
+//! coverage, provenance, candidates, what was refuted, how far each plugin is, and what it wrote:
+//! rows, state and events set aside, as they are shown.
+//!
+//! It leaves out what a killed and repeated run may number otherwise: journal, event numbers,
+//! batches, delivery numbers, attempts, incidents. How far `finalized` was is left out because it
+//! is the hour of the run: the same blocks read a day later, or after a kill, say the same. And the
+//! versions of plugin rows and state that newer ones have superseded are left out: they are there to
+//! be gone back to, nothing shows them, and when they are compacted is a matter of time.
+//!
+//! Rows are streamed in the order of their own values.
 
 use crate::{
     check,
@@ -20,7 +26,7 @@ use std::ops::ControlFlow;
 
 /// Name and statement of each part. A new part or column is another digest for the same ledger:
 /// compare only what one version printed.
-const PARTS: [(&str, &str); 9] = [
+const PARTS: [(&str, &str); 10] = [
     (
         "events",
         "SELECT chain, block_number, block_hash, tx_hash, tx_index, log_index, address, topic0,
@@ -47,6 +53,13 @@ const PARTS: [(&str, &str); 9] = [
             FROM candidates ORDER BY ALL",
     ),
     ("refuted", "SELECT chain, block_hash, tx_hash, digest, occurrence FROM refuted ORDER BY ALL"),
+    (
+        // How far a plugin is, by the generation whose rows are shown.
+        "lanes",
+        "SELECT plugin, chain, next_block, halted IS NOT NULL FROM lanes l
+            WHERE generation = (SELECT min(generation) FROM lanes o
+                WHERE o.plugin = l.plugin AND o.chain = l.chain) ORDER BY ALL",
+    ),
     (
         // Of the generation whose rows are shown.
         "state",

@@ -97,9 +97,16 @@ fn full(place: &Place) {
 }
 
 /// Tables whose rows are left out, and columns that number what a repeated run numbers otherwise.
-const LEFT_OUT: [&str; 8] =
-    ["meta", "chains", "journal", "incidents", "lanes", "lane_batches", "schemas", "plugins"];
-const NUMBERS: [&str; 14] = [
+const LEFT_OUT: [&str; 7] =
+    ["meta", "chains", "journal", "incidents", "lane_batches", "schemas", "plugins"];
+const NUMBERS: [&str; 21] = [
+    "lanes.generation",
+    "lanes.start_block",
+    "lanes.undo_floor",
+    "lanes.next_seq",
+    "lanes.next_batch",
+    "lanes.journal_seq",
+    "lanes.last_batch",
     "events.id",
     "events.journal_seq",
     "blocks.canonical",
@@ -142,7 +149,7 @@ fn the_digest_changes_with_every_column_of_every_table_that_it_covers() {
     let mut changed = 0;
     for (i, (schema, table, column, ty)) in columns.iter().enumerate() {
         let is_last = columns.get(i + 1).is_none_or(|next| next.1 != *table);
-        if !is_long && !is_last && i % 6 != 0 {
+        if !is_long && !is_last && table != "lanes" && i % 6 != 0 {
             continue;
         }
         let is_number = NUMBERS.contains(&format!("{table}.{column}").as_str())
