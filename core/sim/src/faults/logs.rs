@@ -71,10 +71,10 @@ fn tamper_part(part: &mut Part, filter: &Filter, now_ms: u64, active: &Active) {
     let key = hash(active.key, &[3, number]);
     match active.trouble() {
         Trouble::NoLogs => part.logs.clear(),
-        Trouble::LogsLate { after_ms } => {
-            if now_ms < part.block.mined_at_ms.saturating_add(*after_ms) {
-                part.logs.clear();
-            }
+        Trouble::LogsLate { after_ms }
+            if now_ms < part.block.mined_at_ms.saturating_add(*after_ms) =>
+        {
+            part.logs.clear();
         }
         Trouble::AddressFilterBroken if !filter.addresses.is_any() => part.logs.clear(),
         Trouble::LostLog if count > 0 => {
