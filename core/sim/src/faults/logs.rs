@@ -44,7 +44,10 @@ pub(crate) fn tamper_logs(
     now_ms: u64,
     active: &[Active],
 ) {
-    for active in active {
+    // A log that comes twice comes the same, whatever its index is made to be: repeated last.
+    let repeats = |active: &&Active| *active.trouble() == Trouble::RepeatedLogs;
+    let ordered = active.iter().filter(|active| !repeats(active));
+    for active in ordered.chain(active.iter().filter(repeats)) {
         if *active.trouble() == Trouble::LogsOfOtherBlock {
             let below = |part: &Part| {
                 let number = part.block.number.checked_sub(1)?;
