@@ -13,7 +13,6 @@ pub(crate) enum ExitCode {
     /// Wrong usage, configuration, SQL, plugin or ledger version. Running again will not help.
     Usage = 2,
     /// Could not be decided.
-    #[expect(dead_code, reason = "first told by `audit` and `health`; kept with the others")]
     Undecided = 3,
     /// A bug in Headcount.
     Bug = 70,

@@ -10,6 +10,7 @@ mod duration;
 mod environment;
 mod event_spec;
 mod exit_codes;
+mod health_report;
 mod interrupt;
 mod ledger_path;
 mod logging;

@@ -3,10 +3,12 @@
 //! A plan is plain data. Whoever runs it asks no flag, no variable and no file of configuration.
 
 mod chain;
+mod health;
 mod plugins;
 mod replay;
 mod watch;
 
+pub(crate) use self::health::HealthPlan;
 pub(crate) use chain::ChainPlan;
 pub(crate) use replay::{DEFAULT_CONCURRENCY, ReplayPlan};
 pub(crate) use watch::{Emit, WatchPlan};
@@ -60,10 +62,10 @@ pub(crate) fn merged_contracts(chains: &[ChainPlan]) -> Result<Vec<ContractPlan>
     Ok(merged)
 }
 
-fn max_time(text: Option<&str>) -> Result<Option<Duration>, CommandError> {
+fn time_of(flag: &str, text: Option<&str>) -> Result<Option<Duration>, CommandError> {
     text.map(parse_duration).transpose().map_err(|error| {
         CommandError::usage(error)
-            .context("wrong time at --max-time")
+            .context(format!("wrong time at {flag}"))
             .hint("write numbers with units, largest first: 90s, 10m, 1h30m")
     })
 }

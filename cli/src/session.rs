@@ -3,6 +3,7 @@
 //! The only place that knows every engine. It decides nothing about events.
 
 mod clock;
+mod health;
 mod inputs;
 mod lanes;
 mod ledger;
@@ -11,6 +12,8 @@ mod telling;
 mod watch;
 
 pub(crate) use watch::watch_plan as watch;
+
+pub(crate) use self::health::health;
 
 use crate::{
     command_error::CommandError, environment::Environment, exit_codes::ExitCode,

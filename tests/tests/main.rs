@@ -7,6 +7,7 @@
 mod bad_input;
 mod demo;
 mod exclusion;
+mod health;
 mod install;
 mod interrupted;
 mod kill;

@@ -8,8 +8,8 @@ use std::{
 };
 
 /// Floor 1: a stage imports `event` and never another stage.
-const STAGES: [&str; 8] =
-    ["node", "tracker", "proof", "abi", "aggregator", "store", "dispatcher", "host"];
+const STAGES: [&str; 9] =
+    ["node", "tracker", "proof", "abi", "aggregator", "health", "store", "dispatcher", "host"];
 
 /// Each engine has one owner. The bench and the tests measure from outside and own nothing.
 const OWNERS: [(&str, &str); 14] = [
@@ -60,7 +60,7 @@ fn a_stage_imports_event_and_never_another_stage() {
 #[test]
 fn pure_stages_have_no_runtime_and_no_engine() {
     let crates = crates();
-    for stage in ["tracker", "proof", "abi", "aggregator", "dispatcher"] {
+    for stage in ["tracker", "proof", "abi", "aggregator", "health", "dispatcher"] {
         for engine in ["tokio", "futures-util", "reqwest", "duckdb", "wasmtime", "tempfile", "rand"]
         {
             assert!(

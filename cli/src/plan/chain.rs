@@ -46,7 +46,7 @@ impl ChainPlan {
         Ok(Self {
             chain_name: chain.map(|chain| chain.name.clone()),
             expected_chain: expected_chain(args.chain_id, chain)?,
-            nodes: nodes(args, chain, environment)?,
+            nodes: nodes(&args.nodes, chain, environment)?,
             start_block: starts.and_then(|starts| starts.into_iter().min()),
             verify: args.verify.or(chain.and_then(|chain| chain.verify)).unwrap_or(Verify::Bloom),
             finality: chain.and_then(|chain| chain.finality),
@@ -85,7 +85,7 @@ pub(super) fn chain<'a>(
     }
 }
 
-fn expected_chain(
+pub(super) fn expected_chain(
     flag: Option<u64>,
     chain: Option<&ChainConfig>,
 ) -> Result<Option<u64>, CommandError> {
@@ -99,13 +99,13 @@ fn expected_chain(
 }
 
 /// Flags, else the chain's nodes, else `ETH_RPC_URL`.
-fn nodes(
-    args: &SourceArgs,
+pub(super) fn nodes(
+    flags: &[String],
     chain: Option<&ChainConfig>,
     environment: &Environment,
 ) -> Result<Vec<NodeSpec>, CommandError> {
-    if !args.nodes.is_empty() {
-        return nodes_of_flags(&args.nodes, environment);
+    if !flags.is_empty() {
+        return nodes_of_flags(flags, environment);
     }
     if let Some(chain) = chain.filter(|chain| !chain.nodes.is_empty()) {
         return Ok(chain.nodes.clone());
@@ -125,14 +125,7 @@ fn contracts(
     chain: Option<&ChainConfig>,
     environment: &Environment,
 ) -> Result<Vec<ContractPlan>, CommandError> {
-    let on_chain: Vec<&ContractConfig> = config
-        .contracts
-        .iter()
-        .filter(|contract| match (&contract.chain, chain) {
-            (Some(of), Some(chain)) => *of == chain.name,
-            _ => true,
-        })
-        .collect();
+    let on_chain = contracts_on(config, chain);
     let events = events(&args.events, environment)?;
     let mut plans: Vec<ContractPlan> = Vec::new();
     for text in &args.contracts {
@@ -191,7 +184,7 @@ fn configured(name: &str, contracts: &[&ContractConfig]) -> Result<ContractPlan,
     })
 }
 
-fn plan_of(contract: &ContractConfig) -> ContractPlan {
+pub(super) fn plan_of(contract: &ContractConfig) -> ContractPlan {
     ContractPlan {
         schema: contract.name.clone(),
         addresses: AnyOf::of(contract.addresses.iter().copied()).unwrap_or(AnyOf::Any),
@@ -233,4 +226,16 @@ fn check_addresses_once(plans: &[ContractPlan]) -> Result<(), CommandError> {
         }
     }
     Ok(())
+}
+
+/// Returns the contracts of the configuration that may be on this chain.
+pub(super) fn contracts_on<'a>(
+    config: &'a Config,
+    chain: Option<&ChainConfig>,
+) -> Vec<&'a ContractConfig> {
+    let is_on = |contract: &&ContractConfig| match (&contract.chain, chain) {
+        (Some(of), Some(chain)) => *of == chain.name,
+        _ => true,
+    };
+    config.contracts.iter().filter(is_on).collect()
 }

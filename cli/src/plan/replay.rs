@@ -2,8 +2,9 @@
 
 use super::{
     chain::{ChainPlan, chain},
-    check_schema_names, max_time,
+    check_schema_names,
     plugins::plugins,
+    time_of,
 };
 use crate::{
     command_error::CommandError,
@@ -68,7 +69,7 @@ impl ReplayPlan {
         environment: &Environment,
     ) -> Result<Self, CommandError> {
         let range = range(args.blocks.as_deref())?;
-        let max_time = max_time(args.max_time.as_deref())?;
+        let max_time = time_of("--max-time", args.max_time.as_deref())?;
         let has_own_nodes = !args.source.nodes.is_empty();
         let chain = chain(args.source.chain.as_deref(), config, has_own_nodes)?;
         let ledger = LedgerPath::resolve(

@@ -1,7 +1,7 @@
 //! What a watch is to do.
 
 use super::{
-    ChainPlan, chain::chain, check_schema_names, max_time, merged_contracts, plugins::plugins,
+    ChainPlan, chain::chain, check_schema_names, merged_contracts, plugins::plugins, time_of,
 };
 use crate::{
     command_error::CommandError,
@@ -77,11 +77,11 @@ impl WatchPlan {
             from_block: block(args.from_block.as_deref(), "--from-block")?,
             until_block: block(args.until_block.as_deref(), "--until-block")?,
             plugins: plugins(&args.plugins, &config, environment)?,
-            agree_wait: time(args.agree_wait.as_deref(), "--agree-wait")?
+            agree_wait: time_of("--agree-wait", args.agree_wait.as_deref())?
                 .unwrap_or(DEFAULT_AGREE_WAIT),
-            poll_interval: time(args.poll_interval.as_deref(), "--poll-interval")?,
+            poll_interval: time_of("--poll-interval", args.poll_interval.as_deref())?,
             concurrency: args.concurrency,
-            max_time: max_time(args.max_time.as_deref())?,
+            max_time: time_of("--max-time", args.max_time.as_deref())?,
             emit: args.emit,
             is_json: args.json,
             quiet: args.quiet,
@@ -118,13 +118,5 @@ fn block(text: Option<&str>, flag: &str) -> Result<Option<u64>, CommandError> {
         CommandError::usage(error)
             .context(format!("wrong block at {flag}"))
             .hint("write a number: 18_000_000, 18M or 18.1M")
-    })
-}
-
-fn time(text: Option<&str>, flag: &str) -> Result<Option<Duration>, CommandError> {
-    text.map(crate::duration::parse_duration).transpose().map_err(|error| {
-        CommandError::usage(error)
-            .context(format!("wrong time at {flag}"))
-            .hint("write numbers with units, largest first: 500ms, 6s, 1m30s")
     })
 }

@@ -18,6 +18,12 @@ impl Timer for WallTimer {
     }
 }
 
+/// Returns the time of day in Unix seconds, to compare with the times of blocks.
+pub(super) fn unix_now_s() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}
+
 pub(super) async fn stop(interrupt: Interrupt, max_time: Option<Duration>) {
     let timed_out = async {
         match max_time {

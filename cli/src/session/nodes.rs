@@ -70,6 +70,7 @@ pub(super) async fn open_nodes(
     }
 }
 
+/// Opens a node; nothing is asked of it yet.
 pub(super) fn open_node(spec: &NodeSpec) -> Result<Arc<dyn Node>, CommandError> {
     let text = match &spec.endpoint {
         Endpoint::Http(url) | Endpoint::Ws(url) => url.expose().to_owned(),

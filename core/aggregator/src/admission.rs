@@ -5,15 +5,16 @@
 use crate::{
     aggregator::{Admission, Aggregator, JournalCounter},
     coverage::merge_nodes,
-    cut::{Cut, flawed},
+    cut::{Cut, flawed, spoils_receipts},
     known::Known,
+    poll::Polled,
     rows::{Rows, receipt_ids},
 };
 use event::{
     BlockRange, Candidate, Content, EventId, Flaw, Incident, JournalRow, Judgement, LogRef, Logs,
     NodeId, Op, Report,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Refuted events remembered so that they are refuted once; a forgotten one is refuted again,
 /// which changes nothing but the journal.
@@ -29,6 +30,8 @@ pub(crate) struct Decided {
     pub(crate) nodes: BTreeMap<u32, Vec<NodeId>>,
     /// Ids of all rows, sorted, for the blocks where they were needed.
     pub(crate) ids: BTreeMap<u32, Vec<EventId>>,
+    /// Ids of rows that wait.
+    pub(crate) waiting: BTreeSet<EventId>,
 }
 
 #[derive(Clone, Default)]
@@ -36,6 +39,8 @@ pub(crate) struct BlockDecision {
     pub(crate) entered: u64,
     pub(crate) known: u64,
     pub(crate) waiting: bool,
+    /// Whether it has logs that earlier receipts refute.
+    pub(crate) is_refuted: bool,
 }
 
 impl Aggregator {
@@ -44,6 +49,7 @@ impl Aggregator {
         &mut self,
         report: &Report,
         judgement: &Judgement,
+        polled: &Polled,
         rows: &Rows,
         known: &Known,
         cut: &mut Cut,
@@ -54,10 +60,18 @@ impl Aggregator {
             blocks: vec![BlockDecision::default(); blocks],
             nodes: BTreeMap::new(),
             ids: BTreeMap::new(),
+            waiting: BTreeSet::new(),
         };
+        let shown = self.shown_before(polled);
+        let mut forged: BTreeMap<u32, u64> = BTreeMap::new();
         let agree = matches!(self.policy.admission, Admission::Agree(_));
-        let looked_up: Vec<bool> = (report.blocks.iter())
-            .map(|b| agree || known.has_block(&b.hash) || self.candidates.has_block(&b.hash))
+        let looked_up: Vec<bool> = (report.blocks.iter().enumerate())
+            .map(|(i, b)| {
+                agree
+                    || known.has_block(&b.hash)
+                    || self.candidates.has_block(&b.hash)
+                    || shown.contains_key(&(i as u32))
+            })
             .collect();
         if !looked_up.contains(&true) {
             for block in &rows.logs.block {
@@ -80,6 +94,11 @@ impl Aggregator {
                 if self.candidates.close(&id).is_some() {
                     cut.commit.candidates_closed.push(id);
                 }
+            } else if shown.get(&block).is_some_and(|shown| shown.binary_search(&id).is_err()) {
+                // Receipts came first: it needs no more words to be refuted.
+                *forged.entry(block).or_default() += 1;
+                decision.is_refuted = true;
+                decided.enter[row] = false;
             } else if self.is_admitted(&id, report, judgement.blocks[block as usize].content) {
                 decision.entered += 1;
                 if let Some(closed) = self.candidates.close(&id) {
@@ -88,6 +107,7 @@ impl Aggregator {
                 }
             } else {
                 decision.waiting = true;
+                decided.waiting.insert(id);
                 decided.enter[row] = false;
                 let number = report.blocks[block as usize].number;
                 let new = || candidate(id, rows.logs.row(row), number, &report.node);
@@ -95,7 +115,26 @@ impl Aggregator {
             }
         }
         decided.ids.values_mut().for_each(|ids| ids.sort_unstable());
+        for (block, count) in forged {
+            self.tell_forged(report, polled, block, count, cut);
+        }
         decided
+    }
+
+    fn tell_forged(
+        &mut self,
+        report: &Report,
+        polled: &Polled,
+        block: u32,
+        count: u64,
+        cut: &mut Cut,
+    ) {
+        let Some(key) = polled.key(block as usize) else { return };
+        let ballot = self.votes.get_mut(&key);
+        if ballot.is_some_and(|ballot| ballot.told_forged.insert(report.node.clone())) {
+            let detail = format!("{count} logs of block {} that no receipt has", key.number);
+            cut.incident(BlockRange::one(key.number), Flaw::Forged, count, detail);
+        }
     }
 
     fn is_admitted(&self, id: &EventId, report: &Report, content: Content) -> bool {
@@ -110,6 +149,7 @@ impl Aggregator {
         &mut self,
         report: &Report,
         judgement: &Judgement,
+        polled: &Polled,
         decided: &Decided,
         cut: &mut Cut,
     ) {
@@ -131,6 +171,8 @@ impl Aggregator {
             for id in forged {
                 let Some(candidate) = self.candidates.close(&id) else { continue };
                 cut.commit.candidates_closed.push(id);
+                let ballot = polled.key(i).and_then(|key| self.votes.get_mut(&key));
+                ballot.into_iter().for_each(|b| b.told_forged.extend(candidate.nodes.clone()));
                 for node in candidate.nodes {
                     cut.commit.incidents.push(Incident {
                         chain: report.chain,
@@ -188,11 +230,6 @@ impl Aggregator {
             self.refuted.pop_first();
         }
     }
-}
-
-/// Whether the receipts of a block with this flaw show nothing.
-const fn spoils_receipts(flaw: Flaw) -> bool {
-    matches!(flaw, Flaw::HeaderHash | Flaw::ReceiptCount | Flaw::ReceiptBlock | Flaw::ReceiptsRoot)
 }
 
 fn candidate(id: EventId, log: LogRef<'_>, number: u64, node: &NodeId) -> Candidate {

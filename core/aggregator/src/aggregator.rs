@@ -4,20 +4,22 @@
 //! A report that fails before its rows changes nothing but the list of incidents.
 
 use crate::{
-    admission::Decided,
     candidates::Candidates,
     canonical::{Canonical, Conflict, Switch},
     coverage::{Coverage, hull},
     cut::{Cut, flawed},
     extend::{block_row, hash_at},
+    finality::Claims,
     known::Known,
-    pieces::{Pieces, Standing, parent, pieces, reported},
+    pieces::{parent, pieces, reported},
     rows::{Rows, misshapen},
-    sightings::Sightings,
+    sightings::{Sightings, given_ids, newest},
+    standing::Ruling,
+    votes::Votes,
 };
 use event::{
     Ack, AnchorPolicy, BlockNumHash, BlockRange, BlockRow, ChainProfile, ChainState, Commit,
-    Content, EventId, Evidence, Filter, Flaw, JournalRow, Judgement, Op, Report, Verify,
+    Content, EventId, Evidence, Filter, Flaw, Incident, JournalRow, Judgement, Op, Report, Verify,
 };
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -35,7 +37,8 @@ pub enum Admission {
 pub struct Policy {
     /// Content that closes a range. Coverage is recorded up to this level, not beyond.
     pub verify: Verify,
-    /// Whose headers are believed.
+    /// Whose headers are believed. `Agreed` is a label on coverage and a demand on what is final;
+    /// it never keeps a range open.
     pub anchor: AnchorPolicy,
     /// When a log becomes an event.
     pub admission: Admission,
@@ -83,12 +86,18 @@ pub struct Aggregator {
     pub(crate) sightings: Sightings,
     pub(crate) refuted: BTreeSet<EventId>,
     pub(crate) finalized_rose: bool,
+    pub(crate) votes: Votes,
+    pub(crate) claims: Claims,
+    /// Told with the next commit.
+    pub(crate) incidents: Vec<Incident>,
 }
 
 impl Aggregator {
     /// Goes on where the ledger stands.
     pub fn new(profile: ChainProfile, policy: Policy, state: ChainState) -> Self {
-        Self {
+        let held = state.blocks.iter().filter(|block| block.canonical);
+        let held: Vec<_> = held.map(|block| (block.number, block.hash)).collect();
+        let mut aggregator = Self {
             profile,
             policy,
             canonical: Canonical::new(state.finalized, state.blocks),
@@ -97,7 +106,13 @@ impl Aggregator {
             sightings: Sightings::default(),
             refuted: BTreeSet::new(),
             finalized_rose: false,
-        }
+            votes: Votes::default(),
+            claims: Claims::default(),
+            incidents: Vec::new(),
+        };
+        aggregator.see_covered(&held);
+        aggregator.recall(state.sightings);
+        aggregator
     }
 
     /// Returns which parts of `range` still need which filters asked, so that `filter` is covered
@@ -134,6 +149,12 @@ impl Aggregator {
         let switch = self.canonical.plan(&blocks).unwrap_or_default();
         let moved = switch.reverted.iter().chain(&switch.reinstated);
         moved.map(|block| BlockRange::one(block.number)).chain(needed).reduce(hull)
+    }
+
+    /// Returns the blocks with logs that wait for another node, lowest first: their receipts would
+    /// decide. A block may be among them and be covered, where the other nodes agree.
+    pub fn waiting(&self) -> Vec<BlockNumHash> {
+        self.candidates.blocks()
     }
 
     /// Returns the highest block such that every block from `from` to it is covered for all
@@ -192,30 +213,9 @@ impl Aggregator {
         evidence
     }
 
-    /// Returns the highest final block.
-    pub const fn finalized(&self) -> Option<u64> {
-        self.canonical.finalized()
-    }
-
-    /// Raises the highest final block; a lower one is ignored. The next commit carries it.
-    pub fn set_finalized(&mut self, number: u64) {
-        self.finalized_rose |= self.canonical.finalize(number);
-    }
-
-    /// Takes a node's word for what is final. Blocks that were read before they were final become
-    /// final only as reports show that they still are on the chain; with `verify off` at once.
-    pub fn claim_finalized(&mut self, number: u64) {
-        match self.policy.verify {
-            Verify::Off => self.set_finalized(number),
-            Verify::Bloom | Verify::Agree(_) | Verify::Prove => {
-                self.finalized_rose |= self.canonical.claim(number);
-            }
-        }
-    }
-
     /// Returns a commit for what changed without a report, if anything did.
     pub fn flush(&mut self) -> Option<Commit> {
-        self.finalized_rose.then(|| self.commit())
+        (self.finalized_rose || !self.incidents.is_empty()).then(|| self.commit())
     }
 
     /// Takes a report. `known` holds the ids stored in [`Self::known_range`] on any branch; without
@@ -239,7 +239,7 @@ impl Aggregator {
         if let Some(reason) = misshapen(&report, &judgement) {
             return cut.refused(&report, reason);
         }
-        cut.flaws(&report, &judgement);
+        cut.flaws(&report, &judgement, |block| self.told_missing(&report, block));
         if let Some(reason) = self.refusal(&report, &judgement, &mut cut) {
             return cut.refused(&report, reason);
         }
@@ -252,7 +252,10 @@ impl Aggregator {
         };
 
         let due = self.sightings_due(&report, &judgement);
-        cut.commit.sightings = self.sightings.cut(self.profile.chain, &report, &due);
+        let polled = self.polled(&report, &judgement, &refused);
+        let given = given_ids(&report, None, |i| due[i] || polled.key(i).is_some());
+        cut.commit.sightings = self.sightings.cut(&report, &due, &given);
+        self.vote(&report, &judgement, &polled, given);
         let mut admit = judgement.admit.clone();
         let logs = std::mem::take(&mut report.logs);
         let given = logs.len();
@@ -261,19 +264,30 @@ impl Aggregator {
         let known = Known::new(known.unwrap_or_default());
 
         self.switch(&report, &switch, &known, journal, &mut cut);
-        let decided = self.decide(&report, &judgement, &rows, &known, &mut cut);
-        self.settle_candidates(&report, &judgement, &decided, &mut cut);
+        let decided = self.decide(&report, &judgement, &polled, &rows, &known, &mut cut);
+        self.settle_candidates(&report, &judgement, &polled, &decided, &mut cut);
         self.refute(&report, &judgement, &known, journal, &mut cut);
 
-        let pieces = self.pieces(&report, &judgement, &refused, &decided, nothing_admitted);
+        self.show(&report, &judgement, &polled, &rows);
+        let tallies = self.tallies(&polled, &decided, &known);
+        let ruling =
+            Ruling { refused: &refused, decided: &decided, tallies: &tallies, nothing_admitted };
+        let standings = self.standings(&judgement, &ruling);
+        let closed: Vec<bool> = standings.iter().map(|standing| standing.open.is_none()).collect();
+        let unreported = self.unreported(nothing_admitted);
+        let pieces = pieces(&report, &judgement, &standings, &unreported, self.checkpoint());
         self.extend(&report, rows, decided, &pieces, journal, &mut cut);
         self.cover(&report, pieces, &mut cut);
+        self.raise_anchors(&report, &mut cut);
+        self.settle_votes(&polled, &closed);
         if let Some(finalized) = report.finalized {
             let sound = report.blocks.iter().zip(&refused).filter(|(_, refused)| !**refused);
             let blocks: Vec<BlockRow> = sound.map(|(block, _)| block_row(block)).collect();
-            self.finalized_rose |= self.canonical.confirm(&blocks, finalized);
+            let rose = self.canonical.confirm(&blocks, finalized, &report.node);
+            self.note_rise(rose);
         }
         cut.commit.finalized = self.rose().or(cut.commit.finalized);
+        cut.commit.incidents.append(&mut self.incidents);
         cut.outcome(&self.coverage)
     }
 
@@ -282,9 +296,10 @@ impl Aggregator {
         self.coverage.all().map(|c| ((*c.filter).clone(), c.intervals.clone())).collect()
     }
 
-    fn commit(&mut self) -> Commit {
+    pub(crate) fn commit(&mut self) -> Commit {
         let mut commit = Commit::empty(self.profile.chain);
         commit.finalized = self.rose();
+        commit.incidents.append(&mut self.incidents);
         commit
     }
 
@@ -396,6 +411,7 @@ impl Aggregator {
         for (i, due) in due.iter_mut().enumerate() {
             *due |= judgement.blocks[i].doubt || !self.canonical.is_final(report.blocks[i].number);
         }
+        newest(&mut due);
         due
     }
 
@@ -440,52 +456,5 @@ impl Aggregator {
             }
             cut.changed.push((filter, range));
         }
-    }
-
-    fn pieces(
-        &self,
-        report: &Report,
-        judgement: &Judgement,
-        refused: &[bool],
-        decided: &Decided,
-        nothing_admitted: bool,
-    ) -> Pieces {
-        let required = self.policy.verify.required();
-        let nothing = "no log of the answer could be admitted";
-        let standing = |i: usize| {
-            let verdict = judgement.blocks[i];
-            let decision = &decided.blocks[i];
-            let content = Some(verdict.content.min(required));
-            // What is stored must leave a trace in coverage: by it a later report of the block,
-            // also after a restart, is compared with what is stored.
-            let traced = content.filter(|_| decision.known + decision.entered > 0);
-            let is_short = verdict.content < required;
-            let (content, open) = if refused[i] {
-                (None, Some("the header does not hash to its hash"))
-            } else if decision.waiting {
-                (traced.map(|_| Content::Claimed), Some("logs wait for another node or receipts"))
-            } else if nothing_admitted && verdict.content < Content::Receipts {
-                (None, Some(nothing))
-            } else if is_short && verdict.doubt {
-                (traced, Some("the bloom admits the filter and nothing shows that all is there"))
-            } else if is_short {
-                (content, Some("less is shown than the policy demands"))
-            } else {
-                (content, None)
-            };
-            let nodes = decided.nodes.get(&(i as u32)).cloned().unwrap_or_default();
-            Standing { content, open, nodes }
-        };
-        let standings: Vec<Standing> = (0..report.blocks.len()).map(standing).collect();
-        let unreported = Standing {
-            content: (!nothing_admitted).then_some(Content::Claimed),
-            open: if nothing_admitted {
-                Some(nothing)
-            } else {
-                (Content::Claimed < required).then_some("no header was read")
-            },
-            nodes: Vec::new(),
-        };
-        pieces(report, judgement, &standings, &unreported, self.checkpoint())
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::coverage::merge_nodes;
 use alloy_primitives::B256;
-use event::{Candidate, EventId, NodeId};
+use event::{BlockNumHash, Candidate, EventId, NodeId};
 use std::collections::BTreeMap;
 
 /// Candidates held per chain; a node that floods us beyond it leaves its blocks open instead.
@@ -31,6 +31,17 @@ impl Candidates {
 
     pub(crate) fn in_block(&self, hash: &B256) -> impl Iterator<Item = &Candidate> {
         self.by_block.get(hash).into_iter().flat_map(BTreeMap::values)
+    }
+
+    /// Returns the blocks with candidates, lowest first.
+    pub(crate) fn blocks(&self) -> Vec<BlockNumHash> {
+        let first = |(hash, block): (&B256, &BTreeMap<EventId, Candidate>)| {
+            let number = block.values().next()?.number;
+            Some(BlockNumHash { number, hash: *hash })
+        };
+        let mut blocks: Vec<BlockNumHash> = self.by_block.iter().filter_map(first).collect();
+        blocks.sort_unstable();
+        blocks
     }
 
     pub(crate) fn has_block(&self, hash: &B256) -> bool {

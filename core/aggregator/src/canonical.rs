@@ -4,8 +4,8 @@
 //! branches are remembered, because they may come back. Does not know of events or coverage.
 
 use alloy_primitives::B256;
-use event::{BlockRange, BlockRow};
-use std::collections::{BTreeMap, BTreeSet};
+use event::{BlockRange, BlockRow, NodeId};
+use std::collections::BTreeMap;
 
 /// Blocks of left branches that are remembered: weeks of ordinary one-block reorgs.
 const ORPHANS_MAX: usize = 16_384;
@@ -19,8 +19,12 @@ pub(crate) struct Canonical {
     finalized: Option<u64>,
     /// Highest block that a node calls final; above `finalized` while the window does not link.
     claimed: Option<u64>,
-    /// Heights of the window that were shown to be final.
-    confirmed: BTreeSet<u64>,
+    /// Heights of the window that were shown to be final, with the nodes that showed it, sorted.
+    confirmed: BTreeMap<u64, Vec<NodeId>>,
+    /// Nodes that must show a height to be final; 0 counts as 1.
+    confirmations: usize,
+    /// Two chains are called final: nothing becomes final any more.
+    is_halted: bool,
     chain: BTreeMap<u64, BlockRow>,
     orphans: BTreeMap<(u64, B256), BlockRow>,
     /// Highest orphan that was forgotten: below it there may be others.
@@ -69,6 +73,42 @@ impl Canonical {
         self.finalized
     }
 
+    pub(crate) const fn is_halted(&self) -> bool {
+        self.is_halted
+    }
+
+    /// Nothing becomes final from here on.
+    pub(crate) const fn halt(&mut self) {
+        self.is_halted = true;
+    }
+
+    /// Sets how many nodes must show a height to be final.
+    pub(crate) const fn set_confirmations(&mut self, nodes: usize) {
+        self.confirmations = nodes;
+    }
+
+    /// Whether the canonical block of the height is known to be this one.
+    pub(crate) fn is_canonical(&self, number: u64, hash: &B256) -> bool {
+        self.chain.get(&number).is_some_and(|block| block.hash == *hash)
+    }
+
+    /// Whether the block is known to be on a branch that was left.
+    pub(crate) fn is_orphan(&self, number: u64, hash: &B256) -> bool {
+        self.orphans.contains_key(&(number, *hash))
+    }
+
+    /// Keeps a block of a branch that never was canonical; returns its row if it is new.
+    pub(crate) fn note_branch(&mut self, block: &BlockRow) -> Option<BlockRow> {
+        let (number, hash) = (block.number, block.hash);
+        if self.is_canonical(number, &hash) || self.is_orphan(number, &hash) {
+            return None;
+        }
+        let row = left(block);
+        self.orphans.insert((number, hash), row.clone());
+        self.prune();
+        Some(row)
+    }
+
     /// Whether a node calls the height final.
     pub(crate) fn is_final(&self, number: u64) -> bool {
         self.finalized.max(self.claimed).is_some_and(|finalized| number <= finalized)
@@ -81,7 +121,7 @@ impl Canonical {
 
     /// Raises the finalized block; returns whether it rose.
     pub(crate) fn finalize(&mut self, number: u64) -> bool {
-        if self.is_settled(number) {
+        if self.is_halted || self.is_settled(number) {
             return false;
         }
         self.finalized = Some(number);
@@ -91,13 +131,15 @@ impl Canonical {
 
     /// Takes a node's word for what is final; returns whether the finalized block rose.
     pub(crate) fn claim(&mut self, number: u64) -> bool {
-        self.claimed = self.claimed.max(Some(number));
+        if !self.is_halted {
+            self.claimed = self.claimed.max(Some(number));
+        }
         self.settle()
     }
 
     /// Takes blocks of a node that calls `finalized` final: what they descend from is final up to
     /// there. Returns whether the finalized block rose.
-    pub(crate) fn confirm(&mut self, blocks: &[BlockRow], finalized: u64) -> bool {
+    pub(crate) fn confirm(&mut self, blocks: &[BlockRow], finalized: u64, node: &NodeId) -> bool {
         for block in blocks {
             let mut at = Some((block.number, block.hash));
             let is_known = self.chain.get(&block.number).is_some_and(|b| b.hash == block.hash);
@@ -108,8 +150,10 @@ impl Canonical {
                 && let Some(known) = self.chain.get(&number).filter(|known| known.hash == hash)
                 && !self.is_settled(number)
             {
-                if number <= finalized && !self.confirmed.insert(number) {
-                    break;
+                if number <= finalized {
+                    let nodes = self.confirmed.entry(number).or_default();
+                    let Err(at) = nodes.binary_search(node) else { break };
+                    nodes.insert(at, node.clone());
                 }
                 at = number.checked_sub(1).zip(known.parent);
             }
@@ -124,7 +168,8 @@ impl Canonical {
         };
         let first = self.finalized.map_or(0, |finalized| finalized.saturating_add(1));
         let unsure = self.chain.range(first..=claimed).map(|(number, _)| *number);
-        let unsure = unsure.into_iter().find(|number| !self.confirmed.contains(number));
+        let nodes = |number: &u64| self.confirmed.get(number).map_or(0, Vec::len);
+        let unsure = unsure.into_iter().find(|number| nodes(number) < self.confirmations.max(1));
         let last = unsure.map_or(Some(claimed), |unsure| unsure.checked_sub(1));
         last.is_some_and(|last| self.finalize(last))
     }

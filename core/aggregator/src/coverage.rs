@@ -172,6 +172,38 @@ impl Coverage {
         covered.add(pieces, hash_at)
     }
 
+    /// Raises the anchor of what is covered in the range; returns what changed.
+    pub(crate) fn raise(
+        &mut self,
+        range: BlockRange,
+        anchor: Anchor,
+        hash_at: &dyn Fn(u64) -> Option<B256>,
+    ) -> Vec<(Arc<Filter>, BlockRange)> {
+        let mut changes = Vec::new();
+        for covered in self.filters.values_mut() {
+            let lower = covered.touching(range).iter().filter(|i| i.evidence.anchor < anchor);
+            let raised: Vec<Interval> = lower
+                .filter_map(|interval| {
+                    let mut part = part(interval, interval.range.intersection(&range)?, hash_at);
+                    part.evidence.anchor = anchor;
+                    Some(part)
+                })
+                .collect();
+            if let Some(changed) = covered.add(&raised, hash_at).changed {
+                changes.push((Arc::clone(&covered.filter), changed));
+            }
+        }
+        changes
+    }
+
+    /// Returns the nodes by whose word the block is covered, for any filter; sorted.
+    pub(crate) fn nodes_at(&self, number: u64) -> Vec<NodeId> {
+        let mut nodes = Vec::new();
+        let intervals = self.all().flat_map(|covered| covered.touching(BlockRange::one(number)));
+        intervals.for_each(|interval| merge_nodes(&mut nodes, &interval.nodes));
+        nodes
+    }
+
     /// Removes `void` from every filter; returns what changed.
     pub(crate) fn cut(
         &mut self,

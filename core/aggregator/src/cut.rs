@@ -21,8 +21,17 @@ impl Cut {
         self.commit.incidents.push(Incident { chain, node, range, flaw, count, detail });
     }
 
-    pub(crate) fn flaws(&mut self, report: &Report, judgement: &Judgement) {
+    /// Takes the judgement's flaws, without losses of blocks that were `told` already.
+    pub(crate) fn flaws(
+        &mut self,
+        report: &Report,
+        judgement: &Judgement,
+        told: impl Fn(u32) -> bool,
+    ) {
         for (block, flaw, count, detail) in &judgement.flaws {
+            if *flaw == Flaw::Missing && block.is_some_and(&told) {
+                continue;
+            }
             let block = block.and_then(|i| report.blocks.get(i as usize));
             let range = block.map_or(report.range, |block| BlockRange::one(block.number));
             self.incident(range, *flaw, *count, detail.clone());
@@ -64,4 +73,9 @@ pub(crate) fn flawed(
         }
     }
     flawed
+}
+
+/// Whether the receipts of a block with this flaw show nothing.
+pub(crate) const fn spoils_receipts(flaw: Flaw) -> bool {
+    matches!(flaw, Flaw::HeaderHash | Flaw::ReceiptCount | Flaw::ReceiptBlock | Flaw::ReceiptsRoot)
 }

@@ -7,18 +7,24 @@
 
 mod admission;
 mod aggregator;
+mod agreement;
 mod boxes;
 mod candidates;
 mod canonical;
 mod coverage;
 mod cut;
 mod extend;
+mod finality;
 mod known;
+mod missed;
 mod occurrence;
 mod pieces;
+mod poll;
 mod rows;
 mod sightings;
+mod standing;
 #[cfg(test)]
 mod tests;
+mod votes;
 
 pub use aggregator::{Admission, Aggregator, JournalCounter, Outcome, Policy};

@@ -2,26 +2,18 @@
 //!
 //! Reads the judgement, never the evidence itself. Does not know what was covered before.
 
-use crate::coverage::{adjacent, hull, merge_nodes};
+use crate::{
+    coverage::{adjacent, hull, merge_nodes},
+    standing::Standing,
+};
 use event::{
-    Anchor, BlockNumHash, BlockRange, Content, Evidence, Interval, Judgement, Links, NodeId,
-    Report, ReportedBlock,
+    Anchor, BlockNumHash, BlockRange, Evidence, Interval, Judgement, Links, NodeId, Report,
+    ReportedBlock,
 };
 
 /// Runs of one report beyond which neighbours are covered with the weaker of their evidence, so
 /// that a report cannot cut coverage to dust.
 const RUNS_MAX: usize = 1_024;
-
-/// How one block of the report stands.
-#[derive(Clone, Debug)]
-pub(crate) struct Standing {
-    /// What it is covered with; `None` leaves it out.
-    pub(crate) content: Option<Content>,
-    /// Why it is open, if it is.
-    pub(crate) open: Option<&'static str>,
-    /// Nodes that spoke earlier for what is admitted now.
-    pub(crate) nodes: Vec<NodeId>,
-}
 
 /// Coverage of a report.
 #[derive(Debug, Default)]
@@ -76,12 +68,12 @@ struct Cutter<'a> {
 
 impl Cutter<'_> {
     fn push(&mut self, range: BlockRange, standing: &Standing) {
-        if let Some(reason) = standing.open {
+        if let Some(reason) = &standing.open {
             match self.pieces.open.last_mut() {
                 Some((last, same)) if same == reason && adjacent(last, &range) => {
                     *last = hull(*last, range);
                 }
-                _ => self.pieces.open.push((range, reason.to_owned())),
+                _ => self.pieces.open.push((range, reason.to_string())),
             }
         }
         let Some(content) = standing.content else { return };

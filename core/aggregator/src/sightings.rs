@@ -4,7 +4,7 @@
 
 use crate::{occurrence::occurrences, rows::event_id};
 use alloy_primitives::{B256, Keccak256};
-use event::{ChainId, EventId, FilterId, NodeId, Report, Sighting, Via};
+use event::{EventId, FilterId, NodeId, Report, Sighting, Via};
 use std::collections::BTreeMap;
 
 /// Sightings cut per report: the unfinalized window of a chain, twice over.
@@ -21,34 +21,19 @@ pub(crate) struct Sightings {
 }
 
 impl Sightings {
-    /// Returns sightings of the blocks marked in `due` that were not said before. Must be asked
-    /// before rows are taken out of the report.
-    pub(crate) fn cut(&mut self, chain: ChainId, report: &Report, due: &[bool]) -> Vec<Sighting> {
-        // The newest blocks matter most.
-        let marked: Vec<usize> = (0..report.blocks.len())
-            .rev()
-            .filter(|i| due.get(*i).copied().unwrap_or(false))
-            .take(SIGHTINGS_PER_REPORT_MAX)
-            .collect();
-        if marked.is_empty() {
-            return Vec::new();
-        }
+    /// Returns sightings of the blocks marked in `due` that were not said before, with the ids
+    /// `given` in each.
+    pub(crate) fn cut(
+        &mut self,
+        report: &Report,
+        due: &[bool],
+        given: &BTreeMap<usize, Vec<EventId>>,
+    ) -> Vec<Sighting> {
         let filter = report.filter.id();
-        let mut given: BTreeMap<usize, Vec<EventId>> =
-            marked.iter().map(|i| (*i, Vec::new())).collect();
-        let occurrence = occurrences(&report.logs);
-        for (row, occurrence) in occurrence.into_iter().enumerate() {
-            let block = report.logs.block[row] as usize;
-            if let Some(ids) = given.get_mut(&block) {
-                let hash = report.blocks[block].hash;
-                ids.push(event_id(chain, hash, report.logs.row(row), occurrence));
-            }
-        }
         let mut sightings = Vec::new();
-        for (block, mut ids) in given {
-            ids.sort_unstable();
-            let block = &report.blocks[block];
-            let digest = digest(&ids);
+        for (block, ids) in given.iter().filter(|(block, _)| due[**block]) {
+            let block = &report.blocks[*block];
+            let digest = digest(ids);
             let key = (block.number, block.hash, filter, report.node.clone(), block.via);
             if self.said.insert(key, digest) == Some(digest) {
                 continue;
@@ -70,7 +55,39 @@ impl Sightings {
     }
 }
 
-fn digest(ids: &[EventId]) -> B256 {
+/// Leaves only the newest marks, as many as are said of one report.
+pub(crate) fn newest(due: &mut [bool]) {
+    let marked = due.iter_mut().rev().filter(|due| **due);
+    marked.skip(SIGHTINGS_PER_REPORT_MAX).for_each(|due| *due = false);
+}
+
+/// Returns the ids of the logs that a report gives in the marked blocks, sorted, by block. Must be
+/// asked before rows are taken out of the report. With `admit` only admitted rows count.
+pub(crate) fn given_ids(
+    report: &Report,
+    admit: Option<&[bool]>,
+    marked: impl Fn(usize) -> bool,
+) -> BTreeMap<usize, Vec<EventId>> {
+    let mut given: BTreeMap<usize, Vec<EventId>> =
+        (0..report.blocks.len()).filter(|i| marked(*i)).map(|i| (i, Vec::new())).collect();
+    if given.is_empty() {
+        return given;
+    }
+    let admitted = admit.map(|admit| report.logs.filtered(admit));
+    let logs = admitted.as_ref().unwrap_or(&report.logs);
+    for (row, occurrence) in occurrences(logs).into_iter().enumerate() {
+        let block = logs.block[row] as usize;
+        if let Some(ids) = given.get_mut(&block) {
+            let hash = report.blocks[block].hash;
+            ids.push(event_id(report.chain, hash, logs.row(row), occurrence));
+        }
+    }
+    given.values_mut().for_each(|ids| ids.sort_unstable());
+    given
+}
+
+/// Returns a digest over sorted ids.
+pub(crate) fn digest(ids: &[EventId]) -> B256 {
     let mut hasher = Keccak256::new();
     for id in ids {
         hasher.update(id.tx_hash);

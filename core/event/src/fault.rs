@@ -153,6 +153,8 @@ pub enum Flaw {
     AnchorMismatch,
     /// Two nodes give one event different attributes.
     Attributes,
+    /// What a node calls final went back, or is not what is final here.
+    FinalityConflict,
 }
 
 impl fmt::Display for Flaw {
@@ -174,6 +176,7 @@ impl fmt::Display for Flaw {
             Self::BeyondHead => "beyond-head",
             Self::AnchorMismatch => "anchor-mismatch",
             Self::Attributes => "attributes",
+            Self::FinalityConflict => "finality-conflict",
         })
     }
 }

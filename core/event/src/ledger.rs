@@ -2,7 +2,8 @@
 
 use crate::{
     BatchBlock, BlockRange, BlockRow, Candidate, ChainId, Commit, Descriptor, EventId, EventSchema,
-    Filter, FilterId, Interval, JournalRow, Logs, PluginState, Report, StateWrite, TableRows,
+    Filter, FilterId, Interval, JournalRow, Logs, PluginState, Report, Sighting, StateWrite,
+    TableRows,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -78,6 +79,8 @@ pub struct ChainState {
     pub blocks: Vec<BlockRow>,
     /// Candidates not admitted yet.
     pub candidates: Vec<Candidate>,
+    /// Who reported which block above the finalized one, by height.
+    pub sightings: Vec<Sighting>,
     /// Highest finalized block.
     pub finalized: Option<u64>,
     /// Last journal row of the whole ledger (0 when empty).

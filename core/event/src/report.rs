@@ -38,6 +38,19 @@ pub enum Via {
     Receipts,
 }
 
+impl std::str::FromStr for Via {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "range" => Ok(Self::Range),
+            "block-hash" => Ok(Self::BlockHash),
+            "receipts" => Ok(Self::Receipts),
+            _ => Err(format!("`{text}` is not a way to ask")),
+        }
+    }
+}
+
 impl fmt::Display for Via {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

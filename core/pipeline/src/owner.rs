@@ -154,9 +154,8 @@ impl Owner {
             return Err(LedgerError::Internal(format!("chain {chain} is gone")));
         };
         let judgement = report.judged.take().unwrap_or_else(|| self.prover.judge(&report, profile));
-        // One node's word for now, as the policy of a replay is.
         if let Some(finalized) = report.finalized {
-            aggregator.claim_finalized(finalized);
+            aggregator.claim_finalized_by(&report.node, finalized);
         }
         let outcome = aggregator.on_report(report, judgement, known, &mut self.journal);
         let mut commit = outcome.commit;
@@ -268,6 +267,19 @@ impl Owner {
                 let filters: Vec<_> = filters.into_iter().map(Arc::new).collect();
                 let aggregator = self.chains.get(&chain).map(|(_, aggregator)| aggregator);
                 let _ = reply.send(aggregator.and_then(|a| a.evidence(&filters, range)));
+            }
+            Message::Waiting { chain, reply } => {
+                let aggregator = self.chains.get(&chain).map(|(_, aggregator)| aggregator);
+                let _ = reply.send(aggregator.map(Aggregator::waiting).unwrap_or_default());
+            }
+            Message::Halt { chain, at, nodes, branch } => {
+                if let Some((_, aggregator)) = self.chains.get_mut(&chain) {
+                    self.commits.push(aggregator.note_branch(&branch));
+                    let found = branch.iter().find(|block| block.number == at.number);
+                    let found = found.map_or(at.hash, |block| block.hash);
+                    self.commits.push(aggregator.halt(at, found, &nodes));
+                }
+                self.flush()?;
             }
             Message::Lanes(commits, reply) => {
                 // Recording goes first: what a lane handled is already in the ledger.

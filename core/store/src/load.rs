@@ -10,7 +10,7 @@ use alloy_primitives::{Address, B256};
 use duckdb::{Connection, OptionalExt, Row, params};
 use event::{
     BlockRange, Candidate, ChainId, ChainState, EventId, Evidence, Filter, FilterId, Interval,
-    JournalRow, Links, LogRef, Logs, NodeId, Op,
+    JournalRow, Links, LogRef, Logs, NodeId, Op, Sighting,
 };
 use std::sync::Arc;
 
@@ -27,6 +27,7 @@ pub(crate) fn chain_state(conn: &Connection, chain: ChainId) -> Result<ChainStat
         coverage: coverage(conn, chain)?,
         blocks: blocks::read(conn, condition, params![chain.0, chain.0, floor])?,
         candidates: candidates(conn, chain)?,
+        sightings: sightings(conn, chain, finalized)?,
         finalized,
         journal_seq: number(conn, "SELECT coalesce(max(seq), 0)::UBIGINT FROM journal")?,
     })
@@ -102,6 +103,28 @@ fn range_at(row: &Row<'_>, column: usize) -> duckdb::Result<BlockRange> {
 fn nodes_at(row: &Row<'_>, column: usize) -> duckdb::Result<Vec<NodeId>> {
     let text: String = row.get(column)?;
     Ok(text.split(NODE_SEPARATOR).filter(|name| !name.is_empty()).map(NodeId::new).collect())
+}
+
+fn sightings(conn: &Connection, chain: ChainId, finalized: Option<u64>) -> Result<Vec<Sighting>> {
+    let mut statement = conn
+        .prepare(
+            "SELECT number, hash, filter, node, via, logs, digest FROM sightings
+            WHERE chain = ? AND (? IS NULL OR number > ?) ORDER BY ALL",
+        )
+        .map_err(statement_failed)?;
+    let rows = statement.query_map(params![chain.0, finalized, finalized], |row| {
+        let node: String = row.get(3)?;
+        Ok(Sighting {
+            number: row.get(0)?,
+            hash: hash_at(row, 1)?,
+            filter: FilterId(hash_at(row, 2)?),
+            node: NodeId::new(node),
+            via: parsed_at(row, 4)?,
+            logs: row.get(5)?,
+            digest: hash_at(row, 6)?,
+        })
+    });
+    rows.and_then(Iterator::collect).map_err(statement_failed)
 }
 
 fn candidates(conn: &Connection, chain: ChainId) -> Result<Vec<Candidate>> {

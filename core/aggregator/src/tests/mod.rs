@@ -2,17 +2,21 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod admission;
+mod agreement;
 mod algebra;
 mod chain;
+mod finality;
+mod missed;
 mod order;
+mod several;
 
 use crate::{Admission, Aggregator, JournalCounter, Outcome, Policy};
 use alloy_primitives::{Address, B256, keccak256};
 use event::{
     AnchorPolicy, AnyOf, BlockRange, BlockVerdict, ChainId, ChainProfile, ChainState, Content,
-    EventId, Filter, Flaw, Header, Interval, JournalRow, Judgement, Links, Log, LogRef, Logs,
-    NodeId, Op, Outcome as ReceiptOutcome, REPORT_VERSION, Receipt, Report, ReportedBlock, Verify,
-    Via,
+    EventId, Filter, Flaw, Header, Incident, Interval, JournalRow, Judgement, Links, Log, LogRef,
+    Logs, NodeId, Op, Outcome as ReceiptOutcome, REPORT_VERSION, Receipt, Report, ReportedBlock,
+    Verify, Via,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -70,6 +74,8 @@ pub(crate) struct Said {
     pub(crate) receipts: Vec<(u64, Vec<L>)>,
     pub(crate) flaws: Vec<(Option<u64>, Flaw)>,
     pub(crate) head: u64,
+    pub(crate) via: Via,
+    pub(crate) finalized: Option<u64>,
 }
 
 pub(crate) fn said(node: &'static str, first: u64, last: u64, logs: &[L]) -> Said {
@@ -85,6 +91,8 @@ pub(crate) fn said(node: &'static str, first: u64, last: u64, logs: &[L]) -> Sai
         receipts: vec![],
         flaws: vec![],
         head: u64::MAX,
+        via: Via::Range,
+        finalized: None,
     }
 }
 
@@ -106,6 +114,23 @@ impl Said {
     pub(crate) fn bare(mut self) -> Self {
         self.headers = false;
         self.content = Content::Claimed;
+        self
+    }
+
+    pub(crate) fn by(mut self, via: Via) -> Self {
+        self.via = via;
+        self
+    }
+
+    /// In these blocks nothing shows that all is there.
+    pub(crate) fn in_doubt(mut self, numbers: &[u64]) -> Self {
+        self.doubt = numbers.to_vec();
+        self
+    }
+
+    /// With the receipts of one block.
+    pub(crate) fn showing(mut self, number: u64, logs: &[L]) -> Self {
+        self.receipts.push((number, logs.to_vec()));
         self
     }
 
@@ -164,7 +189,7 @@ impl Said {
                 header: self.headers.then(|| Box::new(header)),
                 transactions: None,
                 receipts: merge_receipts(receipts),
-                via: Via::Range,
+                via: self.via,
             }
         };
         let verdict = |number: &u64| {
@@ -200,7 +225,7 @@ impl Said {
             range: self.range,
             head_before: self.head,
             head_after: self.head,
-            finalized: None,
+            finalized: self.finalized,
             blocks: numbers.iter().map(block).collect(),
             logs,
             faults: vec![],
@@ -246,6 +271,7 @@ pub(crate) struct World {
     pub(crate) blocks: BTreeMap<(u64, B256), bool>,
     pub(crate) coverage: BTreeMap<Filter, Vec<Interval>>,
     pub(crate) rows: Vec<JournalRow>,
+    pub(crate) incidents: Vec<Incident>,
 }
 
 pub(crate) fn policy(verify: Verify) -> Policy {
@@ -265,6 +291,7 @@ impl World {
             blocks: BTreeMap::new(),
             coverage: BTreeMap::new(),
             rows: vec![],
+            incidents: vec![],
         }
     }
 
@@ -274,6 +301,29 @@ impl World {
         let outcome = self.aggregator.on_report(report, judgement, known, &mut self.journal);
         self.apply(&outcome);
         outcome
+    }
+
+    /// Takes what the aggregator has to say without a report.
+    pub(crate) fn flush(&mut self) {
+        let commit = self.aggregator.flush();
+        self.incidents.extend(commit.into_iter().flat_map(|commit| commit.incidents));
+    }
+
+    /// Node, flaw, block and count of every incident so far, sorted.
+    pub(crate) fn blamed(&self) -> Vec<(&str, Flaw, u64, u64)> {
+        let mut all: Vec<(&str, Flaw, u64, u64)> = (self.incidents.iter())
+            .map(|i| (&*i.node.0, i.flaw, i.range.first(), i.count))
+            .collect();
+        all.sort_by_key(|(node, flaw, number, count)| {
+            (node.to_string(), flaw.to_string(), *number, *count)
+        });
+        all
+    }
+
+    /// The evidence of one block for a filter.
+    pub(crate) fn evidence_at(&self, filter: &Filter, number: u64) -> Option<event::Evidence> {
+        let mut all = self.coverage.get(filter)?.iter();
+        all.find(|i| i.range.contains(number)).map(|i| i.evidence)
     }
 
     fn known(&self, range: BlockRange) -> Vec<EventId> {
@@ -293,6 +343,7 @@ impl World {
                 self.events.push((id, number));
             }
         }
+        self.incidents.extend(commit.incidents.iter().cloned());
         for block in &commit.blocks {
             self.blocks.insert((block.number, block.hash), block.canonical);
         }

@@ -39,7 +39,7 @@ proptest! {
     fn any_order_of_chunks_gives_the_same_ledger(
         (chunks, shuffled) in chunks().prop_flat_map(|c| (Just(c.clone()), Just(c).prop_shuffle()))
     ) {
-        for policy in [policy(Verify::Off), policy(Verify::Bloom), policy(Verify::Prove)] {
+        for policy in [policy(Verify::Off), policy(Verify::Bloom), policy(Verify::Agree(2)), policy(Verify::Prove)] {
             let one = run(policy, &chunks);
             let other = run(policy, &shuffled);
             prop_assert_eq!(one.canonical_events(), other.canonical_events());

@@ -3,8 +3,8 @@
 use super::{LaneWatch, OnAck, Owner, OwnerReport, Reply};
 use dispatcher::Ready;
 use event::{
-    Ack, BlockRange, ChainId, Content, Descriptor, Evidence, Filter, LaneCommit, LaneId, LaneState,
-    Ledger, LedgerError, Report, Verify,
+    Ack, BlockNumHash, BlockRange, BlockRow, ChainId, Content, Descriptor, Evidence, Filter,
+    LaneCommit, LaneId, LaneState, Ledger, LedgerError, NodeId, Report, Verify,
 };
 use futures_channel::oneshot;
 use std::{
@@ -27,6 +27,16 @@ pub(super) enum Message {
         filters: Vec<Filter>,
         range: BlockRange,
         reply: oneshot::Sender<Option<Evidence>>,
+    },
+    Waiting {
+        chain: ChainId,
+        reply: oneshot::Sender<Vec<BlockNumHash>>,
+    },
+    Halt {
+        chain: ChainId,
+        at: BlockNumHash,
+        nodes: Vec<NodeId>,
+        branch: Vec<BlockRow>,
     },
     Lanes(Vec<LaneCommit>, mpsc::Sender<Result<(), LedgerError>>),
     OpenLane {
@@ -140,6 +150,25 @@ impl OwnerHandle {
         let (reply, receiver) = oneshot::channel();
         self.line.send(Message::Evidence { chain, filters, range, reply });
         receiver
+    }
+
+    /// Asks which blocks have logs that wait for another node: their receipts would decide.
+    pub fn waiting(&self, chain: ChainId) -> Reply<Vec<BlockNumHash>> {
+        let (reply, receiver) = oneshot::channel();
+        self.line.send(Message::Waiting { chain, reply });
+        receiver
+    }
+
+    /// Stops what is final from rising: `nodes` stand on `branch`, which has another block where
+    /// `at` is final. Both branches are kept.
+    pub fn halt(
+        &self,
+        chain: ChainId,
+        at: BlockNumHash,
+        nodes: Vec<NodeId>,
+        branch: Vec<BlockRow>,
+    ) {
+        self.line.send(Message::Halt { chain, at, nodes, branch });
     }
 
     /// Writes what was gathered and lets every lane end once it has handled it. Lanes can still

@@ -2,11 +2,11 @@
 
 use super::{
     ChainView, NodeLine, WatchOutcome, WatchRequest, WatchWatcher,
-    gaps::{Fill, FillSetup, Rhythm, fill, first_missing, levels},
+    gaps::{Fill, FillSetup, Rhythm, decide_waiting, fill, first_missing, levels},
     nodes::{Arrival, Common, Nodes},
 };
 use crate::{OwnerHandle, ReplayError, ReplayNode, Timer};
-use event::{Ack, BlockNumHash, BlockRange, Filter, LedgerError, Prover, Verify};
+use event::{Ack, BlockNumHash, BlockRange, BlockRow, Filter, LedgerError, Prover, Verify};
 use futures_util::{
     FutureExt, StreamExt,
     future::{BoxFuture, Fuse, FusedFuture},
@@ -14,7 +14,7 @@ use futures_util::{
     stream::FuturesUnordered,
 };
 use std::{pin::Pin, sync::Arc};
-use tracker::{Council, Decision, FollowAction, NodeState, Ruling};
+use tracker::{Conflict, Council, Decision, FollowAction, NodeState, Ruling};
 
 /// Blocks below the head that count as recent where nothing is final: what the nodes' trackers
 /// read by themselves after a short outage.
@@ -228,6 +228,7 @@ impl<'a> ChainRun<'a> {
                     tracing::error!(%at, %found, "most nodes left the finalized chain");
                     self.view.halted =
                         Some(format!("block {at} is final here, most nodes have {found} there"));
+                    self.halt(conflict);
                     continue;
                 }
             };
@@ -236,6 +237,21 @@ impl<'a> ChainRun<'a> {
                 act(follow);
             }
         }
+    }
+
+    /// Nothing becomes final any more, and both branches are kept for whoever looks at it.
+    fn halt(&mut self, conflict: Conflict) {
+        let Conflict { at, nodes, .. } = conflict;
+        let blocks = nodes.first().map(|node| self.council.branch_of(node)).unwrap_or_default();
+        let row = |block: &BlockNumHash| BlockRow {
+            number: block.number,
+            hash: block.hash,
+            parent: None,
+            timestamp: None,
+            canonical: false,
+        };
+        let branch = blocks.iter().filter(|block| block.number >= at.number).map(row).collect();
+        self.owner.halt(self.request.profile.chain, at, nodes, branch);
     }
 
     /// A height is final when as many nodes say so as have to agree: two, where there are more.
@@ -255,7 +271,7 @@ impl<'a> ChainRun<'a> {
 
     fn on_arrival(&mut self, arrival: Arrival) {
         let council = &self.council;
-        let window = || window_of(council);
+        let window = || council.window();
         self.nodes.take(arrival, &self.filters, window, self.timer.now_ms());
     }
 
@@ -305,7 +321,19 @@ impl<'a> ChainRun<'a> {
         let (setup, filters) = (self.setup.clone(), self.request.filters.clone());
         let levels: Vec<Verify> = levels(self.request.verify, &self.request.profile, is_recent);
         let (owner, timer) = (self.owner, self.timer);
-        async move { fill(setup, filters, range, nodes, levels, owner, timer).await }.boxed()
+        let can_decide = is_recent && self.request.profile.check_receipts_root;
+        async move {
+            let (own, all) = (setup.clone(), filters.clone());
+            let mut filled = fill(own, all, range, nodes.clone(), levels, owner, timer).await?;
+            if can_decide {
+                let through = range.last();
+                let more = decide_waiting(setup, filters, through, nodes, owner, timer).await?;
+                filled.new_events += more.new_events;
+                filled.incidents += more.incidents;
+            }
+            Ok(filled)
+        }
+        .boxed()
     }
 
     /// The nodes that answer, each fill beginning with another one.
@@ -387,9 +415,4 @@ impl<'a> ChainRun<'a> {
             stopped,
         })
     }
-}
-
-/// The branch that is followed, as a node that comes now should know it.
-fn window_of(council: &Council) -> Vec<BlockNumHash> {
-    council.window()
 }

@@ -112,6 +112,52 @@ pub(super) async fn fill(
     Ok(filled)
 }
 
+/// Most blocks whose waiting logs are decided by receipts in one go.
+const DECIDED_AT_ONCE_MAX: usize = 64;
+
+/// Asks for the receipts of blocks with logs that only some nodes gave: they decide who is right,
+/// also where the others have agreed by now.
+pub(super) async fn decide_waiting(
+    setup: FillSetup,
+    filters: Vec<Filter>,
+    through: u64,
+    nodes: Vec<ReplayNode>,
+    owner: &OwnerHandle,
+    timer: &dyn Timer,
+) -> Result<Filled, ReplayError> {
+    let mut filled = Filled::default();
+    let waiting = owner.waiting(setup.profile.chain).await.map_err(|_| ReplayError::OwnerGone)?;
+    let due = waiting.iter().map(|block| block.number).filter(|number| *number <= through);
+    for number in due.take(DECIDED_AT_ONCE_MAX) {
+        let range = BlockRange::one(number);
+        for node in &nodes {
+            let request = ReplayRequest {
+                profile: setup.profile.clone(),
+                filters: filters.clone(),
+                range,
+                verify: Verify::Prove,
+                refetch: true,
+                nodes: vec![node.clone()],
+                concurrency: setup.concurrency,
+                width_max: None,
+                reporter: setup.reporter.clone(),
+            };
+            let never = std::future::pending();
+            let prover = setup.prover.clone();
+            let outcome = replay(request, owner, prover, timer, never, &Unseen).await?;
+            filled.new_events += outcome.new_events;
+            filled.incidents += outcome.incidents;
+            filled.blocks_read += outcome.blocks_read;
+            let reply = owner.waiting(setup.profile.chain);
+            let waiting = reply.await.map_err(|_| ReplayError::OwnerGone)?;
+            if !waiting.iter().any(|block| block.number == number) {
+                break;
+            }
+        }
+    }
+    Ok(filled)
+}
+
 /// Returns the lowest block that is missing for any of the filters.
 pub(super) async fn first_missing(
     setup: &FillSetup,

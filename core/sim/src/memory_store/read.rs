@@ -26,6 +26,12 @@ impl Image {
             coverage: self.coverage_of(chain),
             blocks: rows().filter(is_kept).cloned().collect(),
             candidates,
+            sightings: self
+                .sightings
+                .iter()
+                .filter(|(_, sighting)| finalized.is_none_or(|final_| sighting.number > final_))
+                .map(|(_, sighting)| sighting.clone())
+                .collect(),
             finalized,
             journal_seq: self.journal.iter().map(|row| row.seq).max().unwrap_or(0),
         }

@@ -20,7 +20,7 @@ use tracker::{Action, Backfill, BackfillConfig, NodeStatus};
 const PASSES_MAX: usize = 16;
 
 /// Decodes nothing.
-struct Raw;
+pub(crate) struct Raw;
 
 impl Decoder for Raw {
     fn schemas(&self) -> &[EventSchema] {

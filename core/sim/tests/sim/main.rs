@@ -8,4 +8,6 @@ mod liars;
 mod oracle;
 mod repeat;
 mod seeds;
+mod watches;
+mod watching;
 mod worlds;

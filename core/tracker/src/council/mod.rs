@@ -96,6 +96,16 @@ impl Council {
             .collect()
     }
 
+    /// Returns the branch that a node stands on, as far as it is held, oldest first.
+    pub fn branch_of(&self, node: &NodeId) -> Vec<BlockNumHash> {
+        let blocks = self.seats.get(node).map(|seat| &seat.blocks);
+        let block = |(number, (hash, _)): (&u64, &(B256, u64))| BlockNumHash {
+            number: *number,
+            hash: *hash,
+        };
+        blocks.into_iter().flatten().map(block).collect()
+    }
+
     /// Takes a node's branch. The first rulings are of nodes that lose the chain, then comes that
     /// of this node.
     pub fn on_branch(&mut self, branch: &Branch, now_ms: u64) -> Vec<Decision> {

@@ -1,0 +1,89 @@
+//! `headcount health`: are the nodes, the chain and the ledger well?
+
+use crate::{
+    command_error::CommandError, commands::PlaceArgs, environment::Environment,
+    exit_codes::ExitCode, plan::HealthPlan, session, summary::SummaryFormat,
+};
+use std::io::stdout;
+
+/// Say whether nodes, chain and ledger are well, with the reason; exit code 1 when something is not
+///
+/// Asks every node at once, compares what they say, and looks whether the ledger covers what is
+/// final. Nothing is written.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct HealthArgs {
+    /// Node to ask, repeatable: an http(s):// URL, a recording file, or @FILE with one of these
+    /// per line; NAME=URL names it in the output [default: those of the configuration file, else
+    /// ETH_RPC_URL]
+    #[arg(short = 'r', long = "rpc-url", value_name = "[NAME=]URL|FILE")]
+    pub(crate) nodes: Vec<String>,
+
+    /// Chain of the configuration file to look at, where it has several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) chain: Option<String>,
+
+    /// Chain id that every node must have (1 is mainnet) [default: that of the ledger, else that
+    /// of most nodes]
+    #[arg(long, value_name = "ID")]
+    pub(crate) chain_id: Option<u64>,
+
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+
+    /// How long a final block may stay uncovered in the ledger [default: 30m]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) deadline: Option<String>,
+
+    /// Age of the newest block from which the chain counts as standing still; for a chain that
+    /// makes a block only now and then, say how seldom [default: 1m, five slots]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) stall: Option<String>,
+
+    /// Longest wait for one answer of a node [default: 10s]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) timeout: Option<String>,
+
+    /// Form of the report on stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: SummaryFormat,
+
+    /// Print nothing where nothing is wrong
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// Probes, judges, tells.
+pub(crate) fn cmd_health(
+    args: &HealthArgs,
+    environment: &Environment,
+) -> Result<ExitCode, CommandError> {
+    let plan = HealthPlan::resolve(args, environment)?;
+    let report = session::health(&plan)?;
+    report.write(plan.format, plan.quiet, &mut stdout().lock())?;
+    if let Some(complaint) = report.complaint() {
+        complaint.tell();
+    }
+    Ok(report.exit_code())
+}
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  nothing to complain of
+  1  something is wrong: a node, the chain, or coverage past the deadline
+  3  could not be decided: no node answered, or none says what is final
+
+Examples:
+  What headcount.toml names:
+    headcount health
+
+  Two nodes, without a ledger:
+    headcount health -r https://a.example -r https://b.example
+
+  For a monitor, every five minutes from cron; it is silent while all is well:
+    headcount health --quiet --deadline 1h
+
+  Why, for a program:
+    headcount health --format json | jq -r '.reason, .nodes[].reason'
+
+A ledger that another process is using is not waited for: then only the nodes are judged.";

@@ -1,0 +1,82 @@
+//! What a health check is to look at: flags over configuration over defaults.
+
+use super::{
+    ContractPlan,
+    chain::{chain, contracts_on, expected_chain, nodes, plan_of},
+    time_of,
+};
+use crate::{
+    command_error::CommandError, commands::health::HealthArgs, config_file::Config,
+    environment::Environment, ledger_path::LedgerPath, node_spec::NodeSpec, summary::SummaryFormat,
+};
+use event::{Finality, Verify};
+use std::time::Duration;
+
+/// Longest wait for one answer, where the user says nothing: a node that takes longer is of no use.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A health check, decided.
+#[derive(Clone, Debug)]
+pub(crate) struct HealthPlan {
+    /// Name of the chain in the configuration, where it has one.
+    pub(crate) chain_name: Option<String>,
+    /// Chain that every node must have; `None` = that of the ledger, else of most nodes.
+    pub(crate) expected_chain: Option<u64>,
+    /// When a block is final; `None` = as the chain's profile says.
+    pub(crate) finality: Option<Finality>,
+    /// What must be shown of a covered block; `None` = anything.
+    pub(crate) verify: Option<Verify>,
+    /// Nodes, at least one, with unique names.
+    pub(crate) nodes: Vec<NodeSpec>,
+    /// What should be covered; none = what the ledger covers.
+    pub(crate) contracts: Vec<ContractPlan>,
+    /// Ledger file.
+    pub(crate) ledger: LedgerPath,
+    /// How long a final block may stay uncovered.
+    pub(crate) deadline: Duration,
+    /// Age of the newest block that is a stall; `None` = by the chain's block time.
+    pub(crate) stall: Option<Duration>,
+    /// Form of the report.
+    pub(crate) format: SummaryFormat,
+    /// Whether to be silent where nothing is wrong.
+    pub(crate) quiet: bool,
+}
+
+impl HealthPlan {
+    /// Decides what `args` mean here. A ledger that somebody named has to be there.
+    pub(crate) fn resolve(
+        args: &HealthArgs,
+        environment: &Environment,
+    ) -> Result<Self, CommandError> {
+        let config = Config::load(args.place.config.as_deref(), environment)?;
+        let deadline = time_of("--deadline", args.deadline.as_deref())?;
+        let stall = time_of("--stall", args.stall.as_deref())?;
+        let timeout = time_of("--timeout", args.timeout.as_deref())?;
+        let chain = chain(args.chain.as_deref(), &config, !args.nodes.is_empty())?;
+        let ledger = LedgerPath::resolve(
+            args.place.ledger.as_deref(),
+            config.ledger.as_deref(),
+            environment,
+        );
+        if ledger.is_explicit {
+            ledger.check_exists()?;
+        }
+        let mut nodes = nodes(&args.nodes, chain, environment)?;
+        for node in &mut nodes {
+            node.timeout = timeout.or(node.timeout).or(Some(DEFAULT_TIMEOUT));
+        }
+        Ok(Self {
+            chain_name: chain.map(|chain| chain.name.clone()),
+            expected_chain: expected_chain(args.chain_id, chain)?,
+            finality: chain.and_then(|chain| chain.finality),
+            verify: chain.and_then(|chain| chain.verify),
+            nodes,
+            contracts: contracts_on(&config, chain).into_iter().map(plan_of).collect(),
+            ledger,
+            deadline: deadline.unwrap_or(Duration::from_millis(health::DEADLINE_DEFAULT_MS)),
+            stall,
+            format: args.format,
+            quiet: args.quiet,
+        })
+    }
+}

@@ -1,0 +1,76 @@
+//! A health check with real nodes and a real ledger: asks, and lets `health` judge.
+
+mod ledger;
+mod probe;
+
+use super::{clock::unix_now_s, inputs, nodes::open_node};
+use crate::{command_error::CommandError, health_report::HealthReport, plan::HealthPlan};
+use event::{ChainId, ChainProfile};
+use health::{ChainSample, heights_to_compare, judge};
+use ledger::FoundLedger;
+use probe::{Probed, ask_hashes, probe_all};
+use std::{collections::BTreeMap, time::Duration};
+
+/// Runs a check on a runtime of its own.
+pub(crate) fn health(plan: &HealthPlan) -> Result<HealthReport, CommandError> {
+    // What the configuration names is looked at before anything is asked.
+    let schemas = inputs::schemas(&plan.contracts)?;
+    let wanted = inputs::filters(&plan.contracts, &schemas);
+    let nodes = plan.nodes.iter().map(open_node).collect::<Result<Vec<_>, _>>()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut probed = probe_all(nodes).await;
+        // Opened after the nodes were waited for, and closed before they are again: while it is
+        // open no other process can write to it.
+        let ledger = FoundLedger::read(plan, &wanted, |chains| chain(plan, chains, &probed))?;
+        for node in &mut probed {
+            node.sample.incidents = ledger.incidents_of(&node.sample.node);
+        }
+        let profile = profile(plan, ledger.chain);
+        let mut sample = ChainSample {
+            stall_ms: plan.stall.map(milliseconds),
+            deadline_ms: milliseconds(plan.deadline),
+            ledger: ledger.state,
+            ..ChainSample::new(profile, unix_now_s(), samples(&probed))
+        };
+        ask_hashes(&mut probed, &heights_to_compare(&sample)).await;
+        sample.nodes = samples(&probed);
+        Ok(HealthReport::new(plan, &sample, judge(&sample)))
+    })
+}
+
+fn samples(probed: &[Probed]) -> Vec<health::NodeSample> {
+    probed.iter().map(|node| node.sample.clone()).collect()
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The chain that is meant: said, or the only one of the ledger, or that of most nodes (of equally
+/// many that of the first).
+fn chain(plan: &HealthPlan, in_ledger: &[ChainId], probed: &[Probed]) -> Option<ChainId> {
+    if let Some(said) = plan.expected_chain {
+        return Some(ChainId(said));
+    }
+    if let [only] = in_ledger {
+        return Some(*only);
+    }
+    let mut counts: BTreeMap<ChainId, usize> = BTreeMap::new();
+    let told: Vec<ChainId> =
+        probed.iter().filter_map(|node| node.sample.chain.value().copied()).collect();
+    told.iter().for_each(|chain| *counts.entry(*chain).or_default() += 1);
+    let most = counts.values().max().copied()?;
+    told.into_iter().find(|chain| counts.get(chain) == Some(&most))
+}
+
+fn profile(plan: &HealthPlan, chain: Option<ChainId>) -> ChainProfile {
+    let mut profile = ChainProfile::ethereum(chain.unwrap_or_default());
+    if let Some(name) = &plan.chain_name {
+        profile.name.clone_from(name);
+    }
+    if let Some(finality) = plan.finality {
+        profile.finality = finality;
+    }
+    profile
+}

@@ -1,0 +1,188 @@
+//! What the ledger says of a chain: coverage, what is final, and who was caught with what.
+
+use crate::{command_error::CommandError, plan::HealthPlan};
+use aggregator::{Admission, Aggregator, Policy};
+use event::{
+    AnchorPolicy, AnyOf, BlockNumHash, BlockRange, ChainId, ChainProfile, ChainState, Filter, Flaw,
+    LedgerError, NodeId, Store, Verify,
+};
+use health::{FilterCoverage, IncidentCount, LedgerSample, LedgerState};
+use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
+use store::{DuckLedger, OpenMode, Value};
+
+/// The ledger, read and closed.
+pub(super) struct FoundLedger {
+    pub(super) state: LedgerState,
+    /// The chain that is meant, where anybody said one.
+    pub(super) chain: Option<ChainId>,
+    incidents: BTreeMap<NodeId, Vec<IncidentCount>>,
+}
+
+impl FoundLedger {
+    /// Reads it, where it is there and free. `chain` says which chain is meant, given those of
+    /// the ledger; `wanted` is what should be covered, where the configuration says so.
+    pub(super) fn read(
+        plan: &HealthPlan,
+        wanted: &[Filter],
+        chain: impl Fn(&[ChainId]) -> Option<ChainId>,
+    ) -> Result<Self, CommandError> {
+        let unread = |state| Self { state, chain: chain(&[]), incidents: BTreeMap::new() };
+        let path = &plan.ledger.path;
+        if !path.exists() {
+            return Ok(unread(LedgerState::Absent));
+        }
+        let mut ledger = match DuckLedger::open(path, OpenMode::ReadOnly) {
+            Ok(ledger) => ledger,
+            Err(busy @ LedgerError::Busy { .. }) => {
+                return Ok(unread(LedgerState::Unread(busy.to_string())));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let Some(chain) = chain(&ledger.chains()?) else {
+            return Ok(unread(LedgerState::Read(LedgerSample::default())));
+        };
+        let incidents = incidents(&ledger, chain)?;
+        let state = ledger.load(chain)?;
+        let sample = sample(plan, chain, wanted, state);
+        Ok(Self { state: LedgerState::Read(sample), chain: Some(chain), incidents })
+    }
+
+    /// Returns what a node was caught with.
+    pub(super) fn incidents_of(&self, node: &NodeId) -> Vec<IncidentCount> {
+        self.incidents.get(node).cloned().unwrap_or_default()
+    }
+}
+
+fn sample(plan: &HealthPlan, chain: ChainId, wanted: &[Filter], state: ChainState) -> LedgerSample {
+    let finalized = state.finalized;
+    let final_block = state
+        .blocks
+        .iter()
+        .filter(|block| block.canonical && finalized.is_some_and(|last| block.number <= last))
+        .max_by_key(|block| block.number)
+        .map(|block| BlockNumHash { number: block.number, hash: block.hash });
+    let dated = state
+        .blocks
+        .iter()
+        .filter(|block| block.canonical)
+        .filter_map(|block| Some((block.number, block.timestamp.filter(|at| *at > 0)?)))
+        .max();
+    let coverage = coverage(plan, chain, wanted, state);
+    LedgerSample { coverage, final_block, dated, halted: None }
+}
+
+/// A filter may be covered by others together: a wider one that came after it, or parts of it.
+fn coverage(
+    plan: &HealthPlan,
+    chain: ChainId,
+    wanted: &[Filter],
+    state: ChainState,
+) -> Vec<FilterCoverage> {
+    let stored: Vec<(Arc<Filter>, Option<BlockRange>)> = state
+        .coverage
+        .iter()
+        .map(|(filter, intervals)| {
+            let first = intervals.first().map(|interval| interval.range.first());
+            let last = intervals.last().map(|interval| interval.range.last());
+            (filter.clone(), first.zip(last).and_then(|(first, last)| BlockRange::new(first, last)))
+        })
+        .collect();
+    let verify = plan.verify.unwrap_or(Verify::Off);
+    let policy = Policy { verify, anchor: AnchorPolicy::OneNode, admission: Admission::OneNode };
+    let known = Aggregator::new(ChainProfile::ethereum(chain), policy, state);
+    let of_ledger = || stored.iter().map(|(filter, _)| (**filter).clone()).collect();
+    let judged: Vec<Filter> = if wanted.is_empty() { of_ledger() } else { wanted.to_vec() };
+    let starts: Option<Vec<u64>> = plan.contracts.iter().map(|contract| contract.start).collect();
+    let start = starts.and_then(|starts| starts.into_iter().min());
+    judged
+        .into_iter()
+        .map(|filter| {
+            let meeting = stored.iter().filter(|(other, _)| filter.meets(other));
+            let spans = meeting.filter_map(|(_, span)| *span);
+            let hull = spans.reduce(|a, b| {
+                let (first, last) = (a.first().min(b.first()), a.last().max(b.last()));
+                BlockRange::new(first, last).unwrap_or(a)
+            });
+            let covered = hull.map_or_else(Vec::new, |hull| {
+                let missing = known.missing(&filter, hull, verify);
+                without(hull, missing.into_iter().map(|(range, _)| range))
+            });
+            FilterCoverage { filter: told(&filter), start, covered }
+        })
+        .collect()
+}
+
+/// Returns the parts of `range` outside of `holes`, which are sorted and disjoint.
+fn without(range: BlockRange, holes: impl Iterator<Item = BlockRange>) -> Vec<BlockRange> {
+    let mut parts = Vec::new();
+    let mut next = Some(range.first());
+    for hole in holes {
+        let before = hole.first().checked_sub(1);
+        parts.extend(next.zip(before).and_then(|(next, last)| BlockRange::new(next, last)));
+        next = hole.last().checked_add(1);
+    }
+    parts.extend(next.and_then(|next| BlockRange::new(next, range.last())));
+    parts
+}
+
+/// Names a filter for people.
+fn told(filter: &Filter) -> String {
+    let contracts = match &filter.addresses {
+        AnyOf::Any => "any contract".to_owned(),
+        AnyOf::Of(addresses) => match addresses.as_slice() {
+            [one] => format!("contract {one}"),
+            all => format!("{} contracts", all.len()),
+        },
+    };
+    match &filter.topics[0] {
+        AnyOf::Any => contracts,
+        AnyOf::Of(topics) if topics.len() == 1 => format!("{contracts}, 1 event"),
+        AnyOf::Of(topics) => format!("{contracts}, {} events", topics.len()),
+    }
+}
+
+fn incidents(
+    ledger: &DuckLedger,
+    chain: ChainId,
+) -> Result<BTreeMap<NodeId, Vec<IncidentCount>>, CommandError> {
+    let sql = format!(
+        "SELECT node, flaw, sum(count)::UBIGINT, max(last_block)::UBIGINT FROM main.incidents
+        WHERE chain = {chain} GROUP BY node, flaw ORDER BY node, flaw"
+    );
+    let mut found: BTreeMap<NodeId, Vec<IncidentCount>> = BTreeMap::new();
+    ledger.query(&sql, &mut |_, row| {
+        if let [Value::Text(node), Value::Text(flaw), Value::Int(count), Value::Int(last)] =
+            row.as_slice()
+            // A flaw of a newer program is not known here.
+            && let Ok(flaw) = serde_json::from_value::<Flaw>(flaw.clone().into())
+        {
+            let number = |value: i128| u64::try_from(value).unwrap_or(u64::MAX);
+            let incident = IncidentCount { flaw, count: number(*count), last_block: number(*last) };
+            found.entry(NodeId::new(node.as_str())).or_default().push(incident);
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn parts_and_holes_make_up_the_range() {
+        let range = |first, last| BlockRange::new(first, last).unwrap();
+        let parts = |holes: &[BlockRange]| without(range(0, 9), holes.iter().copied());
+        assert_eq!(parts(&[]), [range(0, 9)]);
+        assert_eq!(parts(&[range(0, 9)]), []);
+        assert_eq!(parts(&[range(0, 2), range(5, 5)]), [range(3, 4), range(6, 9)]);
+        assert_eq!(parts(&[range(3, 9)]), [range(0, 2)]);
+        let end = range(u64::MAX - 1, u64::MAX);
+        assert_eq!(
+            without(end, [BlockRange::one(u64::MAX)].into_iter()),
+            [BlockRange::one(u64::MAX - 1)]
+        );
+    }
+}

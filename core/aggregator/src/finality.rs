@@ -1,0 +1,148 @@
+//! When a height is final: whose word counts, and what ends it.
+//!
+//! Does not know which block is canonical at a height; `canonical` shows that.
+
+use crate::aggregator::{Admission, Aggregator, Policy};
+use alloy_primitives::B256;
+use event::{
+    AnchorPolicy, BlockNumHash, BlockRange, BlockRow, ChainId, Commit, Flaw, Incident, NodeId,
+    Verify,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Nodes whose claims are held; those that come later are not asked.
+const CLAIMS_MAX: usize = 256;
+
+/// What each node called final last.
+#[derive(Debug, Default)]
+pub(crate) struct Claims {
+    latest: BTreeMap<NodeId, u64>,
+    /// Nodes whose claim went back, told once.
+    told: BTreeSet<NodeId>,
+}
+
+impl Claims {
+    /// Takes a claim; returns what the node claimed before where it went back the first time.
+    fn take(&mut self, node: &NodeId, number: u64) -> Option<u64> {
+        if !self.latest.contains_key(node) && self.latest.len() >= CLAIMS_MAX {
+            return None;
+        }
+        let before = self.latest.insert(node.clone(), number)?;
+        (number < before && self.told.insert(node.clone())).then_some(before)
+    }
+
+    /// Returns the highest number that so many nodes claim, or a higher one.
+    fn agreed(&self, nodes: usize) -> Option<u64> {
+        let mut numbers: Vec<u64> = self.latest.values().copied().collect();
+        numbers.sort_unstable_by(|a, b| b.cmp(a));
+        numbers.get(nodes.saturating_sub(1)).copied()
+    }
+}
+
+impl Aggregator {
+    /// Returns the highest final block.
+    pub const fn finalized(&self) -> Option<u64> {
+        self.canonical.finalized()
+    }
+
+    /// Raises the highest final block; a lower one is ignored. The next commit carries it.
+    pub fn set_finalized(&mut self, number: u64) {
+        let rose = self.canonical.finalize(number);
+        self.note_rise(rose);
+    }
+
+    /// Takes a node's word for what is final. Blocks that were read before they were final become
+    /// final only as reports show that they still are on the chain; with `verify off` at once.
+    pub fn claim_finalized(&mut self, number: u64) {
+        match self.policy.verify {
+            Verify::Off => self.set_finalized(number),
+            Verify::Bloom | Verify::Agree(_) | Verify::Prove => {
+                let rose = self.canonical.claim(number);
+                self.note_rise(rose);
+            }
+        }
+    }
+
+    /// Takes the word of one node of several for what is final. Where the policy wants so many
+    /// nodes to agree (on the anchor or on an event, whichever is more), a height counts as
+    /// claimed only when that many call it or a higher one final, and blocks that were read before
+    /// become final only as reports of that many nodes show it. A node whose claim goes back gets
+    /// one incident, with the next commit.
+    pub fn claim_finalized_by(&mut self, node: &NodeId, number: u64) {
+        if let Some(before) = self.claims.take(node, number) {
+            self.incidents.push(Incident {
+                chain: self.profile.chain,
+                node: node.clone(),
+                range: BlockRange::one(before),
+                flaw: Flaw::FinalityConflict,
+                count: 1,
+                detail: format!("finalized went back from {before} to {number}"),
+            });
+        }
+        let needed = needed(&self.policy);
+        self.canonical.set_confirmations(needed);
+        let agreed = if needed == 1 { Some(number) } else { self.claims.agreed(needed) };
+        if let Some(agreed) = agreed {
+            self.claim_finalized(agreed);
+        }
+    }
+
+    /// Keeps blocks of a branch that conflicts with the final chain, as rows that are not
+    /// canonical, so that both branches can be looked at. Blocks that are known are left out.
+    pub fn note_branch(&mut self, blocks: &[BlockRow]) -> Commit {
+        let mut commit = self.commit();
+        let rows = blocks.iter().filter_map(|block| self.canonical.note_branch(block));
+        commit.blocks.extend(rows);
+        commit
+    }
+
+    /// Stops what is final from rising, until a new process starts: `nodes` call `found` final
+    /// where `at` is. Returns one incident, in the name of the first node; a second call none.
+    pub fn halt(&mut self, at: BlockNumHash, found: B256, nodes: &[NodeId]) -> Commit {
+        let is_new = !self.canonical.is_halted();
+        self.canonical.halt();
+        let mut commit = self.commit();
+        commit.incidents.extend(is_new.then(|| conflict(self.profile.chain, at, found, nodes)));
+        commit
+    }
+
+    /// Whether two chains were called final, so that nothing becomes final any more.
+    pub const fn is_halted(&self) -> bool {
+        self.canonical.is_halted()
+    }
+
+    pub(crate) fn note_rise(&mut self, rose: bool) {
+        self.finalized_rose |= rose;
+        if rose {
+            self.forget_final();
+        }
+    }
+}
+
+fn needed(policy: &Policy) -> usize {
+    let anchor = match policy.anchor {
+        AnchorPolicy::Agreed(nodes) => usize::from(nodes),
+        AnchorPolicy::OneNode | AnchorPolicy::Checkpoint(_) => 1,
+    };
+    let word = match policy.admission {
+        Admission::Agree(nodes) => usize::from(nodes),
+        Admission::OneNode => 1,
+    };
+    anchor.max(word).max(1)
+}
+
+fn conflict(chain: ChainId, at: BlockNumHash, found: B256, nodes: &[NodeId]) -> Incident {
+    let names: Vec<&str> = nodes.iter().map(|node| &*node.0).collect();
+    let who = if names.is_empty() { "another chain".to_owned() } else { names.join(", ") };
+    Incident {
+        chain,
+        node: nodes.first().cloned().unwrap_or_else(|| NodeId::new("unknown")),
+        range: BlockRange::one(at.number),
+        flaw: Flaw::FinalityConflict,
+        count: nodes.len().max(1) as u64,
+        detail: format!(
+            "block {} is final as {}, but {found} by {who}: nothing becomes final any more",
+            at.number, at.hash
+        ),
+    }
+}

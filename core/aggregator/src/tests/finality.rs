@@ -1,0 +1,114 @@
+//! Whose word makes a block final, and what stops it.
+
+use super::{agreement::agree, *};
+use event::BlockNumHash;
+
+fn claim(world: &mut World, node: &str, number: u64) {
+    world.aggregator.claim_finalized_by(&NodeId::new(node), number);
+}
+
+#[test]
+fn f60_a_height_is_final_when_enough_nodes_call_it_or_a_higher_one_final() {
+    let mut world = World::new(agree(2));
+    claim(&mut world, "liar", 1_000_000);
+    assert_eq!(world.aggregator.finalized(), None);
+    claim(&mut world, "a", 90);
+    assert_eq!(world.aggregator.finalized(), Some(90));
+    claim(&mut world, "b", 95);
+    assert_eq!(world.aggregator.finalized(), Some(95));
+    world.flush();
+    assert!(world.incidents.is_empty());
+}
+
+#[test]
+fn f60_a_node_whose_finalized_goes_back_is_named_once_and_nothing_falls() {
+    let mut world = World::new(agree(2));
+    claim(&mut world, "a", 90);
+    claim(&mut world, "liar", 90);
+    for number in [70, 70, 80, 60] {
+        claim(&mut world, "liar", number);
+    }
+    assert_eq!(world.aggregator.finalized(), Some(90));
+    world.flush();
+    assert_eq!(world.blamed(), [("liar", Flaw::FinalityConflict, 90, 1)]);
+    assert_eq!(world.incidents[0].detail, "finalized went back from 90 to 70");
+    assert_eq!(world.aggregator.flush(), None);
+}
+
+#[test]
+fn with_one_node_its_word_is_enough() {
+    let mut world = World::new(policy(Verify::Bloom));
+    claim(&mut world, "a", 90);
+    assert_eq!(world.aggregator.finalized(), Some(90));
+}
+
+#[test]
+fn f60_a_block_of_one_nodes_fork_is_not_final_because_the_height_is() {
+    let b = Branch { name: b'B', fork: 4 };
+    let mut world = World::new(agree(2));
+    claim(&mut world, "a", 2);
+    claim(&mut world, "c", 2);
+    let say = |world: &mut World, node, branch: Branch| {
+        let mut said = said(node, 3, 8, &[]).on(branch);
+        said.finalized = Some(6);
+        world.take(&said);
+    };
+    say(&mut world, "fork", b);
+    for node in ["a", "c", "fork"] {
+        claim(&mut world, node, 6);
+    }
+    say(&mut world, "fork", b);
+    assert_eq!(world.aggregator.finalized(), Some(2), "one node shows its own chain");
+    say(&mut world, "a", A);
+    say(&mut world, "c", A);
+    assert_eq!(world.aggregator.finalized(), Some(6));
+    let outcome = world.take(&said("fork", 5, 7, &[]).on(b));
+    assert_eq!(outcome.commit.incidents[0].flaw, Flaw::AnchorMismatch);
+}
+
+#[test]
+fn f54_after_a_halt_nothing_becomes_final_and_both_branches_are_kept() {
+    let b = Branch { name: b'B', fork: 4 };
+    let mut world = World::new(policy(Verify::Bloom));
+    world.take(&said("a", 1, 9, &[L(7, 0, 1, 1)]));
+    world.aggregator.set_finalized(6);
+    let row = |number: u64, branch: Branch| event::BlockRow {
+        number,
+        hash: branch.hash(number),
+        parent: Some(branch.hash(number - 1)),
+        timestamp: None,
+        canonical: true,
+    };
+    let rows: Vec<event::BlockRow> = (4..=6).map(|number| row(number, b)).collect();
+    let commit = world.aggregator.note_branch(&rows);
+    // The block below the fork is on both, and is no row of the other branch.
+    let noted: Vec<(u64, bool)> = commit.blocks.iter().map(|b| (b.number, b.canonical)).collect();
+    assert_eq!(noted, [(4, false), (5, false), (6, false)][usize::from(noted.len() < 3)..]);
+    assert_eq!(commit.finalized, Some(6));
+    assert!(world.aggregator.note_branch(&rows).blocks.iter().all(|b| b.number == 4));
+
+    assert!(!world.aggregator.is_halted());
+    let at = BlockNumHash { number: 6, hash: A.hash(6) };
+    let nodes = [NodeId::new("b"), NodeId::new("c")];
+    let commit = world.aggregator.halt(at, b.hash(6), &nodes);
+    let incident = &commit.incidents[0];
+    assert_eq!((commit.incidents.len(), incident.flaw), (1, Flaw::FinalityConflict));
+    assert_eq!((&*incident.node.0, incident.count), ("b", 2));
+    assert!(incident.detail.contains("b, c"), "{}", incident.detail);
+    assert!(world.aggregator.is_halted());
+    assert!(world.aggregator.halt(at, b.hash(6), &nodes).incidents.is_empty());
+
+    // Recording goes on, and nothing of it becomes final.
+    world.aggregator.set_finalized(8);
+    claim(&mut world, "a", 8);
+    let mut next = said("a", 10, 12, &[L(11, 0, 1, 1)]);
+    next.finalized = Some(8);
+    world.take(&next);
+    assert_eq!(world.aggregator.finalized(), Some(6));
+    assert_eq!(world.events.len(), 2);
+    let state = ChainState { finalized: Some(6), ..ChainState::default() };
+    let profile = ChainProfile::ethereum(CHAIN);
+    let mut fresh = Aggregator::new(profile, policy(Verify::Bloom), state);
+    fresh.set_finalized(8);
+    assert_eq!(fresh.finalized(), Some(8));
+}
