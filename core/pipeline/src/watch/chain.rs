@@ -336,9 +336,10 @@ impl<'a> ChainRun<'a> {
         .boxed()
     }
 
-    /// The nodes that answer, each fill beginning with another one.
+    /// The nodes that answer and stand on the chain, each fill beginning with another one.
     fn nodes_for_fill(&mut self) -> Vec<ReplayNode> {
         let mut nodes: Vec<ReplayNode> = (self.nodes.all.iter())
+            .filter(|run| !self.council.is_held(run.node.id()))
             .filter_map(|run| Some(ReplayNode { node: run.node.clone(), status: run.status()? }))
             .collect();
         if !nodes.is_empty() {

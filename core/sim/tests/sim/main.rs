@@ -7,6 +7,7 @@ mod ledgers;
 mod liars;
 mod oracle;
 mod repeat;
+mod scenes;
 mod seeds;
 mod watches;
 mod watching;

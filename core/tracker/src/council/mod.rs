@@ -96,6 +96,11 @@ impl Council {
             .collect()
     }
 
+    /// Whether a node's branch is not read: what it says of recent blocks is of another chain.
+    pub fn is_held(&self, node: &NodeId) -> bool {
+        self.halted.is_some() || self.seats.get(node).is_some_and(|seat| seat.is_held)
+    }
+
     /// Returns the branch that a node stands on, as far as it is held, oldest first.
     pub fn branch_of(&self, node: &NodeId) -> Vec<BlockNumHash> {
         let blocks = self.seats.get(node).map(|seat| &seat.blocks);

@@ -1,11 +1,7 @@
 //! A council of nodes: which branch is chosen, who is held, released, or cause to halt.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
-
-mod common;
-
+use crate::common::block;
 use alloy_primitives::keccak256;
-use common::block;
 use event::*;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
