@@ -67,7 +67,7 @@ impl<'a> ChainRun<'a> {
             reporter: request.reporter.clone(),
             prover,
         };
-        let look_ms = request.profile.block_time_ms.min(LOOK_MS_MAX).max(1);
+        let look_ms = request.profile.block_time_ms.clamp(1, LOOK_MS_MAX);
         let view = ChainView {
             chain: request.profile.chain,
             head: None,
@@ -216,15 +216,19 @@ impl<'a> ChainRun<'a> {
 
     fn decide(&mut self, decisions: Vec<Decision>, now_ms: u64) {
         for decision in decisions {
-            let (node, act): (_, Box<dyn FnOnce(&mut tracker::Follow)>) = match decision {
+            match decision {
                 Decision::Rule { node, ruling } => {
                     if matches!(ruling, Ruling::Hold) {
                         tracing::info!(%node, "stands on another branch than most");
                     }
-                    (node, Box::new(move |follow| follow.on_ruling(ruling, now_ms)))
+                    if let Some(follow) = self.nodes.follow_of(&node) {
+                        follow.on_ruling(ruling, now_ms);
+                    }
                 }
                 Decision::Release { node, from } => {
-                    (node, Box::new(move |follow| follow.release(from, now_ms)))
+                    if let Some(follow) = self.nodes.follow_of(&node) {
+                        follow.release(from, now_ms);
+                    }
                 }
                 Decision::Halt(conflict) => {
                     let (at, found) = (conflict.at, conflict.found);
@@ -232,12 +236,7 @@ impl<'a> ChainRun<'a> {
                     self.view.halted =
                         Some(format!("block {at} is final here, most nodes have {found} there"));
                     self.halt(conflict);
-                    continue;
                 }
-            };
-            let run = self.nodes.all.iter_mut().find(|run| *run.node.id() == node);
-            if let Some(follow) = run.and_then(|run| run.follow.as_mut()) {
-                act(follow);
             }
         }
     }
