@@ -69,12 +69,15 @@ bench: deps plugins ## Measure replay against a bare fetch loop and a bare appen
 fixtures: tools build ## Record fixtures/ anew from a real node
 	$(CARGO) run --quiet -p headcount-tests --bin make-fixtures
 
-lint: deps ## Check format and lints as CI does
+lint: deps ## Check format and lints as CI does, of program and plugins
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path plugins/Cargo.toml --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --manifest-path plugins/Cargo.toml --target-dir plugins/target --all-targets -- -D warnings
 
 fmt: ## Format the code
 	$(CARGO) fmt --all
+	$(CARGO) fmt --manifest-path plugins/Cargo.toml --all
 
 # Installs the release build where there is one, else the debug build.
 install: deps ## Install below PREFIX (default /usr/local); DESTDIR is respected

@@ -15,10 +15,23 @@ fn main() {
     };
     add_run_path(&format!("{here}/../lib/headcount"));
     add_run_path(&format!("{here}/../duckdb"));
-    // For a CARGO_TARGET_DIR elsewhere. Without the library the linker says so better than we could.
+    // Without the library the linker says so better than we could.
     let linked = env::var("DUCKDB_LIB_DIR").map(|folder| Path::new(&folder).canonicalize());
-    if let Ok(Ok(folder)) = linked {
+    if let Ok(Ok(folder)) = linked
+        && !is_to_be_installed(&folder)
+    {
         add_run_path(&folder.display().to_string());
+    }
+}
+
+/// What is installed knows nothing of the folder it was built in. A test in `deps/` needs that
+/// folder, and so does a program in a CARGO_TARGET_DIR elsewhere.
+fn is_to_be_installed(libraries: &Path) -> bool {
+    let target = libraries.parent().map(|target| target.join("release"));
+    let out = env::var("OUT_DIR").map(|out| Path::new(&out).canonicalize());
+    match (target, out) {
+        (Some(target), Ok(Ok(out))) => out.starts_with(target),
+        _ => false,
     }
 }
 

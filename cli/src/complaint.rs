@@ -4,7 +4,7 @@
 
 use crate::{
     command_error::{CommandError, ErrorKind},
-    summary::{Status, Summary, grouped},
+    summary::{Status, Summary, UndecodedSummary, grouped},
 };
 use event::LedgerError;
 use std::fmt;
@@ -74,6 +74,7 @@ pub(crate) fn warnings(summary: &Summary) -> Vec<String> {
             first.detail
         ));
     }
+    warnings.extend(summary.undecoded.iter().map(undecoded));
     for plugin in &summary.plugins {
         let name = &plugin.name;
         if plugin.dead_letters > 0 {
@@ -88,6 +89,25 @@ pub(crate) fn warnings(summary: &Summary) -> Vec<String> {
         }
     }
     warnings
+}
+
+/// Returns what to hear of an event that was found and never decoded.
+pub(crate) fn undecoded(event: &UndecodedSummary) -> String {
+    let UndecodedSummary { contract, signature, count, indexed_declared, indexed_found } = event;
+    let logs = if *count == 1 {
+        "the only log".into()
+    } else {
+        format!("none of {} logs", grouped(*count))
+    };
+    let not = if *count == 1 { "did not decode" } else { "decoded" };
+    let why = match indexed_declared == indexed_found {
+        true => "their data is not what it declares: check the types".to_owned(),
+        false => format!(
+            "they have {indexed_found} indexed arguments and it declares {indexed_declared}: mark \
+             those, as in \"Transfer(address indexed from, ...)\""
+        ),
+    };
+    format!("{logs} of {signature} at {contract} {not}, they are kept raw; {why}")
 }
 
 #[cfg(test)]
@@ -119,6 +139,26 @@ mod tests {
             assert!(complaint(&summary(status)).is_none());
             assert!(warnings(&summary(status)).is_empty());
         }
+    }
+
+    #[test]
+    fn an_event_that_never_decodes_is_told_with_what_is_indexed() {
+        let mut summary = summary(Status::Done);
+        summary.undecoded = vec![UndecodedSummary {
+            contract: "token".into(),
+            signature: "Transfer(address,address,uint256)".into(),
+            count: 52,
+            indexed_declared: 0,
+            indexed_found: 2,
+        }];
+        assert_eq!(
+            warnings(&summary),
+            [
+                "none of 52 logs of Transfer(address,address,uint256) at token decoded, they are kept \
+              raw; they have 2 indexed arguments and it declares 0: mark those, as in \
+              \"Transfer(address indexed from, ...)\""
+            ]
+        );
     }
 
     #[test]

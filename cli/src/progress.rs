@@ -30,6 +30,7 @@ pub(crate) struct Progress {
 pub(crate) struct ProgressLines {
     all: MultiProgress,
     blocks: ProgressBar,
+    is_ticking: bool,
     nodes: BTreeMap<String, ProgressBar>,
 }
 
@@ -42,14 +43,19 @@ impl ProgressLines {
         };
         let all = MultiProgress::with_draw_target(target);
         let blocks = all.add(ProgressBar::new(0).with_style(blocks_style()));
-        if !all.is_hidden() {
-            blocks.enable_steady_tick(TICK);
-        }
-        Self { all, blocks, nodes: BTreeMap::new() }
+        Self { all, blocks, is_ticking: false, nodes: BTreeMap::new() }
     }
 
     /// Shows where the run is now.
     pub(crate) fn show(&mut self, progress: &Progress) {
+        if progress.blocks_total == 0 {
+            // Everything is covered: there is no way to show.
+            return;
+        }
+        if !self.is_ticking && !self.all.is_hidden() {
+            self.is_ticking = true;
+            self.blocks.enable_steady_tick(TICK);
+        }
         self.blocks.set_length(progress.blocks_total);
         self.blocks.set_position(progress.blocks_done);
         let mut message = format!("{} events", grouped(progress.events));

@@ -81,6 +81,14 @@ pub(crate) enum RangeError {
         /// Its number.
         last: u64,
     },
+    /// It ends beyond what numbers can say.
+    #[error("{count} blocks from block {first} on end beyond any block number")]
+    TooHigh {
+        /// First block.
+        first: u64,
+        /// Number of blocks.
+        count: u64,
+    },
     /// An empty ledger gives no place to continue from.
     #[error("nothing tells where to start: the ledger covers no block yet")]
     NoStart,
@@ -101,7 +109,9 @@ impl RangeError {
             Self::BeyondEnd { end: "finalized", first, .. } => {
                 format!("wait, or read up to the head: -b {first}:latest")
             }
-            Self::BeyondEnd { .. } => "check the number and the chain".to_owned(),
+            Self::BeyondEnd { .. } | Self::TooHigh { .. } => {
+                "check the number and the chain".to_owned()
+            }
             Self::NoStart => {
                 "name the first block, for example -b 18M:+10k, or the block in which \
                  the contract was deployed: -b BLOCK:finalized"
@@ -175,6 +185,9 @@ impl RangeSpec {
                 colon + 1..end_of_input,
                 "the last blocks end at a block, not after a count",
             )),
+            (Start::At(first), End::Count(count)) if first.checked_add(count - 1).is_none() => {
+                Err(wrong(colon + 1..end_of_input, "there are no block numbers as high as that"))
+            }
             (Start::At(first), End::At(last)) if first > last => {
                 Err(RangeError::Inverted { first, last })
             }
@@ -200,7 +213,9 @@ impl RangeSpec {
         };
         let Some((last, end)) = last else {
             let End::Count(count) = self.end else { return Err(RangeError::NoStart) };
-            return Ok(Some(BlockRange::of_width(first, count)));
+            let last = count.checked_sub(1).and_then(|more| first.checked_add(more));
+            let range = last.and_then(|last| BlockRange::new(first, last));
+            return range.map(Some).ok_or(RangeError::TooHigh { first, count });
         };
         match (BlockRange::new(first, last), self.start) {
             (Some(range), _) => Ok(Some(range)),
@@ -331,6 +346,7 @@ mod tests {
             ("99999999999999999999", "larger than"),
             ("9:7", "ends before it"),
             ("7:+", "missing"),
+            ("18446744073709551615:+2", "as high as that"),
         ] {
             let error = RangeSpec::parse(text).unwrap_err();
             assert!(error.to_string().contains(reason), "{text}: {error}");
@@ -361,13 +377,22 @@ mod tests {
         assert!(matches!(spec.resolve(&BOUNDS), Err(RangeError::BeyondEnd { .. })));
     }
 
+    #[test]
+    fn a_range_ends_at_the_highest_number_and_not_beyond() {
+        assert_eq!(resolved("18446744073709551615:+1"), Some((u64::MAX, u64::MAX)));
+        let spec = RangeSpec::parse(":+18446744073709551615").unwrap();
+        let bounds = Bounds { start: Some(2), ..BOUNDS };
+        let beyond = RangeError::TooHigh { first: 2, count: u64::MAX };
+        assert_eq!(spec.resolve(&bounds), Err(beyond));
+    }
+
     proptest! {
         #[test]
         fn printed_and_read_back_is_the_same(first: u64, second: u64, kind in 0..9) {
             let (low, high) = (first.min(second), first.max(second));
             let (start, end) = match kind {
                 0 => (Start::At(low), End::At(high)),
-                1 => (Start::At(low), End::Count(high.max(1))),
+                1 => (Start::At(low), End::Count((high - low).max(1))),
                 2 => (Start::At(low), End::Finalized),
                 3 => (Start::At(low), End::Latest),
                 4 => (Start::Last(low.max(1)), End::Finalized),

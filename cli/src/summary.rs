@@ -38,6 +38,8 @@ pub(crate) struct Summary {
     pub(crate) blocks: BlocksSummary,
     /// Events.
     pub(crate) events: EventsSummary,
+    /// Events that were found and never decoded: declared otherwise than they are logged.
+    pub(crate) undecoded: Vec<UndecodedSummary>,
     /// Wrong answers.
     pub(crate) incidents: Vec<IncidentSummary>,
     /// Nodes.
@@ -135,6 +137,21 @@ pub(crate) struct EventsSummary {
     pub(crate) raw: u64,
 }
 
+/// An event of which no log decoded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct UndecodedSummary {
+    /// Contract, as the SQL schema names it.
+    pub(crate) contract: String,
+    /// Signature.
+    pub(crate) signature: String,
+    /// Logs of it.
+    pub(crate) count: u64,
+    /// Indexed arguments as declared.
+    pub(crate) indexed_declared: usize,
+    /// Indexed arguments as logged.
+    pub(crate) indexed_found: usize,
+}
+
 /// A wrong answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct IncidentSummary {
@@ -176,6 +193,14 @@ pub(crate) struct PluginSummary {
     pub(crate) halted: Option<String>,
     /// Why it has not handled everything although it is not halted.
     pub(crate) waiting: Option<String>,
+}
+
+impl From<pipeline::Undecoded> for UndecodedSummary {
+    fn from(event: pipeline::Undecoded) -> Self {
+        let pipeline::Undecoded { contract, signature, count, indexed_declared, indexed_found } =
+            event;
+        Self { contract, signature, count, indexed_declared, indexed_found }
+    }
 }
 
 impl From<event::BlockRange> for RangeSummary {
@@ -402,16 +427,13 @@ mod tests {
             }),
             blocks: BlocksSummary { fetched: 9_000, already_covered: 1_000, open: vec![] },
             events: EventsSummary { new: 1_234_567, decoded: 1_234_567, ..Default::default() },
-            incidents: vec![],
             nodes: vec![NodeSummary {
                 name: "node.example".into(),
                 client: Some("Geth/v1.16".into()),
                 calls: BTreeMap::from([("eth_chainId".into(), 1), ("eth_getLogs".into(), 12)]),
             }],
-            plugins: vec![],
-            more: false,
-            not_folded: None,
             elapsed_ms: 12_340,
+            ..Summary::default()
         }
     }
 

@@ -185,7 +185,12 @@ fn what_the_user_gets_wrong_is_told_before_anything_is_touched() {
     for (case, flags, words) in [
         ("malformed address", &["-c", "0x1234"][..], &["0x1234"][..]),
         ("inverted range", &["-b", "20:10"], &["ends before it", "-b 10:20"]),
-        ("missing ABI event", &["-e", &format!("{abi}:Transfer")], &["Transfer", "Approval"]),
+        (
+            "missing ABI event",
+            &["-e", &format!("{abi}:Transfer")],
+            &["caused by: ", "Transfer", "Approval"],
+        ),
+        ("beyond all numbers", &["-b", "18446744073709551615:+2"], &["caused by: ", "as high"]),
         ("missing ABI file", &["-e", "gone.json"], &["gone.json"]),
         ("wrong chain id", &["--chain-id", "1"], &["is on chain 31337"]),
         ("plugin that is no component", &["--plugin", &broken], &["broken.wasm"]),
@@ -198,8 +203,8 @@ fn what_the_user_gets_wrong_is_told_before_anything_is_touched() {
         ("no folder to record to", &["--record", "gone/r.gz"], &["there is no folder"]),
         ("configuration that is no text", &["--config", &latin], &["latin.toml", "UTF-8"]),
         ("no IPC socket", &["-r", "geth.ipc"], &["geth.ipc", "no socket"]),
-        ("beyond the finalized block", &["-b", "900:finalized"], &["900"]),
-        ("no start", &["-b", ":finalized"], &["where to start"]),
+        ("beyond the finalized block", &["-b", "900:finalized"], &["caused by: ", "900"]),
+        ("no start", &["-b", ":finalized"], &["caused by: ", "where to start"]),
     ] {
         expect_error(case, scene.replay(&url, flags), USAGE, words);
         assert!(!scene.ledger().exists(), "{case} made a ledger");
@@ -763,6 +768,14 @@ fn f1_a_node_whose_logs_are_always_an_error_is_left_for_the_next_one() {
                 let start = Instant::now();
                 let outcome = scene.program.run(&arguments).expect_success();
                 assert!(outcome.stdout.contains("0:60 (61 blocks): "), "{}", outcome.stdout);
+                let given_up: Vec<&str> =
+                    outcome.stderr.lines().filter(|line| line.contains("given up")).collect();
+                assert_eq!(
+                    given_up.len(),
+                    1,
+                    "{case}: one line, whatever it is about: {given_up:#?}"
+                );
+                assert!(given_up[0].contains("61 blocks in 0:60"), "{case}: {given_up:?}");
                 let calls = broken.calls()["eth_getLogs"];
                 // Eight ranges at once, some narrower ones, and five tries of eight single blocks.
                 assert!(calls <= 64, "{case}: {calls} calls");
@@ -819,6 +832,24 @@ fn f11_a_node_that_hangs_is_given_up_after_its_timeout_and_the_next_one_used() {
 }
 
 #[test]
+fn a_signature_that_does_not_say_what_is_indexed_is_told_and_the_events_are_kept_raw() {
+    let scene = scene!("a_signature_that_does_not_say_what_is_indexed");
+    let node = ScriptedNode::honest(&scene.chain);
+    let plain = ["-e", "Transfer(address,address,uint256)", "--format", "json"];
+    let outcome = scene.replay(&node.url(), &plain).expect_success();
+    assert!(outcome.stderr.contains("2 indexed arguments"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("address indexed from"), "{}", outcome.stderr);
+    let summary: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(summary["undecoded"][0]["count"], scene.truth().len(), "{summary}");
+    assert_eq!(scene.stored(), scene.truth());
+    fs::remove_file(scene.ledger()).unwrap();
+
+    let outcome = scene.replay(&node.url(), &["--format", "json"]).expect_success();
+    assert!(!outcome.stderr.contains("warning: "), "{}", outcome.stderr);
+    assert!(outcome.stdout.contains(r#""undecoded":[]"#), "{}", outcome.stdout);
+}
+
+#[test]
 fn f23_a_block_of_sixty_thousand_logs_is_stored_whole() {
     const LOGS: u64 = 60_000;
     let scene = scene!("f23_a_block_of_sixty_thousand_logs");
@@ -863,6 +894,10 @@ fn f47_a_node_at_height_zero_says_nothing_of_blocks_far_above() {
     let outcome = scene.replay(&node.url(), &["-b", "10:60", "--verify", "off"]);
     expect_error("a node at height 0", outcome, LEFT_OPEN, &["is at block 0 only", "51 blocks"]);
     assert!(scene.is_untouched());
+    let json = ["-b", "10:60", "--verify", "off", "--format", "json"];
+    let told = scene.replay(&node.url(), &json).expect_code(LEFT_OPEN).stdout;
+    let summary: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((&summary["status"], &summary["more"]), (&json!("open"), &json!(true)));
 }
 
 #[test]

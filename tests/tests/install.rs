@@ -1,7 +1,10 @@
 //! `make install` makes a program that runs from anywhere with an empty environment.
 
 use headcount_tests::{Program, skip, workspace};
-use std::process::Command;
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 #[test]
 fn the_built_program_starts_from_any_folder_with_an_empty_environment() {
@@ -26,15 +29,39 @@ fn an_installed_program_runs_beside_its_library() {
         .output()
         .unwrap();
     assert!(install.status.success(), "{}", String::from_utf8_lossy(&install.stderr));
-    assert!(prefix.join("lib/headcount").read_dir().unwrap().next().is_some());
+    let library = loaded_library(&prefix);
+    let beside = prefix.join("lib/headcount").canonicalize().unwrap();
+    assert_eq!(library.parent(), Some(beside.as_path()), "it runs on the library of the build");
 
-    let version = Command::new(prefix.join("bin/headcount"))
+    // The check sees the difference.
+    std::fs::rename(&beside, prefix.join("lib/elsewhere")).unwrap();
+    if let Some(library) = try_loaded_library(&prefix) {
+        assert_ne!(library.parent(), Some(beside.as_path()));
+    }
+}
+
+fn loaded_library(prefix: &Path) -> PathBuf {
+    try_loaded_library(prefix).expect("it starts, and its loader says what it loads")
+}
+
+/// Returns the DuckDB library that the installed program loads, as its loader tells; `None` where
+/// it does not start.
+fn try_loaded_library(prefix: &Path) -> Option<PathBuf> {
+    let output = Command::new(prefix.join("bin/headcount"))
         .arg("--version")
         .current_dir("/")
         .env_clear()
+        .env("LD_DEBUG", "libs")
+        .env("DYLD_PRINT_LIBRARIES", "1")
         .output()
         .unwrap();
-    assert!(version.status.success(), "{}", String::from_utf8_lossy(&version.stderr));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    // Of all places that are tried, only the one that was taken is initialised.
+    let is_loaded = |line: &&str| {
+        line.contains("libduckdb.") && (line.contains("calling init") || line.contains("dyld"))
+    };
+    let line = told.lines().find(is_loaded).filter(|_| output.status.success())?;
+    Path::new(&line[line.find('/')?..]).canonicalize().ok()
 }
 
 #[test]

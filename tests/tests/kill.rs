@@ -1,7 +1,10 @@
 //! Processes that die at any moment: run again, they leave the ledger of an undisturbed run.
 
 use headcount_tests::{Outcome, Program, is_long, skip, workspace};
-use std::{process::Child, time::Duration};
+use std::{
+    process::Child,
+    time::{Duration, Instant},
+};
 use tempfile::TempDir;
 
 const TRANSFER: &str = "Transfer(address indexed from, address indexed to, uint256 value)";
@@ -11,8 +14,6 @@ const SILVER: &str = "silver=0xe7f1725E7734CE288F8367e1Bb143E90bb3F0512";
 /// Random moments at which a process is killed: a few each time, many in `make long`.
 const KILLS: u64 = 5;
 const KILLS_LONG: u64 = 50;
-/// No moment lies later than this; the undisturbed runs take about as long.
-const LATEST_KILL_MS: u64 = 2_000;
 
 /// The program, a ledger of its own, and what is asked of it: growing ranges, then all again.
 struct Scene {
@@ -66,15 +67,18 @@ impl Scene {
     }
 }
 
-/// Returns the digest after each run of an undisturbed life.
-fn undisturbed() -> Vec<String> {
+/// Returns the digest after each run of an undisturbed life, and how long the shortest run took.
+fn undisturbed() -> (Vec<String>, Duration) {
     let scene = Scene::new().unwrap();
     let runs = scene.runs();
+    let mut shortest = Duration::MAX;
     let digests = runs.iter().map(|run| {
+        let start = Instant::now();
         scene.finish(run);
+        shortest = shortest.min(start.elapsed());
         scene.digest()
     });
-    digests.collect()
+    (digests.collect(), shortest)
 }
 
 #[test]
@@ -84,7 +88,7 @@ fn a_replay_killed_at_every_failpoint_and_run_again_leaves_the_ledger_of_an_undi
     };
     let failpoints = scene.failpoints();
     assert!(failpoints.len() >= 6, "{failpoints:?}");
-    let expected = undisturbed();
+    let (expected, _) = undisturbed();
     std::thread::scope(|scope| {
         for names in failpoints.chunks(3) {
             let expected = &expected;
@@ -118,13 +122,16 @@ fn a_replay_killed_at_random_moments_and_run_again_leaves_the_ledger_of_an_undis
     if Scene::new().is_none() {
         skip!("kill -9: the program or its plugin is not built (make build plugins)");
     }
-    let expected = undisturbed();
+    let (expected, shortest) = undisturbed();
+    let shortest_ms = u64::try_from(shortest.as_millis()).unwrap().max(1);
     let kills = if is_long() { KILLS_LONG } else { KILLS };
     let mut random = 2019;
     let (mut scene, mut at, mut dead) = (Scene::new().unwrap(), 0, 0);
     for kill in 0..kills {
         let runs = scene.runs();
-        let moment = Duration::from_millis(next(&mut random) % LATEST_KILL_MS);
+        // By turns surely in a run, and perhaps after it, so that the later runs are reached too.
+        let latest_ms = shortest_ms * (1 + kill % 2 * 2);
+        let moment = Duration::from_millis(next(&mut random) % latest_ms);
         let child = scene.program().start(&runs[at]);
         if was_killed_after(child, moment) {
             dead += 1;
@@ -144,6 +151,7 @@ fn a_replay_killed_at_random_moments_and_run_again_leaves_the_ledger_of_an_undis
         }
     }
     println!("{dead} of {kills} processes were killed before their end");
+    assert!(dead >= kills / 5, "only {dead} of {kills} processes were killed before their end");
 }
 
 /// Waits (the moment is what is tested), kills, and returns whether the process was still there.

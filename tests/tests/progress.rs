@@ -46,6 +46,14 @@ fn a_terminal_shows_blocks_rate_events_time_left_and_the_node() {
     let end = shown.rsplit("\x1b[2K").next().unwrap();
     assert!(end.starts_with("blocks   0:2999 (3_000 blocks): 3_000 read"), "{end:?}");
 
+    // What is covered already is no way of zero blocks.
+    let line = format!("{} {}", program.display(), replay("seen.duckdb"));
+    let shown = on_a_terminal(folder.path(), &line).unwrap();
+    assert!(shown.contains("3_000 covered before"), "{shown:?}");
+    for part in ["of 0", "left", "\u{2588}"] {
+        assert!(!shown.contains(part), "{part:?} in {shown:?}");
+    }
+
     let in_a_pipe: Outcome = Program::in_folder(folder.path())
         .unwrap()
         .run(replay("piped.duckdb").split(' '))

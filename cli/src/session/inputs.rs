@@ -40,7 +40,9 @@ pub(super) fn schemas(contracts: &[ContractPlan]) -> Result<Schemas, CommandErro
     }
     Schemas::parse(&specs).map_err(|error| {
         let hint = error.hint();
-        CommandError::usage(error).hint(hint)
+        CommandError::usage(error)
+            .context("an event cannot be decoded as it is declared")
+            .hint(hint)
     })
 }
 

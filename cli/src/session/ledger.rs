@@ -65,7 +65,7 @@ pub(super) fn resolve(
     let bounds = bounds(ledger.as_mut(), profile, filters, plan, nodes)?;
     let range = plan.range.resolve(&bounds).map_err(|error| {
         let hint = error.hint();
-        CommandError::usage(error).hint(hint)
+        CommandError::usage(error).context("the block range means no blocks").hint(hint)
     })?;
     let anchored = range.map(|range| anchored(plan, range)).transpose()?.flatten();
     let ledger = match ledger {

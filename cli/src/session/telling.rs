@@ -96,6 +96,7 @@ impl Ended<'_> {
                 undecodable,
                 raw,
             },
+            undecoded: owner_report.undecoded.into_iter().map(Into::into).collect(),
             incidents: owner_report
                 .incidents
                 .into_iter()
@@ -167,16 +168,9 @@ fn plugin_summary(report: LaneReport, range: Option<BlockRange>) -> PluginSummar
 /// A summary of nothing done.
 fn empty_summary(plan: &ReplayPlan, profile: &ChainProfile, nodes: &[OpenNode]) -> Summary {
     Summary {
-        status: Status::Done,
-        failure: None,
         ledger: plan.ledger.path.display().to_string(),
         chain: profile.chain.0,
-        range: None,
         verify: plan.chain.verify.to_string(),
-        evidence: None,
-        blocks: BlocksSummary::default(),
-        events: EventsSummary::default(),
-        incidents: Vec::new(),
         nodes: nodes
             .iter()
             .map(|node| NodeSummary {
@@ -185,9 +179,6 @@ fn empty_summary(plan: &ReplayPlan, profile: &ChainProfile, nodes: &[OpenNode]) 
                 calls: node.node.calls(),
             })
             .collect(),
-        plugins: Vec::new(),
-        more: false,
-        not_folded: None,
-        elapsed_ms: 0,
+        ..Summary::default()
     }
 }

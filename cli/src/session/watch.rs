@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     command_error::CommandError,
+    complaint,
     environment::Environment,
     exit_codes::ExitCode,
     interrupt::Interrupt,
@@ -142,6 +143,9 @@ async fn run(plan: &WatchPlan, environment: &Environment) -> Result<ExitCode, Co
         .await
         .map_err(|_| CommandError::bug("writing to stdout was cancelled"))?
         .map_err(|_| CommandError::bug("the thread that writes to stdout panicked"))?;
+    for event in owner_report.undecoded {
+        writeln!(stderr(), "warning: {}", complaint::undecoded(&event.into()))?;
+    }
     if let Some(why) = owner_report.not_folded {
         return Err(LedgerError::NotFolded(why).into());
     }

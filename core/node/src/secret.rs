@@ -52,6 +52,9 @@ impl Secrets {
         let decoded: Vec<String> = found.iter().filter_map(|text| percent_decoded(text)).collect();
         found.extend(decoded);
         found.push(basic_credentials(user, password).trim_end_matches('=').to_owned());
+        // A node that repeats them inside JSON escapes them, and so does our own text of it.
+        let escaped: Vec<String> = found.iter().filter_map(|text| json_escaped(text)).collect();
+        found.extend(escaped);
         found.retain(|text| text.len() >= MIN_SECRET_BYTES);
         found.sort_unstable_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         found.dedup();
@@ -131,6 +134,13 @@ fn percent_decoded(text: &str) -> Option<String> {
     String::from_utf8(decoded).ok()
 }
 
+/// Returns the text as a JSON string has it, without its quotes, or `None` where that is the same.
+fn json_escaped(text: &str) -> Option<String> {
+    let quoted = serde_json::Value::from(text).to_string();
+    let escaped = quoted.strip_prefix('"')?.strip_suffix('"')?;
+    (escaped != text).then(|| escaped.to_owned())
+}
+
 /// What basic authentication makes of `user:password`.
 fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -167,6 +177,16 @@ mod tests {
             assert!(!clean.to_lowercase().contains(&key.to_lowercase()), "{key} in {clean}");
         }
         assert!(clean.contains("node.example"));
+    }
+
+    #[test]
+    fn a_key_that_json_escapes_is_redacted_in_both_forms() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-key", r#"Can"Head\er55"#.parse().expect("a header value"));
+        let url = Url::parse("https://node.example/").expect("a URL");
+        let secrets = Secrets::of(&url, &headers);
+        let clean = secrets.clean(r#"plain Can"Head\er55, in JSON {"key":"Can\"Head\\er55"}"#);
+        assert_eq!(clean, r#"plain [redacted], in JSON {"key":"[redacted]"}"#);
     }
 
     #[test]

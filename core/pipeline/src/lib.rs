@@ -5,6 +5,7 @@
 //! the one writer of a ledger; [`LaneRun`] takes what became known to a plugin. [`watch`]
 //! follows the head through all nodes at once and fills gaps by replaying.
 
+mod given_up;
 mod greet;
 mod lane;
 mod owner;
@@ -14,7 +15,9 @@ mod watch;
 
 pub use greet::{Greeting, greet};
 pub use lane::{LaneError, LaneReport, LaneRun};
-pub use owner::{ChainSetup, LaneHandle, OnCommit, Owner, OwnerHandle, OwnerReport, Reply};
+pub use owner::{
+    ChainSetup, LaneHandle, OnCommit, Owner, OwnerHandle, OwnerReport, Reply, Undecoded,
+};
 pub use replay::{
     Progress, ReplayError, ReplayNode, ReplayOutcome, ReplayRequest, Watcher, replay,
 };

@@ -3,11 +3,14 @@
 //! [`Owner`] is plain and synchronous, so that a simulation can step it; [`Owner::spawn`] puts it
 //! on a thread of its own, because DuckDB blocks.
 
+mod decoding;
 mod handle;
 
+pub use decoding::Undecoded;
 pub use handle::{LaneHandle, OwnerHandle};
 
 use aggregator::{Aggregator, JournalCounter, Policy};
+use decoding::Decoding;
 use dispatcher::Ready;
 use event::{
     Ack, BlockRange, ChainId, ChainProfile, ChainState, Commit, Content, DecodeStats, Decoder,
@@ -39,6 +42,8 @@ pub struct OwnerReport {
     pub decoded: DecodeStats,
     /// The first incidents of the run, in order.
     pub incidents: Vec<Incident>,
+    /// Events that were found and never decoded.
+    pub undecoded: Vec<Undecoded>,
     /// Why the ledger's log could not be folded into its file, where it could not: all is committed
     /// even so.
     pub not_folded: Option<String>,
@@ -89,6 +94,7 @@ pub struct Owner {
     /// Nothing more comes: a lane is told once how far it can go, and then nothing.
     is_ending: bool,
     on_commit: Option<OnCommit>,
+    decoding: Decoding,
     report: OwnerReport,
 }
 
@@ -127,6 +133,7 @@ impl Owner {
             lanes: Vec::new(),
             is_ending: false,
             on_commit: None,
+            decoding: Decoding::default(),
             report: OwnerReport::default(),
         })
     }
@@ -165,6 +172,7 @@ impl Owner {
         let mut commit = outcome.commit;
         for batch in &mut commit.events {
             let (typed, stats) = self.decoder.decode(&batch.logs);
+            self.decoding.count(self.decoder.schemas(), &batch.logs, &typed);
             batch.typed = typed;
             self.report.decoded.undecodable += stats.undecodable;
             self.report.decoded.unknown += stats.unknown;
@@ -301,6 +309,7 @@ impl Owner {
             }
             Message::Close => {
                 self.flush()?;
+                self.report.undecoded = self.decoding.undecoded(self.decoder.schemas());
                 match self.store.close() {
                     Err(LedgerError::NotFolded(text)) => self.report.not_folded = Some(text),
                     closed => closed?,

@@ -1,7 +1,7 @@
 //! `replay`: reads what is missing of a range, node after node, until it is covered or no node
 //! is left. What cannot be had stays open and is named.
 
-use crate::{OwnerHandle, Timer};
+use crate::{OwnerHandle, Timer, given_up::GivenUp};
 use event::{BlockRange, ChainProfile, Filter, LedgerError, Node, NodeId, Prover, Verify};
 use futures_util::{
     FutureExt, StreamExt, future::FusedFuture, select_biased, stream::FuturesUnordered,
@@ -136,6 +136,7 @@ pub async fn replay(
             progress: &mut progress,
             outcome: &mut outcome,
             reasons: &mut reasons,
+            given_up: GivenUp::default(),
         };
         let mut pass = within;
         for _ in 0..REORG_PASSES_MAX {
@@ -149,6 +150,7 @@ pub async fn replay(
             }
             pass = within;
         }
+        drive.given_up.tell();
     }
     for range in merged(&work) {
         let reason = reasons
@@ -235,6 +237,7 @@ struct Drive<'a> {
     progress: &'a mut Progress,
     outcome: &'a mut ReplayOutcome,
     reasons: &'a mut BTreeMap<u64, (BlockRange, String)>,
+    given_up: GivenUp,
 }
 
 impl Drive<'_> {
@@ -277,7 +280,8 @@ impl Drive<'_> {
                         continue;
                     }
                     Action::Surrender(Surrender { range, fault, .. }) => {
-                        tracing::warn!(%fault, %range, "range given up");
+                        tracing::debug!(%fault, %range, "range given up");
+                        self.given_up.add(range, &fault);
                         self.reasons.insert(range.first(), (range, fault.to_string()));
                         continue;
                     }

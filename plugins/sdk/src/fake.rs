@@ -34,10 +34,12 @@ impl Host for FakeHost {
     }
 }
 
+/// An event of a test: address, topics and data.
+pub type FakeEvent = ([u8; 20], Vec<[u8; 32]>, Vec<u8>);
+
 impl FakeHost {
-    /// Returns a batch of one block from address, topics and data of each event, numbered from
-    /// `first_seq`.
-    pub fn batch(first_seq: u64, events: &[([u8; 20], Vec<[u8; 32]>, Vec<u8>)]) -> Batch {
+    /// Returns a batch of one block, its events numbered from `first_seq`.
+    pub fn batch(first_seq: u64, events: &[FakeEvent]) -> Batch {
         let len = events.len() as u32;
         let (mut topic_off, mut data_off) = (vec![0], vec![0]);
         let (mut topics, mut data) = (Vec::new(), Vec::new());

@@ -4,9 +4,16 @@
 //! [`Host`], so that it runs in a plain `cargo test` against a [`FakeHost`]: the generated import
 //! functions exist in the sandbox only.
 
-#![allow(missing_docs, reason = "generated bindings have none")]
-
 /// Generated from the contract in `wit/`.
+#[allow(
+    missing_docs,
+    missing_debug_implementations,
+    unreachable_pub,
+    unsafe_code,
+    clippy::all,
+    clippy::use_self,
+    reason = "generated: memory of the sandbox is handed over by pointer, and nothing has docs"
+)]
 pub mod bindings {
     wit_bindgen::generate!({
         path: "../../wit",
@@ -25,7 +32,7 @@ pub use bindings::exports::headcount::plugin::meta::{
 };
 pub use bindings::headcount::plugin::log::Level;
 pub use bindings::headcount::plugin::types::{Batch, Block, Failure, Phase, Rejection, RetryHint};
-pub use fake::FakeHost;
+pub use fake::{FakeEvent, FakeHost};
 pub use guest::Adapter;
 pub use rows::{Event, Rows, events};
 

@@ -1,5 +1,7 @@
 //! A guest that misbehaves as its configuration says. For tests only.
 
+#![allow(clippy::print_stderr, clippy::exit, reason = "misbehaving is what it is for")]
+
 use headcount_plugin_sdk::{
     Batch, Descriptor, Failure, Host, Level, Plugin, Rejection, RetryHint, Rows, Subscription,
     Visibility, export_plugin,
