@@ -20,3 +20,4 @@ mod secrets;
 mod stock_duckdb;
 mod tidy;
 mod watch;
+mod watch_kill;

@@ -37,6 +37,10 @@ pub(super) struct ChainRun<'a> {
     recent: Rhythm,
     old: Rhythm,
     fills: u64,
+    /// Whether a fill had a node and a head to go by when it was last looked.
+    can_fill: bool,
+    /// Something was committed since it was last asked whether the end is reached.
+    has_news: bool,
     start: Option<u64>,
     view: ChainView,
     shown: Option<ChainView>,
@@ -85,6 +89,8 @@ impl<'a> ChainRun<'a> {
             recent: Rhythm::new(look_ms),
             old: Rhythm::new(look_ms),
             fills: 0,
+            can_fill: false,
+            has_news: true,
             start: request.start_block,
             shown: None,
             setup,
@@ -107,6 +113,10 @@ impl<'a> ChainRun<'a> {
             let wake_ms = self.step();
             self.show();
             let now_ms = self.timer.now_ms();
+            self.look_when_possible(now_ms);
+            if self.may_be_at_the_end() && self.is_at_the_end().await? {
+                return Ok(false);
+            }
             if recent.is_terminated() && self.recent.at_ms <= now_ms {
                 recent = self.recent_fill(now_ms).fuse();
             }
@@ -126,6 +136,7 @@ impl<'a> ChainRun<'a> {
                 arrival = self.nodes.next().fuse() => self.on_arrival(arrival),
                 filled = recent => {
                     let filled = filled?;
+                    self.has_news = true;
                     self.recent.after(&filled, self.timer.now_ms());
                     self.view.events += filled.new_events;
                     self.view.incidents += filled.incidents;
@@ -141,9 +152,7 @@ impl<'a> ChainRun<'a> {
                         (Some(_), Some(range)) => range.last().saturating_sub(read),
                         _ => 0,
                     };
-                    if filled.window.is_none() && self.is_at_the_end().await? {
-                        return Ok(false);
-                    }
+                    self.has_news |= filled.window.is_none();
                 }
                 () = wake => {}
             }
@@ -277,6 +286,7 @@ impl<'a> ChainRun<'a> {
 
     fn on_ack(&mut self, ack: Answered) -> Result<(), ReplayError> {
         let ack = ack.map_err(|_| ReplayError::OwnerGone)?.map_err(ReplayError::Ledger)?;
+        self.has_news = true;
         self.view.events += ack.new_events;
         self.view.incidents += ack.incidents;
         if !ack.open.is_empty() {
@@ -347,6 +357,24 @@ impl<'a> ChainRun<'a> {
             self.fills += 1;
         }
         nodes
+    }
+
+    /// Looks for gaps at once when the first node says where the head is, not a block time later.
+    fn look_when_possible(&mut self, now_ms: u64) {
+        let has_nodes = self.nodes.all.iter().any(|run| run.status().is_some());
+        let can_fill = has_nodes && self.council.head().is_some();
+        if can_fill && !self.can_fill {
+            self.old.at_ms = now_ms;
+            self.recent.at_ms = now_ms + self.request.agree_wait_ms;
+        }
+        self.can_fill = can_fill;
+    }
+
+    /// Whether it is worth asking: only what was committed can have brought the end.
+    fn may_be_at_the_end(&mut self) -> bool {
+        let is_up_there = (self.request.until_block.zip(self.council.head()))
+            .is_some_and(|(until, head)| head.number >= until);
+        is_up_there && self.acks.is_empty() && std::mem::take(&mut self.has_news)
     }
 
     async fn is_at_the_end(&self) -> Result<bool, ReplayError> {
