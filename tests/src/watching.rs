@@ -4,7 +4,7 @@ use crate::Program;
 use serde_json::Value;
 use std::{
     ffi::OsStr,
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader},
     process::{Child, Command},
     sync::{Arc, Condvar, Mutex, PoisonError},
     thread::{self, JoinHandle},
@@ -17,6 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 #[derive(Debug, Default)]
 struct Heard {
     lines: Mutex<Vec<Value>>,
+    said: Mutex<String>,
     changed: Condvar,
 }
 
@@ -25,7 +26,7 @@ struct Heard {
 pub struct Watching {
     child: Child,
     heard: Arc<Heard>,
-    stderr: Option<JoinHandle<String>>,
+    stderr: Option<JoinHandle<()>>,
 }
 
 /// How it ended.
@@ -58,12 +59,15 @@ impl Watching {
                 hearing.changed.notify_all();
             }
         });
-        let mut stderr = child.stderr.take().expect("stderr is piped");
+        let stderr = child.stderr.take().expect("stderr is piped");
+        let hearing = heard.clone();
         let stderr = thread::spawn(move || {
-            let mut said = String::new();
-            // What is no text is not looked at.
-            let _ = stderr.read_to_string(&mut said);
-            said
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let mut said = hearing.said.lock().unwrap_or_else(PoisonError::into_inner);
+                said.push_str(&line);
+                said.push('\n');
+                hearing.changed.notify_all();
+            }
         });
         Self { child, heard, stderr: Some(stderr) }
     }
@@ -80,13 +84,28 @@ impl Watching {
                 let (last, count) = (lines.last().cloned(), lines.len());
                 drop(lines);
                 let _ = self.child.kill();
-                let said = self.stderr.take().and_then(|said| said.join().ok());
-                panic!("never {what}; {count} lines, the last {last:?}; stderr {said:?}");
+                let said = self.said();
+                panic!("never {what}; {count} lines, the last {last:?}; stderr {said}");
             }
             let step = left.min(Duration::from_millis(500));
             let waited = self.heard.changed.wait_timeout(lines, step);
             lines = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// Waits until it has said this on stderr.
+    #[track_caller]
+    pub fn wait_until_said(&mut self, words: &str) {
+        let heard = self.heard.clone();
+        let has_said = move |_: &[Value]| {
+            heard.said.lock().unwrap_or_else(PoisonError::into_inner).contains(words)
+        };
+        self.wait_until(&format!("said `{words}`"), has_said);
+    }
+
+    /// Returns what it has said on stderr so far.
+    pub fn said(&self) -> String {
+        self.heard.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Sends a signal by its name.
@@ -110,7 +129,8 @@ impl Watching {
     fn wait(&mut self, begun: Instant) -> WatchEnd {
         let code = self.child.wait().expect("it was started").code();
         let took = begun.elapsed();
-        let stderr = self.stderr.take().and_then(|said| said.join().ok()).unwrap_or_default();
+        let _ = self.stderr.take().map(JoinHandle::join);
+        let stderr = self.said();
         let lines = self.heard.lines.lock().unwrap_or_else(PoisonError::into_inner).clone();
         WatchEnd { code, took, lines, stderr }
     }

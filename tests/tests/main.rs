@@ -21,3 +21,4 @@ mod stock_duckdb;
 mod tidy;
 mod watch;
 mod watch_kill;
+mod watch_reload;

@@ -45,7 +45,8 @@ impl Chain {
     /// Returns one, or what is not installed.
     fn new(seed: u64) -> Result<Self, &'static str> {
         Program::built().ok_or("headcount is not built (make build)")?;
-        let plugin = Program::plugin("erc20_balances").ok_or("no plugin is built (make plugins)")?;
+        let plugin =
+            Program::plugin("erc20_balances").ok_or("no plugin is built (make plugins)")?;
         let contracts = Contracts::compile().ok_or("solc is not installed (make tools)")?;
         let anvil = Anvil::start().ok_or("anvil is not installed (make tools)")?;
         let mut traffic = Traffic::new(anvil.rpc(), seed).unwrap();

@@ -80,7 +80,8 @@ pub(crate) fn cmd_watch(
     if !plan.quiet {
         writeln!(stderr(), "ledger: {}", plan.ledger.path.display())?;
     }
-    session::watch(&plan, environment)
+    let again = || WatchPlan::resolve(args, environment);
+    session::watch(&plan, &again, environment)
 }
 
 const AFTER_HELP: &str = "\

@@ -1,12 +1,13 @@
 //! One chain: steps its nodes, asks the council, hands reports over, fills gaps.
 
 use super::{
-    ChainView, NodeLine, WatchOutcome, WatchRequest, WatchWatcher,
+    ChainView, Change, NodeLine, WatchOutcome, WatchRequest, WatchWatcher,
     gaps::{Fill, FillSetup, Rhythm, decide_waiting, fill, first_missing, levels},
     nodes::{Arrival, Common, Nodes},
 };
 use crate::{OwnerHandle, ReplayError, ReplayNode, Timer};
 use event::{Ack, BlockNumHash, BlockRange, BlockRow, Filter, LedgerError, Prover, Verify};
+use futures_channel::mpsc;
 use futures_util::{
     FutureExt, StreamExt,
     future::{BoxFuture, Fuse, FusedFuture},
@@ -44,11 +45,12 @@ pub(super) struct ChainRun<'a> {
     start: Option<u64>,
     view: ChainView,
     shown: Option<ChainView>,
+    changes: Option<mpsc::Receiver<Change>>,
 }
 
 impl<'a> ChainRun<'a> {
     pub(super) fn new(
-        request: WatchRequest,
+        mut request: WatchRequest,
         owner: &'a OwnerHandle,
         prover: Arc<dyn Prover>,
         timer: &'a dyn Timer,
@@ -69,7 +71,7 @@ impl<'a> ChainRun<'a> {
             reporter: request.reporter.clone(),
             prover,
         };
-        let look_ms = request.profile.block_time_ms.min(LOOK_MS_MAX).max(1);
+        let look_ms = request.profile.block_time_ms.clamp(1, LOOK_MS_MAX);
         let view = ChainView {
             chain: request.profile.chain,
             head: None,
@@ -93,6 +95,7 @@ impl<'a> ChainRun<'a> {
             has_news: true,
             start: request.start_block,
             shown: None,
+            changes: request.changes.take(),
             setup,
             view,
             owner,
@@ -134,6 +137,7 @@ impl<'a> ChainRun<'a> {
                 () = stop => return Ok(true),
                 ack = self.acks.select_next_some() => self.on_ack(ack)?,
                 arrival = self.nodes.next().fuse() => self.on_arrival(arrival),
+                change = next_change(&mut self.changes).fuse() => self.on_change(change),
                 filled = recent => {
                     let filled = filled?;
                     self.has_news = true;
@@ -222,15 +226,19 @@ impl<'a> ChainRun<'a> {
 
     fn decide(&mut self, decisions: Vec<Decision>, now_ms: u64) {
         for decision in decisions {
-            let (node, act): (_, Box<dyn FnOnce(&mut tracker::Follow)>) = match decision {
+            match decision {
                 Decision::Rule { node, ruling } => {
                     if matches!(ruling, Ruling::Hold) {
                         tracing::info!(%node, "stands on another branch than most");
                     }
-                    (node, Box::new(move |follow| follow.on_ruling(ruling, now_ms)))
+                    if let Some(follow) = self.nodes.follow_of(&node) {
+                        follow.on_ruling(ruling, now_ms);
+                    }
                 }
                 Decision::Release { node, from } => {
-                    (node, Box::new(move |follow| follow.release(from, now_ms)))
+                    if let Some(follow) = self.nodes.follow_of(&node) {
+                        follow.release(from, now_ms);
+                    }
                 }
                 Decision::Halt(conflict) => {
                     let (at, found) = (conflict.at, conflict.found);
@@ -238,12 +246,7 @@ impl<'a> ChainRun<'a> {
                     self.view.halted =
                         Some(format!("block {at} is final here, most nodes have {found} there"));
                     self.halt(conflict);
-                    continue;
                 }
-            };
-            let run = self.nodes.all.iter_mut().find(|run| *run.node.id() == node);
-            if let Some(follow) = run.and_then(|run| run.follow.as_mut()) {
-                act(follow);
             }
         }
     }
@@ -282,6 +285,26 @@ impl<'a> ChainRun<'a> {
         let council = &self.council;
         let window = || council.window();
         self.nodes.take(arrival, &self.filters, window, self.timer.now_ms());
+    }
+
+    /// Goes on with other nodes and filters. What is new of the filters is missing everywhere, so the
+    /// fills find it; what is under way ends as it was begun.
+    fn on_change(&mut self, change: Change) {
+        let Change { nodes, filters } = change;
+        let now_ms = self.timer.now_ms();
+        self.filters = filters.iter().cloned().map(Arc::new).collect();
+        self.request.filters = filters;
+        for follow in self.nodes.all.iter_mut().filter_map(|run| run.follow.as_mut()) {
+            follow.set_filters(self.filters.clone());
+        }
+        for gone in self.nodes.replace(nodes) {
+            let decisions = self.council.leave(&gone, now_ms);
+            self.decide(decisions, now_ms);
+        }
+        self.on_finality();
+        self.recent.at_ms = now_ms;
+        self.old.at_ms = now_ms;
+        self.has_news = true;
     }
 
     fn on_ack(&mut self, ack: Answered) -> Result<(), ReplayError> {
@@ -443,4 +466,15 @@ impl<'a> ChainRun<'a> {
             stopped,
         })
     }
+}
+
+/// Waits for the next change; for ever where none can come.
+async fn next_change(changes: &mut Option<mpsc::Receiver<Change>>) -> Change {
+    if let Some(receiver) = changes {
+        if let Some(change) = receiver.next().await {
+            return change;
+        }
+        *changes = None;
+    }
+    std::future::pending().await
 }
