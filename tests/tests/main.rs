@@ -22,3 +22,4 @@ mod tidy;
 mod watch;
 mod watch_kill;
 mod watch_reload;
+mod watch_restart;
