@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::{
     ffi::OsStr,
     io::{BufRead, BufReader},
-    process::{Child, Command},
+    process::{Child, ChildStdout, Command},
     sync::{Arc, Condvar, Mutex, PoisonError},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -26,6 +26,8 @@ struct Heard {
 pub struct Watching {
     child: Child,
     heard: Arc<Heard>,
+    /// Not read yet.
+    stdout: Option<ChildStdout>,
     stderr: Option<JoinHandle<()>>,
 }
 
@@ -48,17 +50,19 @@ impl Watching {
         program: &Program,
         arguments: impl IntoIterator<Item = I>,
     ) -> Self {
+        let mut watching = Self::start_unread(program, arguments);
+        watching.read();
+        watching
+    }
+
+    /// Starts `program` with these arguments; nobody reads its stdout until [`Self::read`].
+    pub fn start_unread<I: AsRef<OsStr>>(
+        program: &Program,
+        arguments: impl IntoIterator<Item = I>,
+    ) -> Self {
         let mut child = program.start_heard(arguments);
         let heard = Arc::new(Heard::default());
-        let stdout = child.stdout.take().expect("stdout is piped");
-        let hearing = heard.clone();
-        thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                let line = serde_json::from_str(&line).expect("every line is one JSON value");
-                hearing.lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
-                hearing.changed.notify_all();
-            }
-        });
+        let stdout = child.stdout.take();
         let stderr = child.stderr.take().expect("stderr is piped");
         let hearing = heard.clone();
         let stderr = thread::spawn(move || {
@@ -69,7 +73,20 @@ impl Watching {
                 hearing.changed.notify_all();
             }
         });
-        Self { child, heard, stderr: Some(stderr) }
+        Self { child, heard, stdout, stderr: Some(stderr) }
+    }
+
+    /// Begins to read its stdout.
+    pub fn read(&mut self) {
+        let Some(stdout) = self.stdout.take() else { return };
+        let hearing = self.heard.clone();
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                let line = serde_json::from_str(&line).expect("every line is one JSON value");
+                hearing.lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+                hearing.changed.notify_all();
+            }
+        });
     }
 
     /// Waits until the lines so far are as wanted.

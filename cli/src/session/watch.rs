@@ -32,6 +32,7 @@ use pipeline::{ChainSetup, ChainView, Owner, WatchRequest, WatchWatcher, watch};
 use reload::{CHANGES_MAX, reload};
 use running::{Running, RunningChain};
 use std::{
+    io::{Write, stderr},
     sync::Arc,
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -79,6 +80,10 @@ async fn run(
     let timer = Arc::new(WallTimer(Instant::now()));
     let interrupt = Interrupt::listen()?;
     let mut hangup = Hangup::listen()?;
+    // Whoever reads this may send signals from now on.
+    if !plan.quiet {
+        writeln!(stderr(), "ledger: {}", plan.ledger.path.display())?;
+    }
     // Everything the user can have got wrong is looked at before the ledger is touched.
     let contracts = merged_contracts(&plan.chains)?;
     let schemas = Arc::new(inputs::schemas(&contracts)?);
@@ -87,7 +92,7 @@ async fn run(
     for chain_plan in &plan.chains {
         let opened = tokio::select! {
             opened = nodes::open(chain_plan, &*timer) => opened?,
-            () = interrupt.stopped() => return Ok(ExitCode::Done),
+            () = interrupt.stopped() => return Ok(code_of(&interrupt)),
         };
         let own = inputs::schemas(&chain_plan.contracts)?;
         chains.push(Chain {
@@ -173,15 +178,20 @@ async fn run(
     let is_closed = stream.is_closed();
     drop((watcher, stream));
     finish_writing(writing, was_stopped, &interrupt).await?;
-    Ok(match interrupt.code() {
+    let is_by_itself = interrupt.code().is_none() && !was_stopped && !is_closed;
+    match plan.until_block.is_some() && open > 0 && is_by_itself {
+        true => Ok(ExitCode::LeftOpen),
+        false => Ok(code_of(&interrupt)),
+    }
+}
+
+/// A long-running command that was asked to end has done what it was asked; Ctrl-C is told apart,
+/// as shells expect.
+fn code_of(interrupt: &Interrupt) -> ExitCode {
+    match interrupt.code() {
         Some(ExitCode::Interrupted) => ExitCode::Interrupted,
-        // A long-running command that was asked to end has done what it was asked.
-        Some(_) => ExitCode::Done,
-        None if plan.until_block.is_some() && open > 0 && !was_stopped && !is_closed => {
-            ExitCode::LeftOpen
-        }
-        None => ExitCode::Done,
-    })
+        _ => ExitCode::Done,
+    }
 }
 
 /// Runs to the end, with another configuration whenever SIGHUP asks for it.

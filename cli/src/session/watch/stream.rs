@@ -91,6 +91,8 @@ pub(super) struct Stream {
     sender: SyncSender<Vec<u8>>,
     queued_bytes: Arc<AtomicUsize>,
     missed: Arc<Mutex<Missed>>,
+    /// The last lines, for which there is always room.
+    last: Arc<Mutex<Vec<u8>>>,
     closed: Arc<watch::Sender<bool>>,
 }
 
@@ -106,23 +108,31 @@ impl Stream {
         let queued_bytes = Arc::new(AtomicUsize::new(0));
         let closed = Arc::new(watch::Sender::new(false));
         let (told, live, queued) = (closed.clone(), live.clone(), queued_bytes.clone());
+        let last: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let ending = last.clone();
         let thread = std::thread::Builder::new().name("stdout".into()).spawn(move || {
-            for lines in receiver {
+            let write = |lines: &[u8]| {
                 let write = || {
                     let mut out = io::stdout().lock();
-                    out.write_all(&lines).and_then(|()| out.flush())
+                    out.write_all(lines).and_then(|()| out.flush())
                 };
                 // A pipe that nobody empties must not hold the live lines.
-                let written = if is_terminal { live.above(write) } else { write() };
-                if written.is_err() {
+                if is_terminal { live.above(write) } else { write() }
+            };
+            for lines in receiver {
+                if write(&lines).is_err() {
                     // Nobody reads any more: with a pipe to `head` that is how it ends.
                     told.send_replace(true);
                     return;
                 }
                 queued.fetch_sub(lines.len(), Ordering::AcqRel);
             }
+            let lines = std::mem::take(&mut *ending.lock().unwrap_or_else(PoisonError::into_inner));
+            if write(&lines).is_err() {
+                told.send_replace(true);
+            }
         })?;
-        Ok((Self { is_json, sender, queued_bytes, missed: Arc::default(), closed }, thread))
+        Ok((Self { is_json, sender, queued_bytes, missed: Arc::default(), last, closed }, thread))
     }
 
     /// Returns when nobody reads any more.
@@ -187,14 +197,17 @@ impl Stream {
         self.send(lines, None);
     }
 
-    /// Writes the last line.
+    /// Writes a last line, behind all others and behind what was left out.
     pub(super) fn end(&self, body: impl Serialize) {
         if !self.is_json {
             return;
         }
-        let mut lines = Vec::new();
+        let missed = self.missed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut lines = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((first_journal, last_journal)) = missed {
+            push(&mut lines, "gap", GapLine { first_journal, last_journal });
+        }
         push(&mut lines, "end", body);
-        self.send(lines, None);
     }
 }
 
