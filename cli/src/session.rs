@@ -61,6 +61,7 @@ async fn run(
         tracked: covered.iter().map(|(f, _)| (**f).clone()).chain(filters.clone()).collect(),
         covered: intervals.map(|interval| interval.range).chain(range).collect(),
         start_block: range.map_or(0, |range| range.first()),
+        stop: Arc::default(),
     };
     ledger.prepare_schemas(schemas.schemas())?;
     ledger.backfill_typed(&*schemas)?;

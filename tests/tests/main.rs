@@ -20,3 +20,7 @@ mod secrets;
 mod stock_duckdb;
 mod tidy;
 mod watch;
+mod watch_end;
+mod watch_kill;
+mod watch_reload;
+mod watch_restart;

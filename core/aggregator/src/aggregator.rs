@@ -115,6 +115,12 @@ impl Aggregator {
         aggregator
     }
 
+    /// Demands something else from the next report on: there are more nodes now, or fewer. What
+    /// entered stays.
+    pub const fn set_policy(&mut self, policy: Policy) {
+        self.policy = policy;
+    }
+
     /// Returns which parts of `range` still need which filters asked, so that `filter` is covered
     /// as `verify` demands. May ask for more than is missing where the rest cannot be asked for
     /// (everything but a finite set), never for less.

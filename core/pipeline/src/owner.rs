@@ -69,8 +69,8 @@ struct LaneWatch {
     ready: mpsc::Sender<Ready>,
 }
 
-/// Called with the commits of each transaction that took effect.
-pub type OnCommit = Box<dyn FnMut(&[Commit]) + Send>;
+/// Called with the commits of each transaction that took effect, and what decoded them.
+pub type OnCommit = Box<dyn FnMut(&[Commit], &dyn Decoder) + Send>;
 
 /// Called once the report's transaction took effect, or could not.
 type OnAck = Box<dyn FnOnce(Result<Ack, Arc<LedgerError>>) + Send>;
@@ -198,7 +198,7 @@ impl Owner {
         if !self.commits.is_empty() {
             self.store.apply(&self.commits)?;
             if let Some(on_commit) = &mut self.on_commit {
-                on_commit(&self.commits);
+                on_commit(&self.commits, &*self.decoder);
             }
             self.commits.clear();
             self.commit_events = 0;
@@ -302,6 +302,15 @@ impl Owner {
                 let _ = reply.send(self.store.open_lane(&lane, &descriptor));
             }
             Message::WatchLane(watch) => self.watch(watch)?,
+            Message::Change { decoder, policies, reply } => {
+                // What was gathered is written as it was decoded.
+                self.flush()?;
+                let _ = reply.send(self.change(decoder, &policies));
+            }
+            Message::EndLanesOf(chain) => {
+                self.flush()?;
+                self.lanes.retain(|lane| lane.chain != chain);
+            }
             Message::EndLanes => {
                 self.flush()?;
                 self.is_ending = true;
@@ -318,6 +327,23 @@ impl Owner {
             }
         }
         Ok(false)
+    }
+
+    /// Goes on with another decoder and other demands: all of it, or nothing and why.
+    fn change(
+        &mut self,
+        decoder: Arc<dyn Decoder>,
+        policies: &[(ChainId, Policy)],
+    ) -> Result<(), LedgerError> {
+        self.store.prepare_schemas(decoder.schemas())?;
+        self.store.backfill_typed(&*decoder)?;
+        self.decoder = decoder;
+        for (chain, policy) in policies {
+            if let Some((_, aggregator)) = self.chains.get_mut(chain) {
+                aggregator.set_policy(*policy);
+            }
+        }
+        Ok(())
     }
 
     /// Takes up a lane. It is told only of what is in the file: what is gathered goes there first.

@@ -1,13 +1,14 @@
 //! One chain: steps its nodes, asks the council, hands reports over, fills gaps.
 
 use super::{
-    ChainView, NodeLine, WatchOutcome, WatchRequest, WatchWatcher,
+    ChainView, Change, NodeLine, WatchOutcome, WatchRequest, WatchWatcher,
     gaps::{Fill, FillSetup, Rhythm, decide_waiting, fill, first_missing, levels},
     nodes::{Arrival, Common, Nodes},
     route::Router,
 };
 use crate::{OwnerHandle, ReplayError, ReplayNode, Timer};
 use event::{Ack, BlockNumHash, BlockRange, BlockRow, Filter, LedgerError, Prover, Verify};
+use futures_channel::mpsc;
 use futures_util::{
     FutureExt, StreamExt,
     future::{BoxFuture, Fuse, FusedFuture},
@@ -39,14 +40,19 @@ pub(super) struct ChainRun<'a> {
     recent: Rhythm,
     old: Rhythm,
     fills: u64,
+    /// Whether a fill had a node and a head to go by when it was last looked.
+    can_fill: bool,
+    /// Something was committed since it was last asked whether the end is reached.
+    has_news: bool,
     start: Option<u64>,
     view: ChainView,
     shown: Option<ChainView>,
+    changes: Option<mpsc::Receiver<Change>>,
 }
 
 impl<'a> ChainRun<'a> {
     pub(super) fn new(
-        request: WatchRequest,
+        mut request: WatchRequest,
         owner: &'a OwnerHandle,
         prover: Arc<dyn Prover>,
         timer: &'a dyn Timer,
@@ -88,8 +94,11 @@ impl<'a> ChainRun<'a> {
             recent: Rhythm::new(look_ms),
             old: Rhythm::new(look_ms),
             fills: 0,
+            can_fill: false,
+            has_news: true,
             start: request.start_block,
             shown: None,
+            changes: request.changes.take(),
             setup,
             view,
             owner,
@@ -110,6 +119,10 @@ impl<'a> ChainRun<'a> {
             let wake_ms = self.step();
             self.show();
             let now_ms = self.timer.now_ms();
+            self.look_when_possible(now_ms);
+            if self.may_be_at_the_end() && self.is_at_the_end().await? {
+                return Ok(false);
+            }
             if recent.is_terminated() && self.recent.at_ms <= now_ms {
                 recent = self.recent_fill(now_ms).fuse();
             }
@@ -127,8 +140,10 @@ impl<'a> ChainRun<'a> {
                 () = stop => return Ok(true),
                 ack = self.acks.select_next_some() => self.on_ack(ack)?,
                 arrival = self.nodes.next().fuse() => self.on_arrival(arrival),
+                change = next_change(&mut self.changes).fuse() => self.on_change(change),
                 filled = recent => {
                     let filled = filled?;
+                    self.has_news = true;
                     self.recent.after(&filled, self.timer.now_ms());
                     self.view.events += filled.new_events;
                     self.view.incidents += filled.incidents;
@@ -144,9 +159,7 @@ impl<'a> ChainRun<'a> {
                         (Some(_), Some(range)) => range.last().saturating_sub(read),
                         _ => 0,
                     };
-                    if filled.window.is_none() && self.is_at_the_end().await? {
-                        return Ok(false);
-                    }
+                    self.has_news |= filled.window.is_none();
                 }
                 () = wake => {}
             }
@@ -262,8 +275,28 @@ impl<'a> ChainRun<'a> {
         self.nodes.take(arrival, &self.filters, window, self.timer.now_ms());
     }
 
+    /// Goes on with other nodes and filters. What is new of the filters is missing everywhere, so the
+    /// fills find it; what is under way ends as it was begun.
+    fn on_change(&mut self, change: Change) {
+        let Change { nodes, filters } = change;
+        let now_ms = self.timer.now_ms();
+        self.filters = filters.iter().cloned().map(Arc::new).collect();
+        self.request.filters = filters;
+        for follow in self.nodes.all.iter_mut().filter_map(|run| run.follow.as_mut()) {
+            follow.set_filters(self.filters.clone());
+        }
+        for gone in self.nodes.replace(nodes) {
+            let decisions = self.council.leave(&gone, now_ms);
+            self.decide(decisions, now_ms);
+        }
+        self.recent.at_ms = now_ms;
+        self.old.at_ms = now_ms;
+        self.has_news = true;
+    }
+
     fn on_ack(&mut self, ack: Answered) -> Result<(), ReplayError> {
         let ack = ack.map_err(|_| ReplayError::OwnerGone)?.map_err(ReplayError::Ledger)?;
+        self.has_news = true;
         self.view.events += ack.new_events;
         self.view.incidents += ack.incidents;
         // The ledger's word: what nodes call final may be on another branch than what is held here.
@@ -339,6 +372,24 @@ impl<'a> ChainRun<'a> {
             .collect()
     }
 
+    /// Looks for gaps at once when the first node says where the head is, not a block time later.
+    fn look_when_possible(&mut self, now_ms: u64) {
+        let has_nodes = self.nodes.all.iter().any(|run| run.status().is_some());
+        let can_fill = has_nodes && self.council.head().is_some();
+        if can_fill && !self.can_fill {
+            self.old.at_ms = now_ms;
+            self.recent.at_ms = now_ms + self.request.agree_wait_ms;
+        }
+        self.can_fill = can_fill;
+    }
+
+    /// Whether it is worth asking: only what was committed can have brought the end.
+    fn may_be_at_the_end(&mut self) -> bool {
+        let is_up_there = (self.request.until_block.zip(self.council.head()))
+            .is_some_and(|(until, head)| head.number >= until);
+        is_up_there && self.acks.is_empty() && std::mem::take(&mut self.has_news)
+    }
+
     async fn is_at_the_end(&self) -> Result<bool, ReplayError> {
         let (Some(until), Some(head), Some(start)) =
             (self.request.until_block, self.council.head(), self.start)
@@ -405,4 +456,15 @@ impl<'a> ChainRun<'a> {
             stopped,
         })
     }
+}
+
+/// Waits for the next change; for ever where none can come.
+async fn next_change(changes: &mut Option<mpsc::Receiver<Change>>) -> Change {
+    if let Some(receiver) = changes {
+        if let Some(change) = receiver.next().await {
+            return change;
+        }
+        *changes = None;
+    }
+    std::future::pending().await
 }
