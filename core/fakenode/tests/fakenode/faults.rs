@@ -30,7 +30,7 @@ async fn a_fault_rule_over_the_wire_equals_the_one_in_process() {
         Rule::on(Methods::RECEIPTS, Trouble::NullReceipts),
         Rule::on(all, Trouble::QuotaUsedUp).for_calls(2, 3),
         Rule::on(all, Trouble::QuotaUsedUp).sometimes(500),
-        Rule::on(all, Trouble::QuotaUsedUp).in_blocks(BlockRange::new(0, 10).unwrap()),
+        Rule::on(all, Trouble::QuotaUsedUp).in_blocks(BlockRange::new(15, 25).unwrap()),
     ];
     for rule in rules {
         let slow = matches!(rule.then, Trouble::TimesOut { .. } | Trouble::Dropped);

@@ -10,7 +10,7 @@ use sim::{
 use std::sync::Arc;
 
 /// Deadline of a question, in milliseconds.
-pub(crate) const TIMEOUT_MS: u64 = 1_500;
+pub(crate) const TIMEOUT_MS: u64 = 800;
 
 /// A node behind its server, in a world in which nothing happens by itself.
 pub(crate) struct Stage {
