@@ -40,6 +40,11 @@ impl Claims {
 }
 
 impl Aggregator {
+    /// Returns the newest known block at or below the highest final one.
+    pub fn final_block(&self) -> Option<BlockNumHash> {
+        self.canonical.final_block()
+    }
+
     /// Returns the highest final block.
     pub const fn finalized(&self) -> Option<u64> {
         self.canonical.finalized()

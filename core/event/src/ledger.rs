@@ -1,9 +1,9 @@
 //! The seams to the ledger: reports in and answers out for commands, commits for the owner.
 
 use crate::{
-    BatchBlock, BlockRange, BlockRow, Candidate, ChainId, Commit, Descriptor, EventId, EventSchema,
-    Filter, FilterId, Interval, JournalRow, Logs, PluginState, Report, Sighting, StateWrite,
-    TableRows,
+    BatchBlock, BlockNumHash, BlockRange, BlockRow, Candidate, ChainId, Commit, Descriptor,
+    EventId, EventSchema, Filter, FilterId, Interval, JournalRow, Logs, PluginState, Report,
+    Sighting, StateWrite, TableRows,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -61,6 +61,10 @@ pub struct Ack {
     pub open: Vec<(BlockRange, String)>,
     /// Flaws recorded.
     pub incidents: u64,
+    /// Highest block that the ledger holds for final after it.
+    pub finalized: Option<u64>,
+    /// Newest block at or below that height which the ledger knows.
+    pub final_block: Option<BlockNumHash>,
 }
 
 /// How every command reaches the ledger, whether its owner is this process or another one.

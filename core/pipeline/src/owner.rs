@@ -158,6 +158,7 @@ impl Owner {
             aggregator.claim_finalized_by(&report.node, finalized);
         }
         let outcome = aggregator.on_report(report, judgement, known, &mut self.journal);
+        let (finalized, final_block) = (aggregator.finalized(), aggregator.final_block());
         let mut commit = outcome.commit;
         for batch in &mut commit.events {
             let (typed, stats) = self.decoder.decode(&batch.logs);
@@ -169,7 +170,7 @@ impl Owner {
         self.report.incidents.extend(commit.incidents.iter().take(room).cloned());
         self.commit_events += commit.event_count();
         self.commits.push(commit);
-        Ok(outcome.ack)
+        Ok(Ack { finalized, final_block, ..outcome.ack })
     }
 
     /// Writes what was gathered in one transaction, answers the acks, and tells the lanes.

@@ -30,7 +30,9 @@ pub use memory_store::{
     Cell, Crash, Image, LaneImage, Lanes, MemoryStore, OnApply, StoredEvent, Version,
 };
 pub use node::SimNode;
-pub use oracle::{Account, Agreement, Oracle, Violation, account, lane_problems};
+pub use oracle::{
+    Account, Agreement, ORDER_INSIDE_A_BLOCK, Oracle, Violation, account, lane_problems,
+};
 pub use run::{Stuck, run, run_stepped};
 pub use script::Happening;
 pub use sometimes::Sometimes;

@@ -201,7 +201,6 @@ impl<'a> ChainRun<'a> {
                         _ => self.council.leave(&view.node, now_ms),
                     };
                     self.nodes.all[index].view = view;
-                    self.on_finality();
                     has_decided |= !decisions.is_empty();
                     self.decide(decisions, now_ms);
                 }
@@ -254,21 +253,6 @@ impl<'a> ChainRun<'a> {
         self.owner.halt(self.request.profile.chain, at, nodes, branch);
     }
 
-    /// A height is final when as many nodes say so as have to agree: two, where there are more.
-    fn on_finality(&mut self) {
-        let mut claims: Vec<u64> =
-            self.nodes.all.iter().filter_map(|run| run.view.finalized).collect();
-        claims.sort_unstable_by(|a, b| b.cmp(a));
-        let needed = if self.nodes.all.len() > 1 { 1 } else { 0 };
-        if let Some(finalized) = claims.get(needed)
-            && self.view.finalized.is_none_or(|known| known < *finalized)
-            && self.view.halted.is_none()
-        {
-            self.view.finalized = Some(*finalized);
-            self.council.finalize(*finalized);
-        }
-    }
-
     fn on_arrival(&mut self, arrival: Arrival) {
         let council = &self.council;
         let window = || council.window();
@@ -279,6 +263,11 @@ impl<'a> ChainRun<'a> {
         let ack = ack.map_err(|_| ReplayError::OwnerGone)?.map_err(ReplayError::Ledger)?;
         self.view.events += ack.new_events;
         self.view.incidents += ack.incidents;
+        // The ledger's word: what nodes call final may be on another branch than what is held here.
+        if let Some(finalized) = ack.finalized.filter(|_| self.view.halted.is_none()) {
+            self.view.finalized = self.view.finalized.max(Some(finalized));
+            self.council.finalize(finalized, ack.final_block);
+        }
         if !ack.open.is_empty() {
             // Seen again once the others had their time.
             let at_ms = self.timer.now_ms() + self.request.agree_wait_ms;
@@ -336,9 +325,10 @@ impl<'a> ChainRun<'a> {
         .boxed()
     }
 
-    /// The nodes that answer, each fill beginning with another one.
+    /// The nodes that answer and stand on the chain, each fill beginning with another one.
     fn nodes_for_fill(&mut self) -> Vec<ReplayNode> {
         let mut nodes: Vec<ReplayNode> = (self.nodes.all.iter())
+            .filter(|run| !self.council.is_held(run.node.id()))
             .filter_map(|run| Some(ReplayNode { node: run.node.clone(), status: run.status()? }))
             .collect();
         if !nodes.is_empty() {

@@ -44,7 +44,10 @@ pub(crate) fn tamper_logs(
     now_ms: u64,
     active: &[Active],
 ) {
-    for active in active {
+    // A log that comes twice comes the same, whatever its index is made to be: repeated last.
+    let repeats = |active: &&Active| *active.trouble() == Trouble::RepeatedLogs;
+    let ordered = active.iter().filter(|active| !repeats(active));
+    for active in ordered.chain(active.iter().filter(repeats)) {
         if *active.trouble() == Trouble::LogsOfOtherBlock {
             let below = |part: &Part| {
                 let number = part.block.number.checked_sub(1)?;
@@ -68,10 +71,10 @@ fn tamper_part(part: &mut Part, filter: &Filter, now_ms: u64, active: &Active) {
     let key = hash(active.key, &[3, number]);
     match active.trouble() {
         Trouble::NoLogs => part.logs.clear(),
-        Trouble::LogsLate { after_ms } => {
-            if now_ms < part.block.mined_at_ms.saturating_add(*after_ms) {
-                part.logs.clear();
-            }
+        Trouble::LogsLate { after_ms }
+            if now_ms < part.block.mined_at_ms.saturating_add(*after_ms) =>
+        {
+            part.logs.clear();
         }
         Trouble::AddressFilterBroken if !filter.addresses.is_any() => part.logs.clear(),
         Trouble::LostLog if count > 0 => {
