@@ -54,7 +54,11 @@ struct Chain {
     plan: ChainPlan,
 }
 
-async fn run(plan: &WatchPlan, environment: &Environment) -> Result<ExitCode, CommandError> {
+/// Runs a plan on the runtime at hand.
+pub(super) async fn run(
+    plan: &WatchPlan,
+    environment: &Environment,
+) -> Result<ExitCode, CommandError> {
     let timer = Arc::new(WallTimer(Instant::now()));
     let interrupt = Interrupt::listen()?;
     // Everything the user can have got wrong is looked at before the ledger is touched.

@@ -22,5 +22,5 @@ mod voice;
 pub use dialect::{Asked, Dialect, Words};
 pub use drive::Drive;
 pub use server::{FakeNode, FakeSettings};
-pub use tally::Tally;
+pub use tally::{Tally, event_ids};
 pub use trouble::{WireRule, WireTrouble};

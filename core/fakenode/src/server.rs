@@ -132,6 +132,12 @@ impl FakeNode {
         self.shared.hang_up(away);
     }
 
+    /// Returns a way to [`Self::hang_up`] for a task of its own.
+    pub fn hanging_up(&self) -> impl Fn(Duration) + Send + 'static {
+        let shared = self.shared.clone();
+        move |away| shared.hang_up(away)
+    }
+
     /// Returns for how long it was away in all.
     pub fn away(&self) -> Duration {
         self.shared.away.lock().unwrap_or_else(PoisonError::into_inner).total

@@ -20,7 +20,7 @@ impl Tally {
     /// Takes an answer that went out.
     pub(crate) fn count(&mut self, chain: ChainId, told: &Told) {
         let Answer::Logs(answer) = &told.answer else { return };
-        let said = ids_said(chain, answer);
+        let said = event_ids(chain, answer);
         let truth = ids_of(chain, &told.truth);
         self.missed.extend(truth.difference(&said));
         self.made_up.extend(said.difference(&truth));
@@ -41,7 +41,8 @@ impl Occurrences {
     }
 }
 
-fn ids_said(chain: ChainId, answer: &LogsAnswer) -> BTreeSet<EventId> {
+/// Returns the identities of the events of an answer.
+pub fn event_ids(chain: ChainId, answer: &LogsAnswer) -> BTreeSet<EventId> {
     let mut occurrences = Occurrences::default();
     let rows = answer.logs.rows().filter_map(|row| {
         let (_, hash, _) = answer.blocks.get(row.block as usize)?;
