@@ -204,6 +204,10 @@ impl From<LedgerError> for CommandError {
                 ErrorKind::LocalIo,
                 "nothing of the last step took effect: make room and run the same command again",
             ),
+            LedgerError::NotFolded(_) => (
+                ErrorKind::LocalIo,
+                "make room; the next start takes the log in, so keep it beside the ledger",
+            ),
             LedgerError::Sql(_) => (
                 ErrorKind::Usage,
                 "`select table_schema, table_name from information_schema.tables` lists what is there",

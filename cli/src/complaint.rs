@@ -6,6 +6,7 @@ use crate::{
     command_error::{CommandError, ErrorKind},
     summary::{Status, Summary, grouped},
 };
+use event::LedgerError;
 use std::fmt;
 
 /// What the run did not do, with why.
@@ -22,6 +23,9 @@ impl std::error::Error for Why {}
 
 /// Returns the error that the exit code stands for, where it stands for one.
 pub(crate) fn complaint(summary: &Summary) -> Option<CommandError> {
+    if let (Some(why), true) = (&summary.not_folded, summary.status.is_left_to_the_disk()) {
+        return Some(LedgerError::NotFolded(why.clone()).into());
+    }
     match summary.status {
         Status::Open => Some(open(summary)),
         Status::Failed => Some(failed(summary)),

@@ -44,8 +44,10 @@ pub(crate) struct Summary {
     pub(crate) nodes: Vec<NodeSummary>,
     /// Plugins.
     pub(crate) plugins: Vec<PluginSummary>,
-    /// Whether `--max-time` or a signal ended it before the range did.
+    /// Whether the same command has more to do: parts are open, or it was stopped before the end.
     pub(crate) more: bool,
+    /// Why the ledger's log was not folded into its file, where it was not; nothing is lost by it.
+    pub(crate) not_folded: Option<String>,
     /// Wall time.
     pub(crate) elapsed_ms: u64,
 }
@@ -65,6 +67,13 @@ pub(crate) enum Status {
     Interrupted,
     /// `--fail-on-incident`, and there was one; or a header that contradicts `--anchor`.
     Failed,
+}
+
+impl Status {
+    /// Whether a ledger that could not be closed well decides the exit code.
+    pub(crate) const fn is_left_to_the_disk(self) -> bool {
+        matches!(self, Self::Done | Self::Stopped | Self::Open)
+    }
 }
 
 /// A range, with both ends and its size.
@@ -401,6 +410,7 @@ mod tests {
             }],
             plugins: vec![],
             more: false,
+            not_folded: None,
             elapsed_ms: 12_340,
         }
     }

@@ -642,6 +642,48 @@ fn a_log_kept_back_is_recovered_from_the_receipts() {
 }
 
 #[test]
+fn f37_f48_receipts_decide_what_indexes_that_repeat_and_removed_logs_leave_in_doubt() {
+    let scene = scene!("f37_f48_receipts_decide");
+    type Bend = fn(&mut [Value]);
+    /// The logs whose block has others: alone, a wrong index cannot be seen without receipts.
+    fn in_company(logs: &mut [Value]) -> impl Iterator<Item = (usize, &mut Value)> {
+        let blocks: Vec<Value> = logs.iter().map(|log| log["blockNumber"].clone()).collect();
+        let is_it = move |i: usize| blocks.iter().filter(|block| **block == blocks[i]).count() > 1;
+        logs.iter_mut().enumerate().filter(move |(i, _)| is_it(*i))
+    }
+    let cases: [(&str, &str, Bend); 3] = [
+        ("log indexes that repeat", "log-index", |logs| {
+            in_company(logs).for_each(|(_, log)| log["logIndex"] = json!("0x0"));
+        }),
+        ("log indexes that fall", "log-index", |logs| {
+            in_company(logs)
+                .for_each(|(i, log)| log["logIndex"] = json!(format!("{:#x}", 900 - i)));
+        }),
+        // One of several logs of a block, so that no bloom can tell.
+        ("a removed log", "removed", |logs| {
+            let mut last = Value::Null;
+            for (_, log) in in_company(logs) {
+                let block = log["blockNumber"].clone();
+                log["removed"] = json!(block == std::mem::replace(&mut last, block.clone()));
+            }
+        }),
+    ];
+    for (case, flaw, bend) in cases {
+        let node = ScriptedNode::start(
+            &scene.chain,
+            on("eth_getLogs", move |_, mut logs| {
+                bend(logs.as_array_mut().unwrap());
+                Bent::Result(logs)
+            }),
+        );
+        let outcome = scene.replay(&node.url(), &["--verify", "bloom"]).expect_success();
+        assert!(outcome.stdout.contains(flaw), "{case}: {}", outcome.stdout);
+        assert_eq!(scene.stored(), scene.truth(), "{case}");
+        fs::remove_file(scene.ledger()).unwrap();
+    }
+}
+
+#[test]
 fn a_zeroed_bloom_proves_nothing_and_the_block_stays_open() {
     let scene = scene!("a_zeroed_bloom");
     let block = scene.block_with_logs();
@@ -692,6 +734,43 @@ fn a_node_that_is_down_is_told_once_and_the_others_are_used() {
     let outcome = scene.replay("http://127.0.0.1:1", &["-r", &honest.url()]).expect_success();
     assert_eq!(outcome.stderr.matches("127.0.0.1:1:").count(), 1, "{}", outcome.stderr);
     assert_eq!(scene.stored(), scene.truth());
+}
+
+#[test]
+fn f1_a_node_whose_logs_are_always_an_error_is_left_for_the_next_one() {
+    let scene = scene!("f1_a_node_whose_logs_are_always_an_error");
+    let html = "<html><body>502 Bad Gateway</body></html>";
+    let cases = [
+        ("-32000", Bent::Error(-32000, "internal oops".into())),
+        ("-32603", Bent::Error(-32603, "Internal error".into())),
+        ("HTTP 500", Bent::Body(500, "oops".into())),
+        ("HTML", Bent::Body(200, html.into())),
+    ];
+    // Side by side: the waits between tries are most of the time.
+    std::thread::scope(|scope| {
+        for (i, (case, error)) in cases.into_iter().enumerate() {
+            let scene = &scene;
+            scope.spawn(move || {
+                let broken =
+                    ScriptedNode::start(&scene.chain, on("eth_getLogs", move |_, _| error.clone()));
+                let honest = ScriptedNode::honest(&scene.chain);
+                let level = if i % 2 == 0 { "off" } else { "bloom" };
+                let ledger = scene.folder.path().join(format!("{i}.duckdb")).display().to_string();
+                let mut arguments =
+                    scene.arguments(&broken.url(), &["-r", &honest.url(), "--verify", level]);
+                let at = arguments.iter().position(|word| word == "--ledger").unwrap();
+                arguments[at + 1] = ledger;
+                let start = Instant::now();
+                let outcome = scene.program.run(&arguments).expect_success();
+                assert!(outcome.stdout.contains("0:60 (61 blocks): "), "{}", outcome.stdout);
+                let calls = broken.calls()["eth_getLogs"];
+                // Eight ranges at once, some narrower ones, and five tries of eight single blocks.
+                assert!(calls <= 64, "{case}: {calls} calls");
+                assert!(start.elapsed() < Duration::from_secs(40), "{case}: {:?}", start.elapsed());
+                println!("{case}: {calls} calls in {:?}", start.elapsed());
+            });
+        }
+    });
 }
 
 #[test]
@@ -828,4 +907,45 @@ fn a_full_disk_leaves_the_last_whole_commit() {
     // With room again, the same command does the rest.
     scene.replay(&url, &[]).expect_success();
     assert_eq!(scene.stored(), scene.truth());
+}
+
+#[test]
+fn a_disk_that_is_full_at_any_size_of_the_ledger_loses_nothing_that_was_committed() {
+    let scene = scene!("a_disk_that_is_full_at_any_size");
+    let Some(wasm) = Program::plugin("erc20_balances") else {
+        skip!("a_disk_that_is_full_at_any_size: the plugins are not built (make plugins)");
+    };
+    let wasm = wasm.display().to_string();
+    let node = ScriptedNode::honest(&scene.chain);
+    let (mut refused, mut not_folded) = (0, 0);
+    for flags in [&[][..], &["--plugin", &wasm][..]] {
+        scene.replay(&node.url(), flags).expect_success();
+        let whole = scene.digest();
+        for kib in [2, 4, 64, 900, 2_000, 3_500] {
+            let _ = fs::remove_file(scene.ledger());
+            let case = format!("{kib} KiB, {flags:?}");
+            let arguments = scene.arguments(&node.url(), flags);
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            let outcome = scene.program.run_on_full_disk(kib * 2, &arguments);
+            if outcome.code == Some(0) {
+                assert!(kib >= 3_500, "{case} is no full disk");
+            } else if scene.ledger().exists() {
+                let words = ["everything is committed", "File too large", "make room"];
+                let outcome = expect_error(&case, outcome, LOCAL_IO, &words);
+                assert!(outcome.stdout.contains("0:60 (61 blocks): "), "{case}: no summary");
+                assert_eq!(scene.digest(), whole, "{case}");
+                not_folded += 1;
+            } else {
+                let words = ["writing the ledger", "nothing of the last step"];
+                let outcome = expect_error(&case, outcome, LOCAL_IO, &words);
+                assert!(!outcome.stderr.contains("plugin"), "{case}: {}", outcome.stderr);
+                refused += 1;
+            }
+            // With room again, the same command does the rest, if there is one.
+            scene.replay(&node.url(), flags).expect_success();
+            assert_eq!(scene.digest(), whole, "{case}");
+        }
+        fs::remove_file(scene.ledger()).unwrap();
+    }
+    assert!(refused >= 4 && not_folded >= 4, "{refused} refused, {not_folded} not folded");
 }

@@ -236,7 +236,10 @@ fn is_reached(file: &Path) -> bool {
     };
     let beside = folder.with_extension("rs");
     let manifest = folder.parent().unwrap().join("Cargo.toml");
+    // Each file of a `tests` folder is a crate of its own.
+    let is_of_tests = folder.ends_with("tests");
     ["lib.rs", "main.rs", "mod.rs"].iter().any(|parent| declares(&folder.join(parent), name))
+        || (is_of_tests && rust_files(folder).iter().any(|parent| declares(parent, name)))
         || declares(&beside, name)
         || fs::read_to_string(manifest).is_ok_and(|text| text.contains(&format!("src/{name}.rs\"")))
         || rust_files(folder).iter().any(|other| declares_by_path(other, name))

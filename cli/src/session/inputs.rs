@@ -1,12 +1,15 @@
 //! What to look for and whom to hand it to: typed tables, filters, plugins.
 
 use crate::{
-    command_error::CommandError, config_file::PluginConfig, event_spec::EventSpec,
-    ledger_path::LedgerPath, plan::ContractPlan,
+    command_error::{CommandError, ErrorKind},
+    config_file::PluginConfig,
+    event_spec::EventSpec,
+    ledger_path::LedgerPath,
+    plan::ContractPlan,
 };
 use abi::Schemas;
 use event::{AnyOf, Batch, Descriptor, Effects, Filter, Plugin, PluginFault, PluginState};
-use host::{Host, HostConfig, Limits};
+use host::{Host, HostConfig, Limits, LoadError};
 use sha2::Digest;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -134,9 +137,19 @@ fn load_plugin(host: &Host, config: &PluginConfig) -> Result<Box<dyn Plugin>, Co
         ..defaults
     };
     let loaded = host.load(&bytes, &config_json(config)?, limits).map_err(|error| {
-        CommandError::usage(error)
+        let (kind, hint) = match &error {
+            LoadError::Engine(_) | LoadError::Unreadable(_) => (
+                ErrorKind::LocalIo,
+                "this machine has no room for it: look at disk, memory, limits",
+            ),
+            _ => (
+                ErrorKind::Usage,
+                "build it for wasm32-wasip2 against the interface in wit/ of this version",
+            ),
+        };
+        CommandError::new(kind, error)
             .context(format!("plugin {} cannot be used", path.display()))
-            .hint("build it for wasm32-wasip2 against the interface in wit/ of this version")
+            .hint(hint)
     })?;
     let loaded: Box<dyn Plugin> = Box::new(loaded);
     Ok(match &config.name {

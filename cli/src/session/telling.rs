@@ -58,7 +58,10 @@ pub(super) struct Ended<'a> {
 
 impl Ended<'_> {
     pub(super) fn summary(self, interrupt: &Interrupt, elapsed_ms: u64) -> (Summary, ExitCode) {
-        let (status, code) = self.status(interrupt);
+        let (status, mut code) = self.status(interrupt);
+        if self.owner_report.not_folded.is_some() && status.is_left_to_the_disk() {
+            code = ExitCode::LocalIo;
+        }
         let failure = self.failure().filter(|_| status == Status::Failed);
         let Self { plan, profile, nodes, range, outcome, evidence, owner_report, lane_reports } =
             self;
@@ -105,7 +108,8 @@ impl Ended<'_> {
                 })
                 .collect(),
             plugins: lane_reports.into_iter().map(|lane| plugin_summary(lane, range)).collect(),
-            more: matches!(status, Status::Stopped | Status::Interrupted),
+            more: matches!(status, Status::Stopped | Status::Interrupted | Status::Open),
+            not_folded: owner_report.not_folded,
             elapsed_ms,
             ..empty_summary(plan, &profile, &nodes)
         };
@@ -183,6 +187,7 @@ fn empty_summary(plan: &ReplayPlan, profile: &ChainProfile, nodes: &[OpenNode]) 
             .collect(),
         plugins: Vec::new(),
         more: false,
+        not_folded: None,
         elapsed_ms: 0,
     }
 }

@@ -19,8 +19,8 @@ use crate::{
 };
 use aggregator::{Admission, Policy};
 use event::{
-    AnchorPolicy, BlockNumHash, ChainProfile, ChainState, Commit, Decoder, Filter, Node, Prover,
-    Reader, Report, Store,
+    AnchorPolicy, BlockNumHash, ChainProfile, ChainState, Commit, Decoder, Filter, LedgerError,
+    Node, Prover, Reader, Report, Store,
 };
 use futures_util::future::join_all;
 use live::Live;
@@ -127,7 +127,7 @@ pub(super) async fn run(
 
     owner.end_lanes();
     let lane_reports = join_lanes(lanes).await;
-    tokio::task::spawn_blocking(move || owner.close())
+    let owner_report = tokio::task::spawn_blocking(move || owner.close())
         .await
         .map_err(|_| CommandError::bug("the ledger's closing was cancelled"))??;
     lane_reports?;
@@ -146,6 +146,9 @@ pub(super) async fn run(
         .await
         .map_err(|_| CommandError::bug("writing to stdout was cancelled"))?
         .map_err(|_| CommandError::bug("the thread that writes to stdout panicked"))?;
+    if let Some(why) = owner_report.not_folded {
+        return Err(LedgerError::NotFolded(why).into());
+    }
     Ok(match interrupt.code() {
         Some(ExitCode::Interrupted) => ExitCode::Interrupted,
         // A long-running command that was asked to end has done what it was asked.

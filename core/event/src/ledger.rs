@@ -40,6 +40,10 @@ pub enum LedgerError {
     /// Disk full, read-only, or a failing device. Nothing of the commit took effect.
     #[error("writing the ledger: {0}")]
     Io(String),
+    /// Closing could not fold the log into the file, for a reason as above. Everything is
+    /// committed and stays in the log, from which the next start takes it.
+    #[error("everything is committed, but the ledger's log was not folded into its file: {0}")]
+    NotFolded(String),
     /// Wrong SQL.
     #[error("{0}")]
     Sql(String),

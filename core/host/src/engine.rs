@@ -85,5 +85,8 @@ fn engine_config() -> Config {
     // What no guest of ours needs is not there to be attacked. Threads are not compiled in.
     config.wasm_memory64(false);
     config.wasm_multi_memory(false);
+    // A guest's memory is copied, not mapped from a file made for it: a file, even one that lives
+    // in memory, is under the limits that a full disk or `ulimit -f` sets.
+    config.memory_init_cow(false);
     config
 }

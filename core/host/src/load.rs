@@ -64,6 +64,14 @@ impl LoadError {
     pub(crate) fn engine(error: &wasmtime::Error) -> Self {
         Self::Engine(format!("{error:#}"))
     }
+
+    /// An error of compiling: the plugin's fault, unless the machine gave no room for it.
+    pub(crate) fn compile(error: &wasmtime::Error) -> Self {
+        match error.chain().any(|cause| cause.is::<std::io::Error>()) {
+            true => Self::engine(error),
+            false => Self::Compile(format!("{error:#}")),
+        }
+    }
 }
 
 /// Checks the first bytes, so that the message names the mistake instead of an offset.

@@ -48,13 +48,12 @@ impl LoadedPlugin {
         limits: Limits,
     ) -> Result<Self, LoadError> {
         load::check_header(bytes)?;
-        let component =
-            Component::new(engine, bytes).map_err(|e| LoadError::Compile(format!("{e:#}")))?;
+        let component = Component::new(engine, bytes).map_err(|e| LoadError::compile(&e))?;
         load::check_interfaces(engine, &component.component_type())?;
         let component = linker
             .instantiate_pre(&component)
             .and_then(EventHandlerPre::new)
-            .map_err(|e| LoadError::Compile(format!("{e:#}")))?;
+            .map_err(|e| LoadError::compile(&e))?;
         let mut plugin = Self {
             engine: engine.clone(),
             component,

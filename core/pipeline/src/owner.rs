@@ -39,6 +39,9 @@ pub struct OwnerReport {
     pub decoded: DecodeStats,
     /// The first incidents of the run, in order.
     pub incidents: Vec<Incident>,
+    /// Why the ledger's log could not be folded into its file, where it could not: all is committed
+    /// even so.
+    pub not_folded: Option<String>,
 }
 
 /// The answer to a message; errs only when the owner is gone.
@@ -298,7 +301,10 @@ impl Owner {
             }
             Message::Close => {
                 self.flush()?;
-                self.store.close()?;
+                match self.store.close() {
+                    Err(LedgerError::NotFolded(text)) => self.report.not_folded = Some(text),
+                    closed => closed?,
+                }
                 return Ok(true);
             }
         }

@@ -153,7 +153,7 @@ impl Case<'_> {
             self.refuse_misplaced(i);
             return unshown(self.profile);
         }
-        self.check_rows(i);
+        let is_odd = self.check_rows(i);
         let header = match state {
             HeaderState::Good => block.header.as_deref(),
             HeaderState::Bad => return unshown(self.profile),
@@ -172,7 +172,9 @@ impl Case<'_> {
         match header {
             Some(header) if self.profile.check_bloom => {
                 let mut verdict = self.by_bloom(i, header);
-                verdict.doubt |= receipts_failed && verdict.content != Content::Receipts;
+                // What was noticed has to lead somewhere: without receipts nothing decides.
+                verdict.doubt |=
+                    (receipts_failed || is_odd) && verdict.content != Content::Receipts;
                 verdict
             }
             _ => BlockVerdict {
@@ -194,9 +196,9 @@ impl Case<'_> {
         });
     }
 
-    /// Drops what the filter does not match (F38) and names odd log indexes, which lose nothing
-    /// (F37).
-    fn check_rows(&mut self, i: usize) {
+    /// Drops what the filter does not match (F38) and names odd log indexes, which lose nothing but
+    /// are wrong (F37). Returns whether there are any.
+    fn check_rows(&mut self, i: usize) -> bool {
         let number = self.report.blocks[i].number;
         let (mut foreign, mut unordered, mut last) = (0, 0, None);
         for &row in self.rows.of(i) {
@@ -210,11 +212,13 @@ impl Case<'_> {
         }
         let told = || format!("{foreign} logs of block {number} that were not asked for");
         self.flaws.add(Some(i), Flaw::WrongFilter, foreign, told);
-        if unordered > 0 {
+        let is_odd = unordered > 0;
+        if is_odd {
             unordered -= self.refuse_repeated(i);
         }
         let told = || format!("{unordered} log indexes of block {number} do not increase");
         self.flaws.add(Some(i), Flaw::LogIndex, unordered, told);
+        is_odd
     }
 
     /// Refuses rows that are the same to the log index as one before them: no node has two logs of

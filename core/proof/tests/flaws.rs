@@ -210,6 +210,9 @@ fn f37_repeated_log_indexes_are_named_and_lose_nothing() {
     let judgement = judge(&report);
     assert_eq!(flaws(&judgement), [(Some(0), Flaw::LogIndex, 1)]);
     assert_eq!(judgement.admit, [true; 4]);
+    // The receipts decide the index, so they have to be asked for.
+    let doubted = BlockVerdict { content: Content::Bloom, doubt: true };
+    assert_eq!(judgement.blocks, [doubted, PROVED, BLOOM]);
 }
 
 #[test]

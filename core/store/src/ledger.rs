@@ -149,11 +149,14 @@ impl Store for DuckLedger {
 
     /// Compacts lanes and folds the log into the file.
     fn close(&mut self) -> Result<()> {
-        if self.writes {
-            self.compact_lanes()?;
-            sql::run(&self.conn, "CHECKPOINT")?;
+        if !self.writes {
+            return Ok(());
         }
-        Ok(())
+        let folded = self.compact_lanes().and_then(|()| sql::run(&self.conn, "CHECKPOINT"));
+        folded.map_err(|error| match error {
+            LedgerError::Io(text) => LedgerError::NotFolded(text),
+            other => other,
+        })
     }
 }
 

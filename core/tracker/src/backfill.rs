@@ -1,7 +1,7 @@
 //! A backfill: many chunks through one node, a few at a time, retried, split and given up.
 
 use crate::{
-    backoff::{ATTEMPTS_MAX, backoff_ms, is_absent, is_tried_again},
+    backoff::{ATTEMPTS_MAX, backoff_ms, is_of_the_range, is_tried_again},
     chunk::{Chunk, Context, Part, Step},
     width::{FIRST_WIDTH, WIDTH_MAX, Width},
 };
@@ -14,9 +14,15 @@ use std::{
     sync::Arc,
 };
 
-/// Ranges in a row that were given up because the node is not there; with so many, and no answer
+/// Ranges in a row that were given up for a reason that is not theirs; with so many, and none read
 /// in between, the rest of the work is not tried one by one.
 const LOST_RANGES_MAX: u32 = 3;
+/// Questions by hash or for receipts in a row that stayed without an answer; from then on each is
+/// tried once, until one is answered.
+const LOST_PARTS_MAX: u32 = 12;
+/// Tries of a range that the node is too busy for, before fewer blocks are asked for: many say so
+/// of what takes them too long.
+const BUSY_TRIES_MAX: u32 = 2;
 /// Calls under way at once, for each chunk under way.
 const ASKS_PER_CHUNK: usize = 4;
 
@@ -112,8 +118,10 @@ pub struct Backfill {
     /// The node has returned more logs than this in one answer, so smaller round numbers are
     /// no cap of its.
     caps_refuted: u64,
-    /// Ranges given up since the last answer because the node is not there.
+    /// Ranges given up since the last report, for a reason that is not theirs.
     lost_ranges: u32,
+    /// Questions by hash or for receipts lost since the last answer to one.
+    lost_parts: u32,
     out: VecDeque<Action>,
     seq: u64,
 }
@@ -151,6 +159,7 @@ impl Backfill {
             paused_until: 0,
             caps_refuted: 0,
             lost_ranges: 0,
+            lost_parts: 0,
             out: VecDeque::new(),
             seq: 0,
         }
@@ -164,12 +173,19 @@ impl Backfill {
         if now_ms < self.paused_until {
             return Action::WaitUntil(self.paused_until);
         }
-        let has_room = self.waiting.len() < self.concurrency * ASKS_PER_CHUNK;
+        let asks_max = self.concurrency * ASKS_PER_CHUNK;
+        let has_room = self.waiting.len() < asks_max;
         if has_room {
-            if let Some(call) = self.due_retry(now_ms).or_else(|| self.ready.pop_front()) {
+            if let Some(call) = self.due_retry(now_ms) {
                 return self.send(call);
             }
-            if self.chunks.len() < self.concurrency
+            // While so many wait for another try, the node is in trouble: no more is asked.
+            let is_in_trouble = self.retries.len() >= asks_max;
+            if !is_in_trouble && let Some(call) = self.ready.pop_front() {
+                return self.send(call);
+            }
+            if !is_in_trouble
+                && self.chunks.len() < self.concurrency
                 && self.open_chunk()
                 && let Some(call) = self.ready.pop_front()
             {
@@ -248,7 +264,9 @@ impl Backfill {
     }
 
     fn on_success(&mut self, call: Call, answer: Answer, now_ms: u64) {
-        self.lost_ranges = 0;
+        if matches!(call.part, Part::ByHash(_) | Part::Receipts(_)) {
+            self.lost_parts = 0;
+        }
         if let (Part::Logs, Answer::Logs(logs)) = (call.part, &answer) {
             let (count, bytes) = (logs.logs.len() as u64, logs.bytes);
             if let Ask::Logs { filter, range } = &call.ask {
@@ -267,6 +285,7 @@ impl Backfill {
             Step::Ask(asks) => self.enqueue(id, asks),
             Step::Report(mut report) => {
                 self.chunks.remove(&id);
+                self.lost_ranges = 0;
                 self.seq += 1;
                 report.seq = self.seq;
                 self.out.push_back(Action::Submit(report));
@@ -275,7 +294,8 @@ impl Backfill {
             Step::Restart(reason) => self.restart(id, &reason, now_ms),
             Step::GiveUp(reason) => {
                 if let Some(chunk) = self.forget(id) {
-                    self.surrender_because(chunk, &reason);
+                    let fault = self.fault_of_logs(FaultClass::Size, &reason);
+                    self.surrender(chunk, fault);
                 }
             }
         }
@@ -306,17 +326,13 @@ impl Backfill {
             }
             return;
         }
-        self.surrender_because(chunk, reason);
+        let fault = self.fault_of_logs(FaultClass::Malformed, reason);
+        self.lose(chunk, fault);
     }
 
-    fn surrender_because(&mut self, chunk: Chunk, reason: &str) {
-        let fault = Fault {
-            node: self.context.status.node.clone(),
-            method: "eth_getLogs".into(),
-            class: FaultClass::Malformed,
-            text: reason.to_owned(),
-        };
-        self.surrender(chunk, fault);
+    fn fault_of_logs(&self, class: FaultClass, text: &str) -> Fault {
+        let node = self.context.status.node.clone();
+        Fault { node, method: "eth_getLogs".into(), class, text: text.to_owned() }
     }
 
     fn retry_at(&mut self, due_ms: u64, call: Call) {
@@ -347,25 +363,39 @@ impl Backfill {
             self.paused_until = self.paused_until.max(now_ms + wait);
         }
         call.attempts += 1;
-        if is_tried_again(&fault, call.attempts) {
+        let Some(chunk) = self.chunks.get_mut(&call.chunk) else { return };
+        let is_wide = is_logs && chunk.range.count() > 1;
+        if is_wide && fault.class == FaultClass::Busy && call.attempts >= BUSY_TRIES_MAX {
+            return self.on_refusal(call.chunk, fault, now_ms);
+        }
+        let can_do_without = chunk.can_do_without(call.part);
+        let is_hopeless = can_do_without && self.lost_parts >= LOST_PARTS_MAX;
+        if !is_hopeless && is_tried_again(&fault, call.attempts) {
             return self.retry_at(now_ms + backoff_ms(call.attempts), call);
         }
-        let Some(chunk) = self.chunks.get_mut(&call.chunk) else { return };
-        if chunk.can_do_without(call.part) {
+        if can_do_without {
+            self.lost_parts = self.lost_parts.saturating_add(1);
             let step = chunk.on_loss(fault, &self.context);
             return self.take(call.chunk, step, now_ms);
         }
         if let Some(chunk) = self.forget(call.chunk) {
-            let is_absent = is_absent(&fault.class);
-            self.surrender(chunk, fault.clone());
-            self.lost_ranges = if is_absent { self.lost_ranges + 1 } else { 0 };
-            if self.lost_ranges >= LOST_RANGES_MAX {
-                self.surrender_all(&fault);
-            }
+            self.lose(chunk, fault);
         }
     }
 
-    /// The node is gone: whatever is left is for another one.
+    /// Gives a range up, and all that is left with it when no range fares better.
+    fn lose(&mut self, chunk: Chunk, fault: Fault) {
+        if is_of_the_range(&fault.class) {
+            return self.surrender(chunk, fault);
+        }
+        self.surrender(chunk, fault.clone());
+        self.lost_ranges += 1;
+        if self.lost_ranges >= LOST_RANGES_MAX {
+            self.surrender_all(&fault);
+        }
+    }
+
+    /// The node is of no use: whatever is left is for another one.
     fn surrender_all(&mut self, fault: &Fault) {
         let ids: Vec<u64> = self.chunks.keys().copied().collect();
         for chunk in ids.into_iter().filter_map(|id| self.forget(id)).collect::<Vec<_>>() {
@@ -400,7 +430,7 @@ impl Backfill {
             Some(step) => self.take(id, step, now_ms),
             None => {
                 if let Some(chunk) = self.forget(id) {
-                    self.surrender(chunk, fault);
+                    self.lose(chunk, fault);
                 }
             }
         }

@@ -7,6 +7,9 @@ pub(crate) const ATTEMPTS_MAX: u32 = 5;
 /// Tries of a call that times out: each takes as long as the operator lets it, so one more is
 /// enough to tell a hiccup from a node that hangs.
 const TIMEOUTS_MAX: u32 = 2;
+/// Tries of a call that is told to come later, without a word of when: half a minute of waits, as
+/// some limits count per minute.
+const RATED_MAX: u32 = 8;
 /// First wait after a fault that may pass, in milliseconds; doubles with each attempt.
 const BACKOFF_MS: u64 = 250;
 /// Longest wait between attempts, in milliseconds.
@@ -19,9 +22,25 @@ pub(crate) fn backoff_ms(attempts: u32) -> u64 {
 
 /// Whether a call that failed `attempts` times, last by `fault`, is tried again.
 pub(crate) fn is_tried_again(fault: &Fault, attempts: u32) -> bool {
-    let attempts_max =
-        if fault.class == FaultClass::TimedOut { TIMEOUTS_MAX } else { ATTEMPTS_MAX };
+    let attempts_max = match fault.class {
+        FaultClass::TimedOut => TIMEOUTS_MAX,
+        FaultClass::Rate { retry_after_ms: None } => RATED_MAX,
+        _ => ATTEMPTS_MAX,
+    };
     fault.class.is_retryable() && attempts < attempts_max
+}
+
+/// Whether the fault speaks of these blocks, or of how much was asked: other ranges may be had.
+pub(crate) const fn is_of_the_range(class: &FaultClass) -> bool {
+    class.is_splittable()
+        || matches!(
+            class,
+            FaultClass::Filter
+                | FaultClass::Pruned { .. }
+                | FaultClass::Unknown
+                | FaultClass::NotYet { .. }
+                | FaultClass::NotRecorded
+        )
 }
 
 /// Whether the fault says that the node, not this question, is the trouble.

@@ -10,7 +10,10 @@ use event::{
     Judgement, LogRef, Logs, LogsAnswer, Prover, REPORT_VERSION, Receipt, Report, ReportedBlock,
     Verify, Via,
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// Headers asked for in one go, in blocks: a few JSON-RPC batches, so that they overlap.
 const HEADER_SEGMENT: u64 = 250;
@@ -81,6 +84,10 @@ pub(crate) struct Chunk {
     headers: BTreeMap<u64, Vec<BlockAnswer>>,
     report: Option<Report>,
     waiting: usize,
+    /// The range answer had logs marked `removed`, which of its blocks they were of is not known.
+    has_removed: bool,
+    /// Blocks for which the answer by hash had some.
+    removed_in: BTreeSet<u32>,
     flaws: Vec<(Option<u32>, Flaw, u64, String)>,
 }
 
@@ -99,6 +106,8 @@ impl Chunk {
             headers: BTreeMap::new(),
             report: None,
             waiting: 0,
+            has_removed: false,
+            removed_in: BTreeSet::new(),
             flaws: Vec::new(),
         }
     }
@@ -110,6 +119,8 @@ impl Chunk {
         self.headers.clear();
         self.report = None;
         self.flaws.clear();
+        self.has_removed = false;
+        self.removed_in.clear();
         self.is_refused = false;
         if self.is_tail {
             self.state = State::Before;
@@ -230,7 +241,10 @@ impl Chunk {
         let Some(report) = &self.report else {
             return Step::Restart("nothing was read".into());
         };
-        let judgement = context.prover.judge(report, &context.profile);
+        let mut judgement = context.prover.judge(report, &context.profile);
+        if context.profile.check_bloom {
+            self.doubt_removed(&mut judgement);
+        }
         if self.is_tail && self.reads_headers(context) && !judgement.complete_headers {
             return Step::Restart("the headers of the range do not link".into());
         }
@@ -263,6 +277,15 @@ impl Chunk {
             judged.flaws.append(&mut self.flaws);
         }
         Step::Report(Box::new(report))
+    }
+
+    /// A node that calls logs `removed` is not sure of its chain (faults.md F48): only what a bloom
+    /// or receipts prove is free of doubt.
+    fn doubt_removed(&self, judgement: &mut Judgement) {
+        for (index, verdict) in (0..).zip(&mut judgement.blocks) {
+            let is_removed = self.has_removed || self.removed_in.contains(&index);
+            verdict.doubt |= is_removed && verdict.content < Content::Receipts;
+        }
     }
 
     /// The block that a refusing node has not given in any other way yet.
@@ -354,6 +377,11 @@ impl Chunk {
             }
         }
         let strange = answer.logs.len() as u64 - found - same;
+        if answer.removed > 0 {
+            let text = format!("block {} by hash: logs marked `removed`", block.number);
+            self.flaws.push((Some(index), Flaw::Removed, answer.removed, text));
+            self.removed_in.insert(index);
+        }
         if strange > 0 {
             let text = format!("asked for block {} by hash, got logs of another", block.hash);
             self.flaws.push((Some(index), Flaw::WrongBlock, strange, text));
@@ -382,6 +410,7 @@ impl Chunk {
         if removed > 0 {
             let text = "marked `removed`: the node calls their block not canonical".to_owned();
             self.flaws.push((None, Flaw::Removed, removed, text));
+            self.has_removed = context.verify != Verify::Off;
         }
         Ok(Report {
             version: REPORT_VERSION,

@@ -14,19 +14,24 @@ const ANSWER_BYTES_LOW: u64 = 4 << 20;
 /// After so many answers at a learned ceiling, one wider range is tried again: plans change.
 const REPROBE_AFTER: u32 = 200;
 
+/// Widths in a row, without an answer in between, that are halved at a refusal which names no limit.
+/// The next question is for one block: it tells a narrow limit from a node in trouble.
+const HALVINGS_MAX: u32 = 2;
+
 /// Adapts a width by what the node says and by what its answers weigh.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Width {
     current: u64,
     ceiling: u64,
     at_ceiling: u32,
+    halvings: u32,
 }
 
 impl Width {
     /// Starts at `first` blocks and never exceeds `ceiling`.
     pub(crate) fn new(first: u64, ceiling: u64) -> Self {
         let ceiling = ceiling.clamp(1, WIDTH_MAX);
-        Self { current: first.clamp(1, ceiling), ceiling, at_ceiling: 0 }
+        Self { current: first.clamp(1, ceiling), ceiling, at_ceiling: 0, halvings: 0 }
     }
 
     /// Blocks to ask for next, at least 1.
@@ -36,6 +41,7 @@ impl Width {
 
     /// Learns from an answer of `bytes` over `asked` blocks.
     pub(crate) fn on_answer(&mut self, asked: u64, bytes: u64) {
+        self.halvings = 0;
         if bytes > ANSWER_BYTES_MAX && asked > 1 {
             let fitting = asked.saturating_mul(ANSWER_BYTES_MAX) / bytes;
             self.current = self.current.min(fitting.max(1));
@@ -70,7 +76,17 @@ impl Width {
             self.ceiling = self.ceiling.min(narrower);
             self.at_ceiling = 0;
         }
-        self.current = self.current.min(narrower);
+        if narrower >= self.current {
+            // Another question of the width that was refused already.
+            return;
+        }
+        self.current = narrower;
+        if matches!(class, FaultClass::Split | FaultClass::Busy) {
+            self.halvings += 1;
+            if self.halvings > HALVINGS_MAX {
+                self.current = 1;
+            }
+        }
     }
 }
 
@@ -108,6 +124,21 @@ mod tests {
         assert_eq!(width.blocks(), 801);
         width.on_answer(801, 16 << 20);
         assert_eq!(width.blocks(), 400);
+    }
+
+    #[test]
+    fn refusals_without_a_limit_and_without_an_answer_end_in_one_block() {
+        let mut width = Width::new(1_000, WIDTH_MAX);
+        for (asked, left) in [(1_000, 500), (1_000, 500), (500, 250), (500, 250), (250, 1)] {
+            width.on_refusal(asked, &FaultClass::Split);
+            assert_eq!(width.blocks(), left);
+        }
+        width.on_answer(1, 100);
+        assert_eq!(width.blocks(), 2);
+        width.on_refusal(2, &FaultClass::Split);
+        width.on_answer(1, 100);
+        width.on_refusal(100, &FaultClass::Split);
+        assert_eq!(width.blocks(), 2, "an answer starts the count anew");
     }
 
     #[test]

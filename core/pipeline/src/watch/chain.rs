@@ -4,6 +4,7 @@ use super::{
     ChainView, NodeLine, WatchOutcome, WatchRequest, WatchWatcher,
     gaps::{Fill, FillSetup, Rhythm, decide_waiting, fill, first_missing, levels},
     nodes::{Arrival, Common, Nodes},
+    route::Router,
 };
 use crate::{OwnerHandle, ReplayError, ReplayNode, Timer};
 use event::{Ack, BlockNumHash, BlockRange, BlockRow, Filter, LedgerError, Prover, Verify};
@@ -32,6 +33,7 @@ pub(super) struct ChainRun<'a> {
     watcher: &'a dyn WatchWatcher,
     nodes: Nodes<'a>,
     council: Council,
+    router: Router,
     setup: FillSetup,
     acks: FuturesUnordered<BoxFuture<'a, Answered>>,
     recent: Rhythm,
@@ -65,7 +67,7 @@ impl<'a> ChainRun<'a> {
             reporter: request.reporter.clone(),
             prover,
         };
-        let look_ms = request.profile.block_time_ms.min(LOOK_MS_MAX).max(1);
+        let look_ms = request.profile.block_time_ms.clamp(1, LOOK_MS_MAX);
         let view = ChainView {
             chain: request.profile.chain,
             head: None,
@@ -81,6 +83,7 @@ impl<'a> ChainRun<'a> {
             filters: request.filters.iter().cloned().map(Arc::new).collect(),
             nodes: Nodes::new(request.nodes.clone(), common, timer),
             council: Council::new(&request.profile, request.window.clone(), request.finalized),
+            router: Router::new(request.profile.clone()),
             acks: FuturesUnordered::new(),
             recent: Rhythm::new(look_ms),
             old: Rhythm::new(look_ms),
@@ -201,6 +204,7 @@ impl<'a> ChainRun<'a> {
                         _ => self.council.leave(&view.node, now_ms),
                     };
                     self.nodes.all[index].view = view;
+                    self.router.on_view(&self.nodes.all[index], now_ms);
                     has_decided |= !decisions.is_empty();
                     self.decide(decisions, now_ms);
                 }
@@ -212,15 +216,19 @@ impl<'a> ChainRun<'a> {
 
     fn decide(&mut self, decisions: Vec<Decision>, now_ms: u64) {
         for decision in decisions {
-            let (node, act): (_, Box<dyn FnOnce(&mut tracker::Follow)>) = match decision {
+            match decision {
                 Decision::Rule { node, ruling } => {
                     if matches!(ruling, Ruling::Hold) {
                         tracing::info!(%node, "stands on another branch than most");
                     }
-                    (node, Box::new(move |follow| follow.on_ruling(ruling, now_ms)))
+                    if let Some(follow) = self.nodes.follow_of(&node) {
+                        follow.on_ruling(ruling, now_ms);
+                    }
                 }
                 Decision::Release { node, from } => {
-                    (node, Box::new(move |follow| follow.release(from, now_ms)))
+                    if let Some(follow) = self.nodes.follow_of(&node) {
+                        follow.release(from, now_ms);
+                    }
                 }
                 Decision::Halt(conflict) => {
                     let (at, found) = (conflict.at, conflict.found);
@@ -228,12 +236,7 @@ impl<'a> ChainRun<'a> {
                     self.view.halted =
                         Some(format!("block {at} is final here, most nodes have {found} there"));
                     self.halt(conflict);
-                    continue;
                 }
-            };
-            let run = self.nodes.all.iter_mut().find(|run| *run.node.id() == node);
-            if let Some(follow) = run.and_then(|run| run.follow.as_mut()) {
-                act(follow);
             }
         }
     }
@@ -325,18 +328,15 @@ impl<'a> ChainRun<'a> {
         .boxed()
     }
 
-    /// The nodes that answer and stand on the chain, each fill beginning with another one.
+    /// The nodes that answer and stand on the chain, best first; good ones take turns.
     fn nodes_for_fill(&mut self) -> Vec<ReplayNode> {
-        let mut nodes: Vec<ReplayNode> = (self.nodes.all.iter())
-            .filter(|run| !self.council.is_held(run.node.id()))
+        let order = self.router.order(&self.nodes.all, self.fills);
+        self.fills += 1;
+        let all = &self.nodes.all;
+        let runs = order.iter().filter_map(|node| all.iter().find(|run| run.view.node == *node));
+        runs.filter(|run| !self.council.is_held(run.node.id()))
             .filter_map(|run| Some(ReplayNode { node: run.node.clone(), status: run.status()? }))
-            .collect();
-        if !nodes.is_empty() {
-            let first = (self.fills % nodes.len() as u64) as usize;
-            nodes.rotate_left(first);
-            self.fills += 1;
-        }
-        nodes
+            .collect()
     }
 
     async fn is_at_the_end(&self) -> Result<bool, ReplayError> {

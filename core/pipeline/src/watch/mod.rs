@@ -8,6 +8,7 @@
 mod chain;
 mod gaps;
 mod nodes;
+mod route;
 mod view;
 
 pub use view::{ChainView, NodeLine, WatchWatcher};

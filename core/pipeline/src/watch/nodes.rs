@@ -2,7 +2,8 @@
 
 use crate::{Greeting, Timer, greet};
 use event::{
-    Answer, Ask, BlockNumHash, ChainProfile, Fault, FaultClass, Filter, Hint, Node, Prover, Verify,
+    Answer, Ask, BlockNumHash, ChainProfile, Fault, FaultClass, Filter, Hint, Node, NodeId, Prover,
+    Verify,
 };
 use futures_util::{
     FutureExt, StreamExt, future::BoxFuture, select_biased, stream::FuturesUnordered,
@@ -57,14 +58,18 @@ impl NodeRun {
     }
 }
 
+/// What comes back from a node, some time.
+type Coming<'a, T> = FuturesUnordered<BoxFuture<'a, T>>;
+type Answered = (usize, Ticket, Result<Answer, Fault>);
+
 /// All nodes of one chain, with everything that is on its way from them.
 pub(super) struct Nodes<'a> {
     pub(super) all: Vec<NodeRun>,
     common: Common,
     timer: &'a dyn Timer,
-    greetings: FuturesUnordered<BoxFuture<'a, (usize, Result<Greeting, Fault>)>>,
-    answers: FuturesUnordered<BoxFuture<'a, (usize, Ticket, Result<Answer, Fault>)>>,
-    hints: FuturesUnordered<BoxFuture<'a, (usize, Hint)>>,
+    greetings: Coming<'a, (usize, Result<Greeting, Fault>)>,
+    answers: Coming<'a, Answered>,
+    hints: Coming<'a, (usize, Hint)>,
 }
 
 impl<'a> Nodes<'a> {
@@ -109,6 +114,11 @@ impl<'a> Nodes<'a> {
     pub(super) fn ask(&mut self, index: usize, ticket: Ticket, ask: Ask) {
         let node = self.all[index].node.clone();
         self.answers.push(async move { (index, ticket, node.ask(ask).await) }.boxed());
+    }
+
+    /// Returns the follower of a node that was greeted.
+    pub(super) fn follow_of(&mut self, node: &NodeId) -> Option<&mut Follow> {
+        self.all.iter_mut().find(|run| run.node.id() == node)?.follow.as_mut()
     }
 
     /// Greets again whose time has come; returns when the next is due.

@@ -200,7 +200,7 @@ fn judge(world: &World, bench: &Bench) {
 fn whatever_a_node_does_nothing_untrue_is_claimed_and_in_the_end_nothing_is_missing() {
     let all = Sometimes::default();
     let test = "whatever_a_node_does";
-    for_seeds(test, 40, |seed| {
+    for_seeds(test, 100, |seed| {
         let (world, bench) = live(seed);
         judge(&world, &bench);
         all.add(world.sometimes());

@@ -359,6 +359,75 @@ fn f8_a_torn_answer_is_discarded_and_asked_again_a_bounded_number_of_times() {
 }
 
 #[test]
+fn f1_a_node_that_only_fails_is_left_after_a_bounded_number_of_calls() {
+    // What the node makes of an error text that it does not know: many blocks may be too many.
+    let unknown = |range: &BlockRange| match range.count() {
+        1 => FaultClass::Busy,
+        _ => FaultClass::Split,
+    };
+    type Class = fn(&BlockRange) -> FaultClass;
+    let classes: [Class; 6] = [
+        unknown,
+        |_| FaultClass::Busy,
+        |_| FaultClass::Malformed,
+        |_| FaultClass::Off,
+        |_| FaultClass::Auth,
+        |_| FaultClass::Rate { retry_after_ms: None },
+    ];
+    for class in classes {
+        for verify in [Verify::Off, Verify::Bloom] {
+            let script = Script::bent([5], move |ask| match ask {
+                Ask::Logs { range, .. } => Some(Err(class(range))),
+                _ => None,
+            });
+            let run = run(script, verify, range(0, 9_999), 100_000);
+            let calls = run.asked.iter().filter(|ask| matches!(ask, Ask::Logs { .. })).count();
+            let name = class(&range(1, 1));
+            assert!(calls <= 40, "{name:?}: {calls} calls");
+            assert!(run.ended_ms <= 60_000, "{name:?}: {} ms", run.ended_ms);
+            assert!(run.reports.is_empty());
+            let left: u64 = run.surrendered.iter().map(|left| left.range.count()).sum();
+            assert_eq!(left, 10_000, "{name:?}: what is not read is left to another node");
+        }
+    }
+}
+
+#[test]
+fn f1_a_node_without_some_blocks_is_still_asked_for_the_others() {
+    for class in [FaultClass::Pruned { earliest: None }, FaultClass::Unknown] {
+        let script = Script::bent([9_000], move |ask| match ask {
+            Ask::Logs { range, .. } if range.first() < 5_000 => Some(Err(class.clone())),
+            _ => None,
+        });
+        let run = run(script, Verify::Off, range(0, 9_999), 100_000);
+        assert_eq!(run.log_blocks(), [9_000]);
+    }
+}
+
+#[test]
+fn f1_a_range_that_a_node_is_too_busy_for_is_read_in_parts() {
+    let script = Script::bent([5, 700, 2_000], |ask| match ask {
+        Ask::Logs { range, .. } if range.count() > 10 => Some(Err(FaultClass::Busy)),
+        _ => None,
+    });
+    let run = run(script, Verify::Off, range(1, 2_000), 10_000);
+    assert_eq!(run.log_blocks(), [5, 700, 2_000]);
+    assert!(run.surrendered.is_empty());
+}
+
+#[test]
+fn f1_receipts_that_are_never_given_are_soon_asked_for_only_once_each() {
+    let script = Script::bent(0..500, |ask| match ask {
+        Ask::Receipts { .. } => Some(Err(FaultClass::Busy)),
+        _ => None,
+    });
+    let run = run(script, Verify::Prove, range(0, 499), 10_000);
+    let calls = run.asked.iter().filter(|ask| matches!(ask, Ask::Receipts { .. })).count();
+    assert!(calls < 600, "{calls} calls");
+    assert_eq!(run.log_blocks().len(), 500);
+}
+
+#[test]
 fn f4_a_rate_limit_pauses_the_node_as_long_as_it_asked() {
     let mut left = 1;
     let script = Script::bent([5], move |ask| match ask {
@@ -401,6 +470,40 @@ fn f48_removed_logs_are_no_logs_and_are_named() {
     let run = run(script, Verify::Off, range(1, 100), 10_000);
     assert_eq!(run.flaws(), [Flaw::Removed]);
     assert_eq!(run.log_blocks(), [5]);
+}
+
+#[test]
+fn f48_removed_logs_leave_their_range_in_doubt_until_receipts_decide() {
+    // By range and by hash one log of block 5 is called removed and one is not.
+    let removed = |ask: &Ask| match ask {
+        Ask::Logs { .. } | Ask::LogsByHash { .. } => {
+            let mut answer = Script::honest([]).logs([5]);
+            answer.removed = 1;
+            Some(Ok(Answer::Logs(answer)))
+        }
+        _ => None,
+    };
+    let doubted = |run: &Run| {
+        let judged = run.reports[0].judged.as_ref().unwrap();
+        judged.blocks.iter().filter(|verdict| verdict.doubt).count()
+    };
+    let settled = run(Script::bent([5], removed), Verify::Bloom, range(1, 100), 10_000);
+    assert_eq!(settled.log_blocks(), [5]);
+    assert_eq!(settled.flaws(), [Flaw::Removed, Flaw::Removed]);
+    let asked = |wanted: fn(&Ask) -> bool| settled.asked.iter().filter(|ask| wanted(ask)).count();
+    assert_eq!(
+        asked(|ask| matches!(ask, Ask::LogsByHash { .. })),
+        1,
+        "only where the bloom admits"
+    );
+    assert_eq!(asked(|ask| matches!(ask, Ask::Receipts { .. })), 1);
+    assert_eq!(doubted(&settled), 0);
+
+    let unsettled = Script::bent([5], move |ask| match ask {
+        Ask::Receipts { .. } => Some(Err(FaultClass::Off)),
+        _ => removed(ask),
+    });
+    assert_eq!(doubted(&run(unsettled, Verify::Bloom, range(1, 100), 10_000)), 1);
 }
 
 #[test]
