@@ -88,6 +88,7 @@ fn watch_plan(plan: &DrillPlan, stage: &Stage, ledger: &std::path::Path) -> Watc
         start_block: None,
         verify: Verify::Bloom,
         finality: None,
+        block_time_ms: Some(plan.block_time_ms),
     };
     let block_time = Duration::from_millis(plan.block_time_ms);
     WatchPlan {
