@@ -152,9 +152,12 @@ impl Aggregator {
     }
 
     /// Returns the blocks with logs that wait for another node, lowest first: their receipts would
-    /// decide. A block may be among them and be covered, where the other nodes agree.
+    /// decide. A block may be among them and be covered, where the other nodes agree. Blocks that
+    /// left the chain are not: nobody asks for them by their height.
     pub fn waiting(&self) -> Vec<BlockNumHash> {
-        self.candidates.blocks()
+        let mut blocks = self.candidates.blocks();
+        blocks.retain(|block| !self.canonical.is_orphan(block.number, &block.hash));
+        blocks
     }
 
     /// Returns the highest block such that every block from `from` to it is covered for all
