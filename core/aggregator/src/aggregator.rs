@@ -378,6 +378,10 @@ impl Aggregator {
             .and_then(|switch| self.contradicts_covered(report, &switch).map(|()| switch));
         switch.map_err(|conflict| {
             let Conflict { number, expected, found } = conflict;
+            // Whoever has not heard yet that the chain left a branch tells of it in good faith.
+            if self.canonical.is_orphan(number, &found) && !self.canonical.is_final(number) {
+                return;
+            }
             let expected = expected.map_or_else(|| "another".to_owned(), |hash| hash.to_string());
             let detail = format!("block {number} is {found}, but {expected} is final or covered");
             cut.incident(BlockRange::one(number), Flaw::AnchorMismatch, 1, detail);

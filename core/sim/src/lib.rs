@@ -3,8 +3,8 @@
 //! A chain with real commitments and branches ([`chain`]), nodes that fail and lie by rule
 //! ([`faults`]), a clock that nobody waits for ([`Clock`], [`run`]), a ledger in memory that can be
 //! crashed ([`MemoryStore`]), and checkers that know the truth ([`Oracle`]). It tests the stages and
-//! the pipeline; of the program only `drill` uses it. One seed and one commit give one run, to the last
-//! answer.
+//! the pipeline; of the program only `drill` uses it. One seed and one commit give one run, to the
+//! last answer.
 
 mod answer;
 mod balances;
