@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod demo;
+mod drill;
 mod exclusion;
 mod health;
 mod install;

@@ -73,7 +73,8 @@ struct Chain {
     plan: ChainPlan,
 }
 
-async fn run(
+/// Runs a plan on the runtime at hand.
+pub(super) async fn run(
     plan: &WatchPlan,
     again: Again<'_>,
     environment: &Environment,

@@ -23,6 +23,9 @@ use tracker::{Conflict, Council, Decision, FollowAction, NodeState, Ruling};
 const RECENT_BLOCKS: u64 = 64;
 /// Longest time between two looks at what is missing, in milliseconds.
 const LOOK_MS_MAX: u64 = 12_000;
+/// How long the end waits for logs that are not decided yet, in times of what a decision takes: the
+/// wait for other nodes and one look.
+const END_PATIENCE: u64 = 10;
 
 type Answered = Result<Result<Ack, Arc<LedgerError>>, futures_channel::oneshot::Canceled>;
 
@@ -39,12 +42,15 @@ pub(super) struct ChainRun<'a> {
     acks: FuturesUnordered<BoxFuture<'a, Answered>>,
     recent: Rhythm,
     old: Rhythm,
+    look_ms: u64,
     fills: u64,
     /// Whether a fill had a node and a head to go by when it was last looked.
     can_fill: bool,
     /// Something was committed since it was last asked whether the end is reached.
     has_news: bool,
     start: Option<u64>,
+    /// Since when only logs that wait for a decision keep it from its end.
+    ending_since_ms: Option<u64>,
     view: ChainView,
     shown: Option<ChainView>,
     changes: Option<mpsc::Receiver<Change>>,
@@ -93,10 +99,12 @@ impl<'a> ChainRun<'a> {
             acks: FuturesUnordered::new(),
             recent: Rhythm::new(look_ms),
             old: Rhythm::new(look_ms),
+            look_ms,
             fills: 0,
             can_fill: false,
             has_news: true,
             start: request.start_block,
+            ending_since_ms: None,
             shown: None,
             changes: request.changes.take(),
             setup,
@@ -390,7 +398,7 @@ impl<'a> ChainRun<'a> {
         is_up_there && self.acks.is_empty() && std::mem::take(&mut self.has_news)
     }
 
-    async fn is_at_the_end(&self) -> Result<bool, ReplayError> {
+    async fn is_at_the_end(&mut self) -> Result<bool, ReplayError> {
         let (Some(until), Some(head), Some(start)) =
             (self.request.until_block, self.council.head(), self.start)
         else {
@@ -401,7 +409,26 @@ impl<'a> ChainRun<'a> {
             return Ok(false);
         }
         let missing = first_missing(&self.setup, &self.request.filters, range, self.owner).await?;
-        Ok(missing.is_none())
+        if missing.is_some() {
+            return Ok(false);
+        }
+        // Where some nodes agreed a block is covered, and what another one gave of it still waits
+        // for receipts: with them it may be an event that these nodes have lost.
+        let is_decided = self.undecided(range).await?.is_empty();
+        let now_ms = self.timer.now_ms();
+        let since_ms = *self.ending_since_ms.get_or_insert(now_ms);
+        let patience_ms = END_PATIENCE.saturating_mul(self.request.agree_wait_ms + self.look_ms);
+        Ok(is_decided || now_ms >= since_ms.saturating_add(patience_ms))
+    }
+
+    /// Returns the blocks with logs that receipts could decide on and have not.
+    async fn undecided(&self, range: BlockRange) -> Result<Vec<u64>, ReplayError> {
+        if !self.request.profile.check_receipts_root {
+            return Ok(Vec::new());
+        }
+        let reply = self.owner.waiting(self.request.profile.chain);
+        let waiting = reply.await.map_err(|_| ReplayError::OwnerGone)?;
+        Ok(waiting.iter().map(|block| block.number).filter(|n| range.contains(*n)).collect())
     }
 
     fn show(&mut self) {
@@ -443,6 +470,10 @@ impl<'a> ChainRun<'a> {
                 for (range, _) in reply.await.map_err(|_| ReplayError::OwnerGone)? {
                     open.push((range, "not settled yet".to_owned()));
                 }
+            }
+            for number in self.undecided(range).await? {
+                let text = "logs that only some nodes gave wait for receipts";
+                open.push((BlockRange::one(number), text.to_owned()));
             }
         }
         open.sort();

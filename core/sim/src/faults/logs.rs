@@ -115,14 +115,15 @@ fn tamper_part(part: &mut Part, filter: &Filter, now_ms: u64, active: &Active) {
     }
 }
 
-/// Returns the answer that says this, as a node's transport hands it on.
-pub(crate) fn answer_of(parts: Vec<Part>, active: &[Active]) -> LogsAnswer {
+/// Returns the answer that says this, as a node's transport hands it on, and the logs that it said
+/// were removed.
+pub(crate) fn answer_of(parts: Vec<Part>, active: &[Active]) -> (LogsAnswer, Vec<Log>) {
     let most = active.iter().filter_map(|active| match active.trouble() {
         Trouble::CutSilently { most } => Some(*most),
         _ => None,
     });
     let mut room = most.min().unwrap_or(u64::MAX);
-    let mut answer = LogsAnswer::default();
+    let (mut answer, mut removed) = (LogsAnswer::default(), Vec::new());
     let mut indexes: BTreeMap<B256, u32> = BTreeMap::new();
     let mut logs = Logs::default();
     for part in parts {
@@ -134,6 +135,7 @@ pub(crate) fn answer_of(parts: Vec<Part>, active: &[Active]) -> LogsAnswer {
             answer.bytes += LOG_BYTES;
             if log.removed {
                 answer.removed += 1;
+                removed.push(log.clone());
                 continue;
             }
             let index = *indexes.entry(log.block_hash).or_insert_with(|| {
@@ -144,5 +146,5 @@ pub(crate) fn answer_of(parts: Vec<Part>, active: &[Active]) -> LogsAnswer {
         }
     }
     answer.logs = logs;
-    answer
+    (answer, removed)
 }

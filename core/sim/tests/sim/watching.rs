@@ -151,6 +151,7 @@ impl Watch {
             until_block: None,
             concurrency: 2,
             seed: self.world.trace(),
+            changes: None,
             reporter: "sim".into(),
         };
         let clock = self.world.clock().clone();
