@@ -7,7 +7,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 export HEADCOUNT_BIN := $(abspath $(TARGET)/debug/headcount)
 PLUGIN_BUILD = $(CARGO) build --quiet --manifest-path plugins/Cargo.toml --target-dir plugins/target
 
-.PHONY: help deps build release plugins tools demo test test-all long bench fixtures lint fmt install clean
+.PHONY: help deps build release plugins tools demo test test-all long mutants bench fixtures lint fmt install clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -55,7 +55,11 @@ test-all: tools build-tests plugins ## Install the test tools and run the tests;
 	@HEADCOUNT_NO_SKIP=1 tools/test.sh
 
 long: tools build-tests plugins ## Run many seeds, soaks and kill loops
-	@HEADCOUNT_NO_SKIP=1 HEADCOUNT_LONG=1 tools/test.sh
+	@HEADCOUNT_NO_SKIP=1 HEADCOUNT_LONG=1 HEADCOUNT_SEEDS=10000 tools/test.sh
+	@tools/mutants.sh
+
+mutants: deps ## Switch off each check in turn; a test must notice
+	@tools/mutants.sh
 
 bench: deps plugins ## Measure replay against a bare fetch loop and a bare append
 	$(CARGO) build --release -p headcount

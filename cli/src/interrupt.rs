@@ -74,6 +74,32 @@ impl Interrupt {
     }
 }
 
+/// SIGHUP: read the configuration again. It ends nothing once this exists.
+#[derive(Debug)]
+pub(crate) struct Hangup {
+    #[cfg(unix)]
+    signal: tokio::signal::unix::Signal,
+}
+
+impl Hangup {
+    /// Starts listening. To be called inside a Tokio runtime.
+    pub(crate) fn listen() -> Result<Self, CommandError> {
+        Ok(Self {
+            #[cfg(unix)]
+            signal: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for the next one; several that came meanwhile are one.
+    pub(crate) async fn next(&mut self) {
+        #[cfg(unix)]
+        if self.signal.recv().await.is_some() {
+            return;
+        }
+        std::future::pending::<()>().await;
+    }
+}
+
 #[expect(clippy::exit, reason = "the second Ctrl-C means: now. The ledger is safe at any instant")]
 fn end_at_once(code: ExitCode) -> ! {
     std::process::exit(code as i32)

@@ -6,6 +6,7 @@ mod commands;
 mod complaint;
 mod config_file;
 mod contract_spec;
+mod drill_report;
 mod duration;
 mod environment;
 mod event_spec;

@@ -3,6 +3,7 @@
 //! A plan is plain data. Whoever runs it asks no flag, no variable and no file of configuration.
 
 mod chain;
+mod drill;
 mod health;
 mod plugins;
 mod replay;
@@ -10,6 +11,7 @@ mod watch;
 
 pub(crate) use self::health::HealthPlan;
 pub(crate) use chain::ChainPlan;
+pub(crate) use drill::DrillPlan;
 pub(crate) use replay::{DEFAULT_CONCURRENCY, ReplayPlan};
 pub(crate) use watch::{Emit, WatchPlan};
 

@@ -3,6 +3,7 @@
 //! The only place that knows every engine. It decides nothing about events.
 
 mod clock;
+mod drill;
 mod health;
 mod inputs;
 mod lanes;
@@ -13,7 +14,7 @@ mod watch;
 
 pub(crate) use watch::watch_plan as watch;
 
-pub(crate) use self::health::health;
+pub(crate) use self::{drill::drill, health::health};
 
 use crate::{
     command_error::CommandError, environment::Environment, exit_codes::ExitCode,
@@ -61,6 +62,7 @@ async fn run(
         tracked: covered.iter().map(|(f, _)| (**f).clone()).chain(filters.clone()).collect(),
         covered: intervals.map(|interval| interval.range).chain(range).collect(),
         start_block: range.map_or(0, |range| range.first()),
+        stop: Arc::default(),
     };
     ledger.prepare_schemas(schemas.schemas())?;
     ledger.backfill_typed(&*schemas)?;

@@ -33,7 +33,8 @@ impl Anvil {
     /// Like [`Self::start`], with more arguments.
     pub fn start_with(arguments: &[&str]) -> Option<Self> {
         let mut child = Command::new(Self::program()?)
-            .args(["--host", "127.0.0.1", "--port", "0", "--no-mining"])
+            .args(["--host", "127.0.0.1", "--no-mining"])
+            .args(if arguments.contains(&"--port") { &[][..] } else { &["--port", "0"] })
             .args(["--timestamp", "1700000000"])
             .args(arguments)
             .stdout(Stdio::piped())
@@ -54,6 +55,14 @@ impl Anvil {
         // A full pipe would stop it, so its talk is read to the end.
         thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
         Some(Self { child, address })
+    }
+
+    /// Ends it as Ctrl-C does: it writes what `--state` names, and its port is free again.
+    pub fn end(mut self) {
+        let interrupt = ["-s", "INT", &self.child.id().to_string()];
+        let sent = Command::new("kill").args(interrupt).status();
+        assert!(sent.is_ok_and(|status| status.success()), "the signal is sent");
+        self.child.wait().expect("it was started");
     }
 
     /// Returns its URL.

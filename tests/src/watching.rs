@@ -4,8 +4,8 @@ use crate::Program;
 use serde_json::Value;
 use std::{
     ffi::OsStr,
-    io::{BufRead, BufReader, Read},
-    process::{Child, Command},
+    io::{BufRead, BufReader},
+    process::{Child, ChildStdout, Command},
     sync::{Arc, Condvar, Mutex, PoisonError},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -17,6 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 #[derive(Debug, Default)]
 struct Heard {
     lines: Mutex<Vec<Value>>,
+    said: Mutex<String>,
     changed: Condvar,
 }
 
@@ -25,7 +26,9 @@ struct Heard {
 pub struct Watching {
     child: Child,
     heard: Arc<Heard>,
-    stderr: Option<JoinHandle<String>>,
+    /// Not read yet.
+    stdout: Option<ChildStdout>,
+    stderr: Option<JoinHandle<()>>,
 }
 
 /// How it ended.
@@ -47,10 +50,36 @@ impl Watching {
         program: &Program,
         arguments: impl IntoIterator<Item = I>,
     ) -> Self {
+        let mut watching = Self::start_unread(program, arguments);
+        watching.read();
+        watching
+    }
+
+    /// Starts `program` with these arguments; nobody reads its stdout until [`Self::read`].
+    pub fn start_unread<I: AsRef<OsStr>>(
+        program: &Program,
+        arguments: impl IntoIterator<Item = I>,
+    ) -> Self {
         let mut child = program.start_heard(arguments);
         let heard = Arc::new(Heard::default());
-        let stdout = child.stdout.take().expect("stdout is piped");
+        let stdout = child.stdout.take();
+        let stderr = child.stderr.take().expect("stderr is piped");
         let hearing = heard.clone();
+        let stderr = thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let mut said = hearing.said.lock().unwrap_or_else(PoisonError::into_inner);
+                said.push_str(&line);
+                said.push('\n');
+                hearing.changed.notify_all();
+            }
+        });
+        Self { child, heard, stdout, stderr: Some(stderr) }
+    }
+
+    /// Begins to read its stdout.
+    pub fn read(&mut self) {
+        let Some(stdout) = self.stdout.take() else { return };
+        let hearing = self.heard.clone();
         thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 let line = serde_json::from_str(&line).expect("every line is one JSON value");
@@ -58,14 +87,6 @@ impl Watching {
                 hearing.changed.notify_all();
             }
         });
-        let mut stderr = child.stderr.take().expect("stderr is piped");
-        let stderr = thread::spawn(move || {
-            let mut said = String::new();
-            // What is no text is not looked at.
-            let _ = stderr.read_to_string(&mut said);
-            said
-        });
-        Self { child, heard, stderr: Some(stderr) }
     }
 
     /// Waits until the lines so far are as wanted.
@@ -80,13 +101,28 @@ impl Watching {
                 let (last, count) = (lines.last().cloned(), lines.len());
                 drop(lines);
                 let _ = self.child.kill();
-                let said = self.stderr.take().and_then(|said| said.join().ok());
-                panic!("never {what}; {count} lines, the last {last:?}; stderr {said:?}");
+                let said = self.said();
+                panic!("never {what}; {count} lines, the last {last:?}; stderr {said}");
             }
             let step = left.min(Duration::from_millis(500));
             let waited = self.heard.changed.wait_timeout(lines, step);
             lines = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// Waits until it has said this on stderr.
+    #[track_caller]
+    pub fn wait_until_said(&mut self, words: &str) {
+        let heard = self.heard.clone();
+        let has_said = move |_: &[Value]| {
+            heard.said.lock().unwrap_or_else(PoisonError::into_inner).contains(words)
+        };
+        self.wait_until(&format!("said `{words}`"), has_said);
+    }
+
+    /// Returns what it has said on stderr so far.
+    pub fn said(&self) -> String {
+        self.heard.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Sends a signal by its name.
@@ -110,7 +146,8 @@ impl Watching {
     fn wait(&mut self, begun: Instant) -> WatchEnd {
         let code = self.child.wait().expect("it was started").code();
         let took = begun.elapsed();
-        let stderr = self.stderr.take().and_then(|said| said.join().ok()).unwrap_or_default();
+        let _ = self.stderr.take().map(JoinHandle::join);
+        let stderr = self.said();
         let lines = self.heard.lines.lock().unwrap_or_else(PoisonError::into_inner).clone();
         WatchEnd { code, took, lines, stderr }
     }

@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod demo;
+mod drill;
 mod exclusion;
 mod health;
 mod install;
@@ -20,3 +21,7 @@ mod secrets;
 mod stock_duckdb;
 mod tidy;
 mod watch;
+mod watch_end;
+mod watch_kill;
+mod watch_reload;
+mod watch_restart;

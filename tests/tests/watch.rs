@@ -10,13 +10,13 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 /// SIGTERM drains and ends within this.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
 
-fn head_of(rpc: &Rpc) -> u64 {
+pub(crate) fn head_of(rpc: &Rpc) -> u64 {
     let head = rpc.call("eth_blockNumber", json!([])).unwrap();
     u64::from_str_radix(&head.as_str().unwrap()[2..], 16).unwrap()
 }
 
 /// Every log of the chain from its receipts, as lines.
-fn chain_lines(rpc: &Rpc) -> Vec<String> {
+pub(crate) fn chain_lines(rpc: &Rpc) -> Vec<String> {
     let receipts = (0..=head_of(rpc)).flat_map(|number| {
         let block = json!([format!("{number:#x}")]);
         let receipts = rpc.call("eth_getBlockReceipts", block).unwrap();
@@ -27,7 +27,7 @@ fn chain_lines(rpc: &Rpc) -> Vec<String> {
 }
 
 /// Transactions and positions of events that stand, as the lines of a watch tell it.
-fn standing(lines: &[Value], chain: u64) -> Vec<(u64, u64, String)> {
+pub(crate) fn standing(lines: &[Value], chain: u64) -> Vec<(u64, u64, String)> {
     let mut by_block: BTreeMap<String, Vec<(u64, u64, String)>> = BTreeMap::new();
     let mut left: BTreeMap<String, Vec<(u64, u64, String)>> = BTreeMap::new();
     for line in lines.iter().filter(|line| line["chain"] == chain) {
@@ -55,7 +55,7 @@ fn standing(lines: &[Value], chain: u64) -> Vec<(u64, u64, String)> {
 }
 
 /// The same of the chain itself.
-fn expected(rpc: &Rpc) -> Vec<(u64, u64, String)> {
+pub(crate) fn expected(rpc: &Rpc) -> Vec<(u64, u64, String)> {
     let parsed = chain_lines(rpc).into_iter().map(|line| {
         let words: Vec<&str> = line.split(' ').collect();
         (words[0].parse().unwrap(), words[4].parse().unwrap(), words[2].to_owned())
@@ -65,7 +65,7 @@ fn expected(rpc: &Rpc) -> Vec<(u64, u64, String)> {
     all
 }
 
-fn check(program: &Program, ledger: &Path) {
+pub(crate) fn check(program: &Program, ledger: &Path) {
     let check = ["ledger", "check", "--ledger", ledger.to_str().unwrap()];
     assert_eq!(program.run(check).expect_success().stdout.trim(), "ok");
 }

@@ -1,6 +1,7 @@
 //! The tree of commands is the tree of files below this one.
 
 pub(crate) mod config;
+pub(crate) mod drill;
 pub(crate) mod health;
 pub(crate) mod ledger;
 pub(crate) mod query;
@@ -33,6 +34,7 @@ pub(crate) enum Command {
     Watch(Box<watch::WatchArgs>),
     Replay(Box<replay::ReplayArgs>),
     Health(health::HealthArgs),
+    Drill(drill::DrillArgs),
     Query(query::QueryArgs),
     #[command(subcommand)]
     Ledger(ledger::LedgerCommand),
@@ -95,6 +97,7 @@ pub(crate) fn run(command: &Command, environment: &Environment) -> Result<ExitCo
         Command::Watch(args) => watch::cmd_watch(args, environment),
         Command::Replay(args) => replay::cmd_replay(args, environment),
         Command::Health(args) => health::cmd_health(args, environment),
+        Command::Drill(args) => drill::cmd_drill(args, environment),
         Command::Query(args) => query::cmd_query(args, environment),
         Command::Ledger(command) => ledger::cmd_ledger(command, environment),
         Command::Config(command) => config::cmd_config(command, environment),

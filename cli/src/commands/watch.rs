@@ -8,10 +8,7 @@ use crate::{
     plan::{DEFAULT_CONCURRENCY, Emit, WatchPlan},
     session,
 };
-use std::{
-    io::{Write, stderr},
-    num::NonZeroU16,
-};
+use std::num::NonZeroU16;
 
 /// Follow the head of a chain through every node at once, and lose nothing
 ///
@@ -77,10 +74,8 @@ pub(crate) fn cmd_watch(
 ) -> Result<ExitCode, CommandError> {
     let plan = WatchPlan::resolve(args, environment)?;
     plan.ledger.check_may_create(environment)?;
-    if !plan.quiet {
-        writeln!(stderr(), "ledger: {}", plan.ledger.path.display())?;
-    }
-    session::watch(&plan, environment)
+    let again = || WatchPlan::resolve(args, environment);
+    session::watch(&plan, &again, environment)
 }
 
 const AFTER_HELP: &str = "\

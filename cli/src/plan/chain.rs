@@ -31,6 +31,8 @@ pub(crate) struct ChainPlan {
     pub(crate) verify: Verify,
     /// When a block is final; `None` = as the chain's profile says.
     pub(crate) finality: Option<Finality>,
+    /// Usual time between blocks, in milliseconds; `None` = as the chain's profile says.
+    pub(crate) block_time_ms: Option<u64>,
 }
 
 impl ChainPlan {
@@ -50,6 +52,7 @@ impl ChainPlan {
             start_block: starts.and_then(|starts| starts.into_iter().min()),
             verify: args.verify.or(chain.and_then(|chain| chain.verify)).unwrap_or(Verify::Bloom),
             finality: chain.and_then(|chain| chain.finality),
+            block_time_ms: None,
             contracts,
         })
     }

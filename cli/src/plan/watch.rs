@@ -25,6 +25,9 @@ pub(crate) enum Emit {
     Events,
     /// What each node reported, as it came
     Reports,
+    /// Nothing: stdout is somebody else's.
+    #[value(skip)]
+    Nothing,
 }
 
 /// A watch, decided.

@@ -5,12 +5,16 @@ use crate::command_error::CommandError;
 use dispatcher::LanePolicy;
 use event::{BlockRange, ChainId, Content, Decoder, Filter, Plugin, Reader};
 use pipeline::{LaneError, LaneReport, LaneRun, OwnerHandle};
-use std::{sync::Arc, thread::JoinHandle};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    thread::JoinHandle,
+};
 
 /// A plugin's thread.
 pub(super) type Lane = JoinHandle<Result<LaneReport, LaneError>>;
 
 /// What all lanes of a run share.
+#[derive(Clone)]
 pub(super) struct LaneSetup {
     pub(super) chain: ChainId,
     pub(super) decoder: Arc<dyn Decoder>,
@@ -22,6 +26,8 @@ pub(super) struct LaneSetup {
     pub(super) covered: Vec<BlockRange>,
     /// Where a plugin that never ran begins, if nothing is covered below.
     pub(super) start_block: u64,
+    /// Ends all of them after the batch in hand.
+    pub(super) stop: Arc<AtomicBool>,
 }
 
 /// Starts a lane for each plugin, with a reader of its own.
@@ -46,6 +52,7 @@ pub(super) fn start_lanes(
             start_block: setup.start_block,
             covered: setup.covered.clone(),
             tracked: setup.tracked.clone(),
+            stop: setup.stop.clone(),
         };
         let timer = timer.clone();
         let thread = std::thread::Builder::new().name(format!("lane-{name}"));

@@ -29,6 +29,9 @@ pub(super) fn profile_of(plan: &ChainPlan, chain: ChainId) -> ChainProfile {
     if let Some(finality) = plan.finality {
         profile.finality = finality;
     }
+    if let Some(block_time_ms) = plan.block_time_ms {
+        profile.block_time_ms = block_time_ms;
+    }
     profile
 }
 

@@ -2,12 +2,15 @@
 
 mod live;
 mod nodes;
+mod reload;
+mod running;
 mod stream;
+mod tell;
 
 use super::{
     clock::{WallTimer, stop},
     inputs,
-    lanes::{LaneSetup, join_lanes, start_lanes},
+    lanes::LaneSetup,
     ledger,
 };
 use crate::{
@@ -15,35 +18,50 @@ use crate::{
     complaint,
     environment::Environment,
     exit_codes::ExitCode,
-    interrupt::Interrupt,
+    interrupt::{Hangup, Interrupt},
     plan::{ChainPlan, Emit, WatchPlan, merged_contracts},
 };
 use aggregator::{Admission, Policy};
 use event::{
     AnchorPolicy, BlockNumHash, ChainProfile, ChainState, Commit, Decoder, Filter, LedgerError,
-    Node, Prover, Reader, Report, Store,
+    Node, Prover, Report, Store,
 };
-use futures_util::future::join_all;
+use futures_channel::mpsc;
+use futures_util::future::{Either, join_all, select};
 use live::Live;
-use pipeline::{ChainSetup, ChainView, Owner, WatchOutcome, WatchRequest, WatchWatcher, watch};
-use serde::Serialize;
+use pipeline::{ChainSetup, ChainView, Owner, WatchRequest, WatchWatcher, watch};
+use reload::{CHANGES_MAX, reload};
+use running::{Running, RunningChain};
 use std::{
     io::{Write, stderr},
     sync::Arc,
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 use stream::Stream;
+use tell::{EndLine, tell};
 
 /// Longest time between two looks at a node's head where the user says nothing.
 const POLL_MAX: Duration = Duration::from_secs(2);
 
-/// Runs a plan on a runtime of its own.
+/// How long a reader of stdout may still take what was written for it, when the watch was asked to
+/// end.
+const WRITING_DRAIN: Duration = Duration::from_secs(1);
+
+/// Makes the plan of the configuration as it is now.
+type Again<'a> = &'a (dyn Fn() -> Result<WatchPlan, CommandError> + Sync);
+
+/// Runs a plan on a runtime of its own, and what `again` makes of it whenever SIGHUP asks for it.
 pub(crate) fn watch_plan(
     plan: &WatchPlan,
+    again: Again<'_>,
     environment: &Environment,
 ) -> Result<ExitCode, CommandError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(run(plan, environment))
+    let ended = runtime.block_on(run(plan, again, environment));
+    // A thread that waits for a reader of stdout is not waited for.
+    runtime.shutdown_background();
+    ended
 }
 
 /// One chain, ready to be watched.
@@ -55,18 +73,28 @@ struct Chain {
     plan: ChainPlan,
 }
 
-async fn run(plan: &WatchPlan, environment: &Environment) -> Result<ExitCode, CommandError> {
+/// Runs a plan on the runtime at hand.
+pub(super) async fn run(
+    plan: &WatchPlan,
+    again: Again<'_>,
+    environment: &Environment,
+) -> Result<ExitCode, CommandError> {
     let timer = Arc::new(WallTimer(Instant::now()));
     let interrupt = Interrupt::listen()?;
+    let mut hangup = Hangup::listen()?;
+    // Whoever reads this may send signals from now on.
+    if !plan.quiet {
+        writeln!(stderr(), "ledger: {}", plan.ledger.path.display())?;
+    }
     // Everything the user can have got wrong is looked at before the ledger is touched.
     let contracts = merged_contracts(&plan.chains)?;
     let schemas = Arc::new(inputs::schemas(&contracts)?);
-    let plugins = inputs::load_plugins(&plan.plugins, &contracts, &plan.ledger)?.len();
+    inputs::load_plugins(&plan.plugins, &contracts, &plan.ledger)?;
     let mut chains = Vec::new();
     for chain_plan in &plan.chains {
         let opened = tokio::select! {
             opened = nodes::open(chain_plan, &*timer) => opened?,
-            () = interrupt.stopped() => return Ok(ExitCode::Done),
+            () = interrupt.stopped() => return Ok(code_of(&interrupt)),
         };
         let own = inputs::schemas(&chain_plan.contracts)?;
         chains.push(Chain {
@@ -85,15 +113,7 @@ async fn run(plan: &WatchPlan, environment: &Environment) -> Result<ExitCode, Co
     }
     ledger.prepare_schemas(schemas.schemas())?;
     ledger.backfill_typed(&*schemas)?;
-    let lane_readers = chains
-        .iter()
-        .map(|_| {
-            let readers = (0..plugins).map(|_| ledger.reader());
-            readers
-                .map(|r| r.map(|r| Box::new(r) as Box<dyn Reader>))
-                .collect::<Result<Vec<_>, _>>()
-        })
-        .collect::<Result<Vec<_>, _>>()?;
+    let reader = ledger.reader()?;
     let prover: Arc<dyn Prover> = Arc::new(proof::Proof);
     let setups = chains
         .iter()
@@ -101,63 +121,130 @@ async fn run(plan: &WatchPlan, environment: &Environment) -> Result<ExitCode, Co
     let owner = Owner::new(Box::new(ledger), prover.clone(), schemas.clone(), setups.collect())?;
     let live = Arc::new(Live::new(environment, plan.quiet));
     let is_json = plan.is_json || !environment.stdout_is_terminal || plan.emit == Emit::Reports;
-    let (stream, writing) = Stream::start(&live, is_json)?;
-    let owner = owner.showing(show(plan, &live, &stream, schemas.clone())).spawn()?;
+    let (stream, writing) = Stream::start(&live, is_json, environment.stdout_is_terminal)?;
+    let owner = owner.showing(show(plan, &live, &stream)).spawn()?;
 
-    let mut lanes = Vec::new();
-    for ((chain, state), readers) in chains.iter().zip(&states).zip(lane_readers) {
+    let mut requests = Vec::new();
+    let mut running =
+        Running { plan: plan.clone(), chains: Vec::new(), owner: &owner, timer: &timer, reader };
+    for (index, (chain, state)) in chains.into_iter().zip(&states).enumerate() {
+        let (changes, receiver) = mpsc::channel(CHANGES_MAX);
+        let mut request = request(plan, &chain, state);
+        request.changes = Some(receiver);
+        requests.push(request);
+        running.chains.push(RunningChain {
+            setup: lane_setup(plan, &chain, state, schemas.clone()),
+            nodes: chain.plan.nodes.iter().cloned().zip(chain.nodes).collect(),
+            filters: chain.filters,
+            profile: chain.profile,
+            changes,
+            lanes: Vec::new(),
+        });
         // Each chain has lanes of its own, and a lane has its own guest.
-        let plugins = inputs::load_plugins(&plan.plugins, &contracts, &plan.ledger)?;
-        let setup = lane_setup(plan, chain, state, schemas.clone());
-        lanes.extend(start_lanes(plugins, readers, &owner, &setup, &timer)?);
+        running.start_lanes(index).await?;
     }
 
     let watcher = Watching { live: live.clone(), stream: stream.clone(), emit: plan.emit };
-    let watching = chains.iter().zip(&states).map(|(chain, state)| {
-        let request = request(plan, chain, state);
+    let watching = requests.into_iter().map(|request| {
         let (owner, prover, timer) = (&owner, prover.clone(), &*timer);
         let stop = until_stopped(&interrupt, plan.max_time, &stream);
         let watcher = &watcher;
         async move { watch(request, owner, prover, timer, stop, watcher).await }
     });
-    let outcomes = join_all(watching).await;
+    let outcomes = drive(join_all(watching), &mut running, &mut hangup, again).await;
 
-    owner.end_lanes();
-    let lane_reports = join_lanes(lanes).await;
+    let profiles: Vec<ChainProfile> =
+        running.chains.iter().map(|chain| chain.profile.clone()).collect();
+    let was_stopped =
+        outcomes.iter().any(|outcome| outcome.as_ref().map_or(true, |ended| ended.stopped));
+    let stopped = async {
+        if !was_stopped {
+            interrupt.stopped().await;
+        }
+    };
+    let lane_reports = running.join_lanes(stopped).await;
     let owner_report = tokio::task::spawn_blocking(move || owner.close())
         .await
         .map_err(|_| CommandError::bug("the ledger's closing was cancelled"))??;
     lane_reports?;
     live.clear();
     let mut open = 0;
-    for (chain, outcome) in chains.iter().zip(outcomes) {
+    for (profile, outcome) in profiles.iter().zip(outcomes) {
         let outcome = outcome.map_err(CommandError::bug)?;
         open += outcome.open.len();
         if plan.emit == Emit::Events {
-            stream.end(EndLine::new(&chain.profile, &outcome));
+            stream.end(EndLine::new(profile, &outcome));
         }
-        tell(plan, &chain.profile, &outcome)?;
+        tell(plan, profile, &outcome);
     }
+    let is_closed = stream.is_closed();
     drop((watcher, stream));
-    tokio::task::spawn_blocking(move || writing.join())
-        .await
-        .map_err(|_| CommandError::bug("writing to stdout was cancelled"))?
-        .map_err(|_| CommandError::bug("the thread that writes to stdout panicked"))?;
+    finish_writing(writing, was_stopped, &interrupt).await?;
     for event in owner_report.undecoded {
         writeln!(stderr(), "warning: {}", complaint::undecoded(&event.into()))?;
     }
     if let Some(why) = owner_report.not_folded {
         return Err(LedgerError::NotFolded(why).into());
     }
-    Ok(match interrupt.code() {
+    let is_by_itself = interrupt.code().is_none() && !was_stopped && !is_closed;
+    match plan.until_block.is_some() && open > 0 && is_by_itself {
+        true => Ok(ExitCode::LeftOpen),
+        false => Ok(code_of(&interrupt)),
+    }
+}
+
+/// A long-running command that was asked to end has done what it was asked; Ctrl-C is told apart,
+/// as shells expect.
+fn code_of(interrupt: &Interrupt) -> ExitCode {
+    match interrupt.code() {
         Some(ExitCode::Interrupted) => ExitCode::Interrupted,
-        // A long-running command that was asked to end has done what it was asked.
-        Some(_) => ExitCode::Done,
-        None if plan.until_block.is_some() && open > 0 && plan.max_time.is_none() => {
-            ExitCode::LeftOpen
+        _ => ExitCode::Done,
+    }
+}
+
+/// Runs to the end, with another configuration whenever SIGHUP asks for it.
+async fn drive<W: Future + Unpin>(
+    mut watching: W,
+    running: &mut Running<'_>,
+    hangup: &mut Hangup,
+    again: Again<'_>,
+) -> W::Output {
+    loop {
+        tokio::select! {
+            outcomes = &mut watching => return outcomes,
+            () = hangup.next() => {}
         }
-        None => ExitCode::Done,
-    })
+        // Recording goes on meanwhile; a change that was begun is made.
+        let change = std::pin::pin!(reload(running, again));
+        match select(watching, change).await {
+            Either::Left((outcomes, change)) => {
+                change.await;
+                return outcomes;
+            }
+            Either::Right(((), still)) => watching = still,
+        }
+    }
+}
+
+/// Waits until whoever reads stdout has everything, but not for ever when it was asked to end.
+async fn finish_writing(
+    writing: JoinHandle<()>,
+    was_stopped: bool,
+    interrupt: &Interrupt,
+) -> Result<(), CommandError> {
+    let written = tokio::task::spawn_blocking(move || writing.join());
+    let patience = async {
+        if !was_stopped {
+            interrupt.stopped().await;
+        }
+        tokio::time::sleep(WRITING_DRAIN).await;
+    };
+    tokio::select! {
+        written = written => written
+            .map_err(|_| CommandError::bug("writing to stdout was cancelled"))?
+            .map_err(|_| CommandError::bug("the thread that writes to stdout panicked")),
+        () = patience => Ok(()),
+    }
 }
 
 /// With several nodes a log enters when two agree or receipts prove it; one node's word is enough
@@ -197,6 +284,7 @@ fn request(plan: &WatchPlan, chain: &Chain, state: &ChainState) -> WatchRequest 
         concurrency: usize::from(plan.concurrency.get()),
         seed: u64::from(std::process::id()),
         reporter: Arc::from("headcount"),
+        changes: None,
     }
 }
 
@@ -217,6 +305,7 @@ fn lane_setup(
             .collect(),
         covered: intervals().map(|interval| interval.range).collect(),
         start_block: plan.from_block.or(known).or(chain.plan.start_block).unwrap_or(0),
+        stop: Arc::default(),
     }
 }
 
@@ -225,17 +314,12 @@ fn millis(duration: Duration) -> u64 {
 }
 
 /// Shows every transaction on the terminal or writes it to stdout.
-fn show(
-    plan: &WatchPlan,
-    live: &Arc<Live>,
-    stream: &Stream,
-    decoder: Arc<dyn Decoder>,
-) -> pipeline::OnCommit {
+fn show(plan: &WatchPlan, live: &Arc<Live>, stream: &Stream) -> pipeline::OnCommit {
     let (live, stream, emit) = (live.clone(), stream.clone(), plan.emit);
-    Box::new(move |commits: &[Commit]| {
+    Box::new(move |commits: &[Commit], decoder: &dyn Decoder| {
         live.count_missed(commits);
         if emit == Emit::Events {
-            stream.commits(commits, &*decoder);
+            stream.commits(commits, decoder);
         }
     })
 }
@@ -263,51 +347,4 @@ async fn until_stopped(interrupt: &Interrupt, max_time: Option<Duration>, stream
         () = stop(interrupt.clone(), max_time) => {}
         () = stream.closed() => {}
     }
-}
-
-#[derive(Serialize)]
-struct EndLine {
-    chain: u64,
-    head: Option<u64>,
-    new_events: u64,
-    incidents: u64,
-    open: Vec<(u64, u64, String)>,
-    halted: Option<String>,
-    more: bool,
-}
-
-impl EndLine {
-    fn new(profile: &ChainProfile, outcome: &WatchOutcome) -> Self {
-        let open = outcome.open.iter();
-        Self {
-            chain: profile.chain.0,
-            head: outcome.head.map(|head| head.number),
-            new_events: outcome.new_events,
-            incidents: outcome.incidents,
-            open: open.map(|(range, why)| (range.first(), range.last(), why.clone())).collect(),
-            halted: outcome.halted.clone(),
-            more: outcome.stopped,
-        }
-    }
-}
-
-fn tell(
-    plan: &WatchPlan,
-    profile: &ChainProfile,
-    outcome: &WatchOutcome,
-) -> Result<(), CommandError> {
-    if let Some(halted) = &outcome.halted {
-        writeln!(stderr(), "error: chain {} is halted: {halted}", profile.name)?;
-        writeln!(stderr(), "hint: look at the nodes; both branches are in the ledger's blocks")?;
-    }
-    if plan.quiet {
-        return Ok(());
-    }
-    let head = outcome.head.map_or_else(|| "unknown".to_owned(), |head| head.number.to_string());
-    let (name, events, incidents) = (&profile.name, outcome.new_events, outcome.incidents);
-    writeln!(stderr(), "chain {name}: head {head}, {events} new events, {incidents} incidents")?;
-    for (range, why) in &outcome.open {
-        writeln!(stderr(), "open: {range} ({why})")?;
-    }
-    Ok(())
 }

@@ -115,6 +115,12 @@ impl Aggregator {
         aggregator
     }
 
+    /// Demands something else from the next report on: there are more nodes now, or fewer. What
+    /// entered stays.
+    pub const fn set_policy(&mut self, policy: Policy) {
+        self.policy = policy;
+    }
+
     /// Returns which parts of `range` still need which filters asked, so that `filter` is covered
     /// as `verify` demands. May ask for more than is missing where the rest cannot be asked for
     /// (everything but a finite set), never for less.
@@ -152,9 +158,12 @@ impl Aggregator {
     }
 
     /// Returns the blocks with logs that wait for another node, lowest first: their receipts would
-    /// decide. A block may be among them and be covered, where the other nodes agree.
+    /// decide. A block may be among them and be covered, where the other nodes agree. Blocks that
+    /// left the chain are not: nobody asks for them by their height.
     pub fn waiting(&self) -> Vec<BlockNumHash> {
-        self.candidates.blocks()
+        let mut blocks = self.candidates.blocks();
+        blocks.retain(|block| !self.canonical.is_orphan(block.number, &block.hash));
+        blocks
     }
 
     /// Returns the highest block such that every block from `from` to it is covered for all
@@ -375,6 +384,10 @@ impl Aggregator {
             .and_then(|switch| self.contradicts_covered(report, &switch).map(|()| switch));
         switch.map_err(|conflict| {
             let Conflict { number, expected, found } = conflict;
+            // Whoever has not heard yet that the chain left a branch tells of it in good faith.
+            if self.canonical.is_orphan(number, &found) && !self.canonical.is_final(number) {
+                return;
+            }
             let expected = expected.map_or_else(|| "another".to_owned(), |hash| hash.to_string());
             let detail = format!("block {number} is {found}, but {expected} is final or covered");
             cut.incident(BlockRange::one(number), Flaw::AnchorMismatch, 1, detail);

@@ -4,7 +4,7 @@
 //! branches are remembered, because they may come back. Does not know of events or coverage.
 
 use alloy_primitives::B256;
-use event::{BlockRange, BlockRow, NodeId};
+use event::{BlockNumHash, BlockRange, BlockRow, NodeId};
 use std::collections::BTreeMap;
 
 /// Blocks of left branches that are remembered: weeks of ordinary one-block reorgs.
@@ -107,6 +107,12 @@ impl Canonical {
         self.orphans.insert((number, hash), row.clone());
         self.prune();
         Some(row)
+    }
+
+    /// Returns the newest known block at or below the finalized height.
+    pub(crate) fn final_block(&self) -> Option<BlockNumHash> {
+        let (number, block) = self.chain.range(..=self.finalized?).next_back()?;
+        Some(BlockNumHash { number: *number, hash: block.hash })
     }
 
     /// Whether a node calls the height final.

@@ -16,30 +16,41 @@ const CLAIMS_MAX: usize = 256;
 /// What each node called final last.
 #[derive(Debug, Default)]
 pub(crate) struct Claims {
-    latest: BTreeMap<NodeId, u64>,
+    /// With the node's head at that time.
+    latest: BTreeMap<NodeId, (u64, u64)>,
     /// Nodes whose claim went back, told once.
     told: BTreeSet<NodeId>,
 }
 
 impl Claims {
-    /// Takes a claim; returns what the node claimed before where it went back the first time.
-    fn take(&mut self, node: &NodeId, number: u64) -> Option<u64> {
+    /// Takes a claim; returns what the node claimed before where it went back the first time. A
+    /// lower one that was made at no higher head is older: a report of a gap that took a while.
+    fn take(&mut self, node: &NodeId, number: u64, head: u64) -> Option<u64> {
         if !self.latest.contains_key(node) && self.latest.len() >= CLAIMS_MAX {
             return None;
         }
-        let before = self.latest.insert(node.clone(), number)?;
+        let (before, head_before) = *self.latest.entry(node.clone()).or_insert((number, head));
+        if number < before && head <= head_before {
+            return None;
+        }
+        self.latest.insert(node.clone(), (number, head.max(head_before)));
         (number < before && self.told.insert(node.clone())).then_some(before)
     }
 
     /// Returns the highest number that so many nodes claim, or a higher one.
     fn agreed(&self, nodes: usize) -> Option<u64> {
-        let mut numbers: Vec<u64> = self.latest.values().copied().collect();
+        let mut numbers: Vec<u64> = self.latest.values().map(|(number, _)| *number).collect();
         numbers.sort_unstable_by(|a, b| b.cmp(a));
         numbers.get(nodes.saturating_sub(1)).copied()
     }
 }
 
 impl Aggregator {
+    /// Returns the newest known block at or below the highest final one.
+    pub fn final_block(&self) -> Option<BlockNumHash> {
+        self.canonical.final_block()
+    }
+
     /// Returns the highest final block.
     pub const fn finalized(&self) -> Option<u64> {
         self.canonical.finalized()
@@ -63,13 +74,13 @@ impl Aggregator {
         }
     }
 
-    /// Takes the word of one node of several for what is final. Where the policy wants so many
+    /// Takes the word of one node of several for what is final, with its head at that time. Where the policy wants so many
     /// nodes to agree (on the anchor or on an event, whichever is more), a height counts as
     /// claimed only when that many call it or a higher one final, and blocks that were read before
     /// become final only as reports of that many nodes show it. A node whose claim goes back gets
     /// one incident, with the next commit.
-    pub fn claim_finalized_by(&mut self, node: &NodeId, number: u64) {
-        if let Some(before) = self.claims.take(node, number) {
+    pub fn claim_finalized_by(&mut self, node: &NodeId, number: u64, head: u64) {
+        if let Some(before) = self.claims.take(node, number, head) {
             self.incidents.push(Incident {
                 chain: self.profile.chain,
                 node: node.clone(),

@@ -1,9 +1,9 @@
 //! The seams to the ledger: reports in and answers out for commands, commits for the owner.
 
 use crate::{
-    BatchBlock, BlockRange, BlockRow, Candidate, ChainId, Commit, Descriptor, EventId, EventSchema,
-    Filter, FilterId, Interval, JournalRow, Logs, PluginState, Report, Sighting, StateWrite,
-    TableRows,
+    BatchBlock, BlockNumHash, BlockRange, BlockRow, Candidate, ChainId, Commit, Decoder,
+    Descriptor, EventId, EventSchema, Filter, FilterId, Interval, JournalRow, Logs, PluginState,
+    Report, Sighting, StateWrite, TableRows,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -65,6 +65,10 @@ pub struct Ack {
     pub open: Vec<(BlockRange, String)>,
     /// Flaws recorded.
     pub incidents: u64,
+    /// Highest block that the ledger holds for final after it.
+    pub finalized: Option<u64>,
+    /// Newest block at or below that height which the ledger knows.
+    pub final_block: Option<BlockNumHash>,
 }
 
 /// How every command reaches the ledger, whether its owner is this process or another one.
@@ -249,6 +253,12 @@ pub trait Store: Reader {
     /// Makes typed tables and views for these schemas; a changed schema of the same name is an
     /// error that names both.
     fn prepare_schemas(&mut self, schemas: &[EventSchema]) -> Result<(), LedgerError>;
+
+    /// Decodes stored events into typed tables that came later than they, and returns the number
+    /// of rows added. A store without typed tables has nothing to do.
+    fn backfill_typed(&mut self, _decoder: &dyn Decoder) -> Result<u64, LedgerError> {
+        Ok(0)
+    }
 
     /// Makes the tables of a plugin and returns its lane as it stands.
     fn open_lane(

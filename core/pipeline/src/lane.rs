@@ -11,7 +11,11 @@ use event::{
 };
 use std::{
     collections::BTreeSet,
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     time::Duration,
 };
 
@@ -83,6 +87,9 @@ pub struct LaneRun {
     /// What the ledger follows on this chain. A plugin that asks for more, for every contract
     /// say, is handed what of it is followed: nothing else could ever be covered.
     pub tracked: Vec<Filter>,
+    /// Set when the lane is to end after the batch in hand, whatever else there is: its cursor stays
+    /// in the ledger, and the next run goes on there.
+    pub stop: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for LaneRun {
@@ -128,7 +135,12 @@ impl LaneRun {
         let mut is_closing = false;
         let mut learnt = BTreeSet::new();
         loop {
-            match lane.next(timer.now_ms()) {
+            let action = lane.next(timer.now_ms());
+            // Only what is committed counts: a batch that is not is handled again another time.
+            if self.stop.load(Ordering::Acquire) && !matches!(action, Action::Commit(_)) {
+                break;
+            }
+            match action {
                 Action::ReadJournal { after, limit } => {
                     let rows = self.reader.journal(self.chain, after, limit).map_err(in_ledger)?;
                     for id in rows.iter().filter_map(|row| row.filter) {

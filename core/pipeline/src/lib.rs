@@ -22,4 +22,4 @@ pub use replay::{
     Progress, ReplayError, ReplayNode, ReplayOutcome, ReplayRequest, Watcher, replay,
 };
 pub use timer::{SleepFuture, Timer};
-pub use watch::{ChainView, NodeLine, WatchOutcome, WatchRequest, WatchWatcher, watch};
+pub use watch::{ChainView, Change, NodeLine, WatchOutcome, WatchRequest, WatchWatcher, watch};

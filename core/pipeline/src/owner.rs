@@ -69,8 +69,8 @@ struct LaneWatch {
     ready: mpsc::Sender<Ready>,
 }
 
-/// Called with the commits of each transaction that took effect.
-pub type OnCommit = Box<dyn FnMut(&[Commit]) + Send>;
+/// Called with the commits of each transaction that took effect, and what decoded them.
+pub type OnCommit = Box<dyn FnMut(&[Commit], &dyn Decoder) + Send>;
 
 /// Called once the report's transaction took effect, or could not.
 type OnAck = Box<dyn FnOnce(Result<Ack, Arc<LedgerError>>) + Send>;
@@ -165,9 +165,10 @@ impl Owner {
         };
         let judgement = report.judged.take().unwrap_or_else(|| self.prover.judge(&report, profile));
         if let Some(finalized) = report.finalized {
-            aggregator.claim_finalized_by(&report.node, finalized);
+            aggregator.claim_finalized_by(&report.node, finalized, report.head_after);
         }
         let outcome = aggregator.on_report(report, judgement, known, &mut self.journal);
+        let (finalized, final_block) = (aggregator.finalized(), aggregator.final_block());
         let mut commit = outcome.commit;
         for batch in &mut commit.events {
             let (typed, stats) = self.decoder.decode(&batch.logs);
@@ -180,7 +181,7 @@ impl Owner {
         self.report.incidents.extend(commit.incidents.iter().take(room).cloned());
         self.commit_events += commit.event_count();
         self.commits.push(commit);
-        Ok(outcome.ack)
+        Ok(Ack { finalized, final_block, ..outcome.ack })
     }
 
     /// Writes what was gathered in one transaction, answers the acks, and tells the lanes.
@@ -197,7 +198,7 @@ impl Owner {
         if !self.commits.is_empty() {
             self.store.apply(&self.commits)?;
             if let Some(on_commit) = &mut self.on_commit {
-                on_commit(&self.commits);
+                on_commit(&self.commits, &*self.decoder);
             }
             self.commits.clear();
             self.commit_events = 0;
@@ -301,6 +302,15 @@ impl Owner {
                 let _ = reply.send(self.store.open_lane(&lane, &descriptor));
             }
             Message::WatchLane(watch) => self.watch(watch)?,
+            Message::Change { decoder, policies, reply } => {
+                // What was gathered is written as it was decoded.
+                self.flush()?;
+                let _ = reply.send(self.change(decoder, &policies));
+            }
+            Message::EndLanesOf(chain) => {
+                self.flush()?;
+                self.lanes.retain(|lane| lane.chain != chain);
+            }
             Message::EndLanes => {
                 self.flush()?;
                 self.is_ending = true;
@@ -317,6 +327,23 @@ impl Owner {
             }
         }
         Ok(false)
+    }
+
+    /// Goes on with another decoder and other demands: all of it, or nothing and why.
+    fn change(
+        &mut self,
+        decoder: Arc<dyn Decoder>,
+        policies: &[(ChainId, Policy)],
+    ) -> Result<(), LedgerError> {
+        self.store.prepare_schemas(decoder.schemas())?;
+        self.store.backfill_typed(&*decoder)?;
+        self.decoder = decoder;
+        for (chain, policy) in policies {
+            if let Some((_, aggregator)) = self.chains.get_mut(chain) {
+                aggregator.set_policy(*policy);
+            }
+        }
+        Ok(())
     }
 
     /// Takes up a lane. It is told only of what is in the file: what is gathered goes there first.

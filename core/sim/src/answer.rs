@@ -9,12 +9,31 @@ use crate::{
     },
 };
 use event::{
-    Answer, Ask, BlockAnswer, BlockRange, Fault, FaultClass, Filter, Head, LogsAnswer, NodeId, Tag,
+    Answer, Ask, BlockAnswer, BlockRange, Fault, FaultClass, Filter, Head, Log, NodeId, Tag,
 };
 use std::sync::Arc;
 
 /// Peers of a node without trouble.
 const PEERS: u64 = 25;
+
+/// An answer as it goes out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// What a transport makes of it.
+    pub answer: Answer,
+    /// The logs that it marks `removed`, which a transport counts and leaves out.
+    pub removed: Vec<Log>,
+    /// For a question about logs: those that the blocks asked for really have, as far as the node
+    /// knows these blocks. What the answer lacks of them it withholds, what it has beside them is
+    /// made up.
+    pub truth: Vec<Log>,
+}
+
+impl From<Answer> for Told {
+    fn from(answer: Answer) -> Self {
+        Self { answer, removed: Vec::new(), truth: Vec::new() }
+    }
+}
 
 /// A question on its way to an answer.
 pub(crate) struct Answering<'a> {
@@ -23,24 +42,26 @@ pub(crate) struct Answering<'a> {
     pub(crate) view: View<'a>,
     pub(crate) active: &'a [Active],
     pub(crate) now_ms: u64,
+    /// Whether the truth is told beside.
+    pub(crate) tells_truth: bool,
 }
 
 impl Answering<'_> {
     /// Returns what the node says.
-    pub(crate) fn answer(mut self, ask: &Ask) -> Result<Answer, Fault> {
+    pub(crate) fn told(mut self, ask: &Ask) -> Result<Told, Fault> {
         tamper_view(&mut self.view, self.active);
-        match ask {
+        let answer = match ask {
             Ask::ChainId => Ok(Answer::ChainId(self.view.tree().chain())),
             Ask::ClientVersion => Ok(Answer::ClientVersion(self.client.to_owned())),
             Ask::Head(tag) => self.head(ask, *tag),
-            Ask::Logs { filter, range } => self.logs(ask, filter, *range),
+            Ask::Logs { filter, range } => return self.logs(ask, filter, *range),
             Ask::LogsByHash { filter, block } => {
                 let parts = match self.view.by_hash(&block.hash) {
                     Some(block) => vec![Part::honest(block, filter)],
                     None if self.has(&Trouble::EmptyUnknownHash) => Vec::new(),
                     None => return Err(self.unknown(ask, "unknown block")),
                 };
-                self.finish_logs(ask, filter, parts)
+                return self.finish_logs(ask, filter, parts);
             }
             Ask::Headers { range } => {
                 let numbers = range.first()..=range.last();
@@ -62,7 +83,8 @@ impl Answering<'_> {
             Ask::PeerCount => {
                 Ok(Answer::PeerCount(if self.has(&Trouble::NoPeers) { 0 } else { PEERS }))
             }
-        }
+        };
+        answer.map(Told::from)
     }
 
     fn has(&self, trouble: &Trouble) -> bool {
@@ -101,7 +123,7 @@ impl Answering<'_> {
         Ok(Answer::Headers(headers))
     }
 
-    fn logs(&self, ask: &Ask, filter: &Filter, range: BlockRange) -> Result<Answer, Fault> {
+    fn logs(&self, ask: &Ask, filter: &Filter, range: BlockRange) -> Result<Told, Fault> {
         let head = self.view.head;
         if range.last() > head && !self.has(&Trouble::EmptyBeyondHead) {
             let class = FaultClass::NotYet { head: Some(head) };
@@ -111,14 +133,13 @@ impl Answering<'_> {
         self.finish_logs(ask, filter, blocks.map(|block| Part::honest(block, filter)).collect())
     }
 
-    fn finish_logs(
-        &self,
-        ask: &Ask,
-        filter: &Filter,
-        mut parts: Vec<Part>,
-    ) -> Result<Answer, Fault> {
+    fn finish_logs(&self, ask: &Ask, filter: &Filter, mut parts: Vec<Part>) -> Result<Told, Fault> {
+        let truth = match self.tells_truth {
+            true => parts.iter().flat_map(|part| part.logs.clone()).collect(),
+            false => Vec::new(),
+        };
         tamper_logs(&mut parts, filter, &self.view, self.now_ms, self.active);
-        let answer: LogsAnswer = answer_of(parts, self.active);
+        let (answer, removed) = answer_of(parts, self.active);
         let most = self.active.iter().filter_map(|active| match active.trouble() {
             Trouble::ResultsRefused { most } => Some(*most),
             _ => None,
@@ -127,7 +148,7 @@ impl Answering<'_> {
             Some(most) if answer.logs.len() as u64 > most => {
                 Err(fault(self.node, ask, FaultClass::Size, "query returned more results"))
             }
-            _ => Ok(Answer::Logs(answer)),
+            _ => Ok(Told { answer: Answer::Logs(answer), removed, truth }),
         }
     }
 }

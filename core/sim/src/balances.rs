@@ -58,6 +58,15 @@ impl Balances {
         Self { descriptor, retry_every: 0, calls: 0 }
     }
 
+    /// Returns it with another first block.
+    #[must_use]
+    pub fn from_block(mut self, block: u64) -> Self {
+        for subscription in &mut self.descriptor.subscriptions {
+            subscription.start_block = Some(block);
+        }
+        self
+    }
+
     /// Has one call in so many ask to be called again.
     #[must_use]
     pub const fn hesitating(mut self, retry_every: u64) -> Self {

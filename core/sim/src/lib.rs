@@ -1,10 +1,10 @@
-//! Floor 3, for development: a whole world in one thread and one seed.
+//! Floor 3, for development and drills: a whole world in one thread and one seed.
 //!
 //! A chain with real commitments and branches ([`chain`]), nodes that fail and lie by rule
 //! ([`faults`]), a clock that nobody waits for ([`Clock`], [`run`]), a ledger in memory that can be
 //! crashed ([`MemoryStore`]), and checkers that know the truth ([`Oracle`]). It tests the stages and
-//! the pipeline; nothing of it is in the program. One seed and one commit give one run, to the last
-//! answer.
+//! the pipeline; of the program only `drill` uses it. One seed and one commit give one run, to the
+//! last answer.
 
 mod answer;
 mod balances;
@@ -21,6 +21,7 @@ mod script;
 mod sometimes;
 mod world;
 
+pub use answer::Told;
 pub use balances::{BALANCES, Balances, HELD, MOVED, balances_in_state};
 pub use clock::Clock;
 pub use faults::{Methods, Rule, Trouble};
@@ -29,7 +30,9 @@ pub use memory_store::{
     Cell, Crash, Image, LaneImage, Lanes, MemoryStore, OnApply, StoredEvent, Version,
 };
 pub use node::SimNode;
-pub use oracle::{Account, Agreement, Oracle, Violation, account, lane_problems};
+pub use oracle::{
+    Account, Agreement, ORDER_INSIDE_A_BLOCK, Oracle, Violation, account, lane_problems,
+};
 pub use run::{Stuck, run, run_stepped};
 pub use script::Happening;
 pub use sometimes::Sometimes;

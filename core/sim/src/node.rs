@@ -1,7 +1,7 @@
 //! A node of the world: asked and announced to like any other, and as good as its rules let it be.
 
 use crate::{
-    Rule, Trouble, World,
+    Rule, Told, Trouble, World,
     answer::Answering,
     chain::{Tree, View},
     faults::{Active, Question, ask_key, delay_ms, method_of, refusal},
@@ -131,6 +131,33 @@ impl SimNode {
         Self { id, client, world }
     }
 
+    /// Returns the world that it is of.
+    pub const fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// Asks like [`Node::ask`], and is told also what a transport leaves out, and the truth: for
+    /// whoever serves the node to others.
+    pub async fn tell(&self, ask: Ask) -> Result<Told, Fault> {
+        let sent = self.send(&ask);
+        self.tell_sent(ask, sent, true).await
+    }
+
+    async fn tell_sent(
+        &self,
+        ask: Ask,
+        sent: Option<Sent>,
+        tells_truth: bool,
+    ) -> Result<Told, Fault> {
+        let Some(sent) = sent else { return std::future::pending().await };
+        let clock = self.world.clock();
+        let there = sent.latency_ms / 2;
+        clock.sleep_until(clock.now_ms() + there).await;
+        let told = self.answer(&ask, &sent, tells_truth);
+        clock.sleep_until(clock.now_ms() + sent.latency_ms - there).await;
+        told
+    }
+
     /// Counts the call and finds what strikes it. `None` is a call that is never answered.
     fn send(&self, ask: &Ask) -> Option<Sent> {
         let now_ms = self.world.clock().now_ms();
@@ -157,7 +184,7 @@ impl SimNode {
     }
 
     /// Answers out of what the node knows now.
-    fn answer(&self, ask: &Ask, sent: &Sent) -> Result<Answer, Fault> {
+    fn answer(&self, ask: &Ask, sent: &Sent, tells_truth: bool) -> Result<Told, Fault> {
         let now_ms = self.world.clock().now_ms();
         let mut state = self.world.lock();
         let answer = match &sent.refusal {
@@ -172,7 +199,7 @@ impl SimNode {
                 }
                 let view = state.view(&self.id, other);
                 let (node, client, active) = (&self.id, &*self.client, &*sent.active);
-                Answering { node, client, view, active, now_ms }.answer(ask)
+                Answering { node, client, view, active, now_ms, tells_truth }.told(ask)
             }
         };
         state.trace = hash(state.trace, &[now_ms, sent.key, told(&answer)]);
@@ -201,16 +228,9 @@ impl Node for SimNode {
     }
 
     fn ask(&self, ask: Ask) -> AnswerFuture<'_> {
+        // Sent when it is asked, not when somebody first waits for the answer.
         let sent = self.send(&ask);
-        Box::pin(async move {
-            let Some(sent) = sent else { return std::future::pending().await };
-            let clock = self.world.clock();
-            let there = sent.latency_ms / 2;
-            clock.sleep_until(clock.now_ms() + there).await;
-            let answer = self.answer(&ask, &sent);
-            clock.sleep_until(clock.now_ms() + sent.latency_ms - there).await;
-            answer
-        })
+        Box::pin(async move { self.tell_sent(ask, sent, false).await.map(|told| told.answer) })
     }
 
     fn hint(&self) -> HintFuture<'_> {
@@ -253,8 +273,8 @@ impl crate::world::State {
 }
 
 /// Returns a number that stands for what was answered.
-fn told(answer: &Result<Answer, Fault>) -> u64 {
-    match answer {
+fn told(told: &Result<Told, Fault>) -> u64 {
+    match told.as_ref().map(|told| &told.answer) {
         Ok(Answer::Logs(logs)) => hash(logs.logs.len() as u64, &[logs.removed, logs.bytes]),
         Ok(Answer::Head(head)) => key_of(head.block.hash.as_slice()),
         Ok(Answer::Headers(headers)) => {

@@ -42,6 +42,14 @@ pub struct LedgerReader {
     pager: Pager,
 }
 
+impl LedgerReader {
+    /// Returns one more handle, for one more thread.
+    pub fn another(&self) -> std::result::Result<Self, LedgerError> {
+        let conn = self.conn.try_clone().map_err(statement_failed)?;
+        Ok(Self { conn, pager: Pager::default() })
+    }
+}
+
 impl DuckLedger {
     /// Opens the ledger at `path` with the defaults.
     pub fn open(path: impl AsRef<Path>, mode: OpenMode) -> std::result::Result<Self, LedgerError> {
@@ -129,6 +137,10 @@ impl Store for DuckLedger {
         typed::prepare(&self.conn, schemas)?;
         self.schemas = schemas.to_vec();
         Ok(())
+    }
+
+    fn backfill_typed(&mut self, decoder: &dyn Decoder) -> Result<u64> {
+        typed::backfill(&self.conn, decoder)
     }
 
     fn open_lane(&mut self, lane: &LaneId, descriptor: &Descriptor) -> Result<LaneState> {

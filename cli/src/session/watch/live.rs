@@ -59,11 +59,25 @@ impl Live {
         if self.all.is_hidden() {
             return;
         }
+        self.forget_others(view);
         for node in &view.nodes {
             let missed = self.missed(view.chain, &node.node);
             self.line(view.chain, Some(&node.node)).set_message(node_line(node, missed));
         }
         self.line(view.chain, None).set_message(chain_line(view));
+    }
+
+    /// Removes the lines of nodes that the chain has no longer.
+    fn forget_others(&self, view: &ChainView) {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.retain(|(chain, node), line| {
+            let is_there = |node: &NodeId| view.nodes.iter().any(|line| line.node == *node);
+            let stays = *chain != view.chain || node.as_ref().is_none_or(is_there);
+            if !stays {
+                self.all.remove(line);
+            }
+            stays
+        });
     }
 
     /// Removes the lines.

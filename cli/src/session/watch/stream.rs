@@ -11,16 +11,19 @@ use std::{
     io::{self, Write},
     sync::{
         Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
         mpsc::{SyncSender, TrySendError, sync_channel},
     },
     thread::JoinHandle,
 };
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 /// Version of the lines.
 const VERSION: u32 = 1;
 /// Transactions that a slow reader may lie behind, at most.
 const QUEUE_MAX: usize = 1_024;
+/// Bytes of lines that wait for a slow reader, at most, unless one transaction alone has more.
+const QUEUE_BYTES_MAX: usize = 8 << 20;
 
 /// One line.
 #[derive(Serialize)]
@@ -86,36 +89,61 @@ type Missed = Option<(u64, u64)>;
 pub(super) struct Stream {
     is_json: bool,
     sender: SyncSender<Vec<u8>>,
+    queued_bytes: Arc<AtomicUsize>,
     missed: Arc<Mutex<Missed>>,
-    closed: Arc<Notify>,
+    /// The last lines, for which there is always room.
+    last: Arc<Mutex<Vec<u8>>>,
+    closed: Arc<watch::Sender<bool>>,
 }
 
 impl Stream {
     /// Starts the thread that writes; it ends when every clone is gone. On a terminal the lines go
     /// above the live ones.
-    pub(super) fn start(live: &Arc<Live>, is_json: bool) -> io::Result<(Self, JoinHandle<()>)> {
+    pub(super) fn start(
+        live: &Arc<Live>,
+        is_json: bool,
+        is_terminal: bool,
+    ) -> io::Result<(Self, JoinHandle<()>)> {
         let (sender, receiver) = sync_channel::<Vec<u8>>(QUEUE_MAX);
-        let closed = Arc::new(Notify::new());
-        let (told, live) = (closed.clone(), live.clone());
+        let queued_bytes = Arc::new(AtomicUsize::new(0));
+        let closed = Arc::new(watch::Sender::new(false));
+        let (told, live, queued) = (closed.clone(), live.clone(), queued_bytes.clone());
+        let last: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let ending = last.clone();
         let thread = std::thread::Builder::new().name("stdout".into()).spawn(move || {
-            for lines in receiver {
-                let written = live.above(|| {
+            let write = |lines: &[u8]| {
+                let write = || {
                     let mut out = io::stdout().lock();
-                    out.write_all(&lines).and_then(|()| out.flush())
-                });
-                if written.is_err() {
+                    out.write_all(lines).and_then(|()| out.flush())
+                };
+                // A pipe that nobody empties must not hold the live lines.
+                if is_terminal { live.above(write) } else { write() }
+            };
+            for lines in receiver {
+                if write(&lines).is_err() {
                     // Nobody reads any more: with a pipe to `head` that is how it ends.
-                    told.notify_one();
+                    told.send_replace(true);
                     return;
                 }
+                queued.fetch_sub(lines.len(), Ordering::AcqRel);
+            }
+            let lines = std::mem::take(&mut *ending.lock().unwrap_or_else(PoisonError::into_inner));
+            if write(&lines).is_err() {
+                told.send_replace(true);
             }
         })?;
-        Ok((Self { is_json, sender, missed: Arc::default(), closed }, thread))
+        Ok((Self { is_json, sender, queued_bytes, missed: Arc::default(), last, closed }, thread))
     }
 
     /// Returns when nobody reads any more.
     pub(super) async fn closed(&self) {
-        self.closed.notified().await;
+        // The sender lives as long as this does.
+        let _ = self.closed.subscribe().wait_for(|is_closed| *is_closed).await;
+    }
+
+    /// Whether nobody reads any more.
+    pub(super) fn is_closed(&self) -> bool {
+        *self.closed.borrow()
     }
 
     /// Writes lines of these journal rows, unless the reader is too far behind.
@@ -129,9 +157,18 @@ impl Stream {
             push(&mut all, "gap", GapLine { first_journal, last_journal });
         }
         all.extend(lines);
-        match self.sender.try_send(all) {
-            Ok(()) | Err(TrySendError::Disconnected(_)) => *missed = None,
+        // One transaction always finds room in an empty queue, however large it is.
+        let bytes = all.len();
+        let before = self.queued_bytes.fetch_add(bytes, Ordering::AcqRel);
+        let sent = match before > 0 && before.saturating_add(bytes) > QUEUE_BYTES_MAX {
+            true => Err(TrySendError::Full(all)),
+            false => self.sender.try_send(all),
+        };
+        match sent {
+            Ok(()) => *missed = None,
+            Err(TrySendError::Disconnected(_)) => {}
             Err(TrySendError::Full(_)) => {
+                self.queued_bytes.fetch_sub(bytes, Ordering::AcqRel);
                 let first = missed.or(rows).map(|rows| rows.0);
                 let last = rows.or(*missed).map(|rows| rows.1);
                 *missed = first.zip(last).or(*missed);
@@ -160,14 +197,17 @@ impl Stream {
         self.send(lines, None);
     }
 
-    /// Writes the last line.
+    /// Writes a last line, behind all others and behind what was left out.
     pub(super) fn end(&self, body: impl Serialize) {
         if !self.is_json {
             return;
         }
-        let mut lines = Vec::new();
+        let missed = self.missed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut lines = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((first_journal, last_journal)) = missed {
+            push(&mut lines, "gap", GapLine { first_journal, last_journal });
+        }
         push(&mut lines, "end", body);
-        self.send(lines, None);
     }
 }
 

@@ -3,8 +3,14 @@
 use super::{agreement::agree, *};
 use event::BlockNumHash;
 
+/// A claim made at a head that no other was made at.
 fn claim(world: &mut World, node: &str, number: u64) {
-    world.aggregator.claim_finalized_by(&NodeId::new(node), number);
+    world.head += 1;
+    claim_at(world, node, number, world.head);
+}
+
+fn claim_at(world: &mut World, node: &str, number: u64, head: u64) {
+    world.aggregator.claim_finalized_by(&NodeId::new(node), number, head);
 }
 
 #[test]
@@ -33,6 +39,23 @@ fn f60_a_node_whose_finalized_goes_back_is_named_once_and_nothing_falls() {
     assert_eq!(world.blamed(), [("liar", Flaw::FinalityConflict, 90, 1)]);
     assert_eq!(world.incidents[0].detail, "finalized went back from 90 to 70");
     assert_eq!(world.aggregator.flush(), None);
+}
+
+#[test]
+fn an_older_claim_that_comes_late_is_no_claim_that_went_back() {
+    let mut world = World::new(agree(2));
+    claim_at(&mut world, "a", 90, 100);
+    claim_at(&mut world, "b", 80, 95);
+    claim_at(&mut world, "b", 90, 100);
+    // The rest of a gap that was begun at head 95.
+    claim_at(&mut world, "b", 80, 95);
+    claim_at(&mut world, "b", 80, 100);
+    assert_eq!(world.aggregator.finalized(), Some(90));
+    world.flush();
+    assert!(world.incidents.is_empty(), "{:?}", world.incidents);
+    claim_at(&mut world, "b", 80, 101);
+    world.flush();
+    assert_eq!(world.blamed(), [("b", Flaw::FinalityConflict, 90, 1)]);
 }
 
 #[test]

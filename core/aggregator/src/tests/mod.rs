@@ -272,6 +272,8 @@ pub(crate) struct World {
     pub(crate) coverage: BTreeMap<Filter, Vec<Interval>>,
     pub(crate) rows: Vec<JournalRow>,
     pub(crate) incidents: Vec<Incident>,
+    /// Heads at which nodes made their claims, so far.
+    pub(crate) head: u64,
 }
 
 pub(crate) fn policy(verify: Verify) -> Policy {
@@ -292,6 +294,7 @@ impl World {
             coverage: BTreeMap::new(),
             rows: vec![],
             incidents: vec![],
+            head: 0,
         }
     }
 

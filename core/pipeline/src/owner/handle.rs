@@ -1,10 +1,11 @@
 //! Speaks to an owner, on its thread or where it stands. Decides nothing.
 
 use super::{LaneWatch, OnAck, Owner, OwnerReport, Reply};
+use aggregator::Policy;
 use dispatcher::Ready;
 use event::{
-    Ack, BlockNumHash, BlockRange, BlockRow, ChainId, Content, Descriptor, Evidence, Filter,
-    LaneCommit, LaneId, LaneState, Ledger, LedgerError, NodeId, Report, Verify,
+    Ack, BlockNumHash, BlockRange, BlockRow, ChainId, Content, Decoder, Descriptor, Evidence,
+    Filter, LaneCommit, LaneId, LaneState, Ledger, LedgerError, NodeId, Report, Verify,
 };
 use futures_channel::oneshot;
 use std::{
@@ -45,6 +46,12 @@ pub(super) enum Message {
         reply: mpsc::Sender<Result<LaneState, LedgerError>>,
     },
     WatchLane(LaneWatch),
+    Change {
+        decoder: Arc<dyn Decoder>,
+        policies: Vec<(ChainId, Policy)>,
+        reply: oneshot::Sender<Result<(), LedgerError>>,
+    },
+    EndLanesOf(ChainId),
     EndLanes,
     Close,
 }
@@ -169,6 +176,24 @@ impl OwnerHandle {
         branch: Vec<BlockRow>,
     ) {
         self.line.send(Message::Halt { chain, at, nodes, branch });
+    }
+
+    /// Goes on with another decoder, whose tables are made first, and other demands on chains. On an
+    /// error everything stays as it was.
+    pub fn change(
+        &self,
+        decoder: Arc<dyn Decoder>,
+        policies: Vec<(ChainId, Policy)>,
+    ) -> Reply<Result<(), LedgerError>> {
+        let (reply, receiver) = oneshot::channel();
+        self.line.send(Message::Change { decoder, policies, reply });
+        receiver
+    }
+
+    /// Lets the lanes of one chain end once they have handled what is written; others can be
+    /// started for them.
+    pub fn end_lanes_of(&self, chain: ChainId) {
+        self.line.send(Message::EndLanesOf(chain));
     }
 
     /// Writes what was gathered and lets every lane end once it has handled it. Lanes can still

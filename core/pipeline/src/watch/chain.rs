@@ -1,12 +1,14 @@
 //! One chain: steps its nodes, asks the council, hands reports over, fills gaps.
 
 use super::{
-    ChainView, NodeLine, WatchOutcome, WatchRequest, WatchWatcher,
+    ChainView, Change, NodeLine, WatchOutcome, WatchRequest, WatchWatcher,
     gaps::{Fill, FillSetup, Rhythm, decide_waiting, fill, first_missing, levels},
     nodes::{Arrival, Common, Nodes},
+    route::Router,
 };
 use crate::{OwnerHandle, ReplayError, ReplayNode, Timer};
 use event::{Ack, BlockNumHash, BlockRange, BlockRow, Filter, LedgerError, Prover, Verify};
+use futures_channel::mpsc;
 use futures_util::{
     FutureExt, StreamExt,
     future::{BoxFuture, Fuse, FusedFuture},
@@ -21,6 +23,9 @@ use tracker::{Conflict, Council, Decision, FollowAction, NodeState, Ruling};
 const RECENT_BLOCKS: u64 = 64;
 /// Longest time between two looks at what is missing, in milliseconds.
 const LOOK_MS_MAX: u64 = 12_000;
+/// How long the end waits for logs that are not decided yet, in times of what a decision takes: the
+/// wait for other nodes and one look.
+const END_PATIENCE: u64 = 10;
 
 type Answered = Result<Result<Ack, Arc<LedgerError>>, futures_channel::oneshot::Canceled>;
 
@@ -32,19 +37,28 @@ pub(super) struct ChainRun<'a> {
     watcher: &'a dyn WatchWatcher,
     nodes: Nodes<'a>,
     council: Council,
+    router: Router,
     setup: FillSetup,
     acks: FuturesUnordered<BoxFuture<'a, Answered>>,
     recent: Rhythm,
     old: Rhythm,
+    look_ms: u64,
     fills: u64,
+    /// Whether a fill had a node and a head to go by when it was last looked.
+    can_fill: bool,
+    /// Something was committed since it was last asked whether the end is reached.
+    has_news: bool,
     start: Option<u64>,
+    /// Since when only logs that wait for a decision keep it from its end.
+    ending_since_ms: Option<u64>,
     view: ChainView,
     shown: Option<ChainView>,
+    changes: Option<mpsc::Receiver<Change>>,
 }
 
 impl<'a> ChainRun<'a> {
     pub(super) fn new(
-        request: WatchRequest,
+        mut request: WatchRequest,
         owner: &'a OwnerHandle,
         prover: Arc<dyn Prover>,
         timer: &'a dyn Timer,
@@ -65,7 +79,7 @@ impl<'a> ChainRun<'a> {
             reporter: request.reporter.clone(),
             prover,
         };
-        let look_ms = request.profile.block_time_ms.min(LOOK_MS_MAX).max(1);
+        let look_ms = request.profile.block_time_ms.clamp(1, LOOK_MS_MAX);
         let view = ChainView {
             chain: request.profile.chain,
             head: None,
@@ -81,12 +95,18 @@ impl<'a> ChainRun<'a> {
             filters: request.filters.iter().cloned().map(Arc::new).collect(),
             nodes: Nodes::new(request.nodes.clone(), common, timer),
             council: Council::new(&request.profile, request.window.clone(), request.finalized),
+            router: Router::new(request.profile.clone()),
             acks: FuturesUnordered::new(),
             recent: Rhythm::new(look_ms),
             old: Rhythm::new(look_ms),
+            look_ms,
             fills: 0,
+            can_fill: false,
+            has_news: true,
             start: request.start_block,
+            ending_since_ms: None,
             shown: None,
+            changes: request.changes.take(),
             setup,
             view,
             owner,
@@ -107,6 +127,10 @@ impl<'a> ChainRun<'a> {
             let wake_ms = self.step();
             self.show();
             let now_ms = self.timer.now_ms();
+            self.look_when_possible(now_ms);
+            if self.may_be_at_the_end() && self.is_at_the_end().await? {
+                return Ok(false);
+            }
             if recent.is_terminated() && self.recent.at_ms <= now_ms {
                 recent = self.recent_fill(now_ms).fuse();
             }
@@ -124,8 +148,10 @@ impl<'a> ChainRun<'a> {
                 () = stop => return Ok(true),
                 ack = self.acks.select_next_some() => self.on_ack(ack)?,
                 arrival = self.nodes.next().fuse() => self.on_arrival(arrival),
+                change = next_change(&mut self.changes).fuse() => self.on_change(change),
                 filled = recent => {
                     let filled = filled?;
+                    self.has_news = true;
                     self.recent.after(&filled, self.timer.now_ms());
                     self.view.events += filled.new_events;
                     self.view.incidents += filled.incidents;
@@ -141,9 +167,7 @@ impl<'a> ChainRun<'a> {
                         (Some(_), Some(range)) => range.last().saturating_sub(read),
                         _ => 0,
                     };
-                    if filled.window.is_none() && self.is_at_the_end().await? {
-                        return Ok(false);
-                    }
+                    self.has_news |= filled.window.is_none();
                 }
                 () = wake => {}
             }
@@ -201,7 +225,7 @@ impl<'a> ChainRun<'a> {
                         _ => self.council.leave(&view.node, now_ms),
                     };
                     self.nodes.all[index].view = view;
-                    self.on_finality();
+                    self.router.on_view(&self.nodes.all[index], now_ms);
                     has_decided |= !decisions.is_empty();
                     self.decide(decisions, now_ms);
                 }
@@ -213,15 +237,19 @@ impl<'a> ChainRun<'a> {
 
     fn decide(&mut self, decisions: Vec<Decision>, now_ms: u64) {
         for decision in decisions {
-            let (node, act): (_, Box<dyn FnOnce(&mut tracker::Follow)>) = match decision {
+            match decision {
                 Decision::Rule { node, ruling } => {
                     if matches!(ruling, Ruling::Hold) {
                         tracing::info!(%node, "stands on another branch than most");
                     }
-                    (node, Box::new(move |follow| follow.on_ruling(ruling, now_ms)))
+                    if let Some(follow) = self.nodes.follow_of(&node) {
+                        follow.on_ruling(ruling, now_ms);
+                    }
                 }
                 Decision::Release { node, from } => {
-                    (node, Box::new(move |follow| follow.release(from, now_ms)))
+                    if let Some(follow) = self.nodes.follow_of(&node) {
+                        follow.release(from, now_ms);
+                    }
                 }
                 Decision::Halt(conflict) => {
                     let (at, found) = (conflict.at, conflict.found);
@@ -229,12 +257,7 @@ impl<'a> ChainRun<'a> {
                     self.view.halted =
                         Some(format!("block {at} is final here, most nodes have {found} there"));
                     self.halt(conflict);
-                    continue;
                 }
-            };
-            let run = self.nodes.all.iter_mut().find(|run| *run.node.id() == node);
-            if let Some(follow) = run.and_then(|run| run.follow.as_mut()) {
-                act(follow);
             }
         }
     }
@@ -254,31 +277,41 @@ impl<'a> ChainRun<'a> {
         self.owner.halt(self.request.profile.chain, at, nodes, branch);
     }
 
-    /// A height is final when as many nodes say so as have to agree: two, where there are more.
-    fn on_finality(&mut self) {
-        let mut claims: Vec<u64> =
-            self.nodes.all.iter().filter_map(|run| run.view.finalized).collect();
-        claims.sort_unstable_by(|a, b| b.cmp(a));
-        let needed = if self.nodes.all.len() > 1 { 1 } else { 0 };
-        if let Some(finalized) = claims.get(needed)
-            && self.view.finalized.is_none_or(|known| known < *finalized)
-            && self.view.halted.is_none()
-        {
-            self.view.finalized = Some(*finalized);
-            self.council.finalize(*finalized);
-        }
-    }
-
     fn on_arrival(&mut self, arrival: Arrival) {
         let council = &self.council;
         let window = || council.window();
         self.nodes.take(arrival, &self.filters, window, self.timer.now_ms());
     }
 
+    /// Goes on with other nodes and filters. What is new of the filters is missing everywhere, so the
+    /// fills find it; what is under way ends as it was begun.
+    fn on_change(&mut self, change: Change) {
+        let Change { nodes, filters } = change;
+        let now_ms = self.timer.now_ms();
+        self.filters = filters.iter().cloned().map(Arc::new).collect();
+        self.request.filters = filters;
+        for follow in self.nodes.all.iter_mut().filter_map(|run| run.follow.as_mut()) {
+            follow.set_filters(self.filters.clone());
+        }
+        for gone in self.nodes.replace(nodes) {
+            let decisions = self.council.leave(&gone, now_ms);
+            self.decide(decisions, now_ms);
+        }
+        self.recent.at_ms = now_ms;
+        self.old.at_ms = now_ms;
+        self.has_news = true;
+    }
+
     fn on_ack(&mut self, ack: Answered) -> Result<(), ReplayError> {
         let ack = ack.map_err(|_| ReplayError::OwnerGone)?.map_err(ReplayError::Ledger)?;
+        self.has_news = true;
         self.view.events += ack.new_events;
         self.view.incidents += ack.incidents;
+        // The ledger's word: what nodes call final may be on another branch than what is held here.
+        if let Some(finalized) = ack.finalized.filter(|_| self.view.halted.is_none()) {
+            self.view.finalized = self.view.finalized.max(Some(finalized));
+            self.council.finalize(finalized, ack.final_block);
+        }
         if !ack.open.is_empty() {
             // Seen again once the others had their time.
             let at_ms = self.timer.now_ms() + self.request.agree_wait_ms;
@@ -336,20 +369,36 @@ impl<'a> ChainRun<'a> {
         .boxed()
     }
 
-    /// The nodes that answer, each fill beginning with another one.
+    /// The nodes that answer and stand on the chain, best first; good ones take turns.
     fn nodes_for_fill(&mut self) -> Vec<ReplayNode> {
-        let mut nodes: Vec<ReplayNode> = (self.nodes.all.iter())
+        let order = self.router.order(&self.nodes.all, self.fills);
+        self.fills += 1;
+        let all = &self.nodes.all;
+        let runs = order.iter().filter_map(|node| all.iter().find(|run| run.view.node == *node));
+        runs.filter(|run| !self.council.is_held(run.node.id()))
             .filter_map(|run| Some(ReplayNode { node: run.node.clone(), status: run.status()? }))
-            .collect();
-        if !nodes.is_empty() {
-            let first = (self.fills % nodes.len() as u64) as usize;
-            nodes.rotate_left(first);
-            self.fills += 1;
-        }
-        nodes
+            .collect()
     }
 
-    async fn is_at_the_end(&self) -> Result<bool, ReplayError> {
+    /// Looks for gaps at once when the first node says where the head is, not a block time later.
+    fn look_when_possible(&mut self, now_ms: u64) {
+        let has_nodes = self.nodes.all.iter().any(|run| run.status().is_some());
+        let can_fill = has_nodes && self.council.head().is_some();
+        if can_fill && !self.can_fill {
+            self.old.at_ms = now_ms;
+            self.recent.at_ms = now_ms + self.request.agree_wait_ms;
+        }
+        self.can_fill = can_fill;
+    }
+
+    /// Whether it is worth asking: only what was committed can have brought the end.
+    fn may_be_at_the_end(&mut self) -> bool {
+        let is_up_there = (self.request.until_block.zip(self.council.head()))
+            .is_some_and(|(until, head)| head.number >= until);
+        is_up_there && self.acks.is_empty() && std::mem::take(&mut self.has_news)
+    }
+
+    async fn is_at_the_end(&mut self) -> Result<bool, ReplayError> {
         let (Some(until), Some(head), Some(start)) =
             (self.request.until_block, self.council.head(), self.start)
         else {
@@ -360,7 +409,26 @@ impl<'a> ChainRun<'a> {
             return Ok(false);
         }
         let missing = first_missing(&self.setup, &self.request.filters, range, self.owner).await?;
-        Ok(missing.is_none())
+        if missing.is_some() {
+            return Ok(false);
+        }
+        // Where some nodes agreed a block is covered, and what another one gave of it still waits
+        // for receipts: with them it may be an event that these nodes have lost.
+        let is_decided = self.undecided(range).await?.is_empty();
+        let now_ms = self.timer.now_ms();
+        let since_ms = *self.ending_since_ms.get_or_insert(now_ms);
+        let patience_ms = END_PATIENCE.saturating_mul(self.request.agree_wait_ms + self.look_ms);
+        Ok(is_decided || now_ms >= since_ms.saturating_add(patience_ms))
+    }
+
+    /// Returns the blocks with logs that receipts could decide on and have not.
+    async fn undecided(&self, range: BlockRange) -> Result<Vec<u64>, ReplayError> {
+        if !self.request.profile.check_receipts_root {
+            return Ok(Vec::new());
+        }
+        let reply = self.owner.waiting(self.request.profile.chain);
+        let waiting = reply.await.map_err(|_| ReplayError::OwnerGone)?;
+        Ok(waiting.iter().map(|block| block.number).filter(|n| range.contains(*n)).collect())
     }
 
     fn show(&mut self) {
@@ -403,6 +471,10 @@ impl<'a> ChainRun<'a> {
                     open.push((range, "not settled yet".to_owned()));
                 }
             }
+            for number in self.undecided(range).await? {
+                let text = "logs that only some nodes gave wait for receipts";
+                open.push((BlockRange::one(number), text.to_owned()));
+            }
         }
         open.sort();
         open.dedup();
@@ -415,4 +487,15 @@ impl<'a> ChainRun<'a> {
             stopped,
         })
     }
+}
+
+/// Waits for the next change; for ever where none can come.
+async fn next_change(changes: &mut Option<mpsc::Receiver<Change>>) -> Change {
+    if let Some(receiver) = changes {
+        if let Some(change) = receiver.next().await {
+            return change;
+        }
+        *changes = None;
+    }
+    std::future::pending().await
 }

@@ -8,6 +8,7 @@
 mod chain;
 mod gaps;
 mod nodes;
+mod route;
 mod view;
 
 pub use view::{ChainView, NodeLine, WatchWatcher};
@@ -15,11 +16,11 @@ pub use view::{ChainView, NodeLine, WatchWatcher};
 use crate::{OwnerHandle, ReplayError, Timer};
 use chain::ChainRun;
 use event::{BlockNumHash, BlockRange, ChainProfile, Filter, Node, Prover, Verify};
+use futures_channel::mpsc;
 use futures_util::FutureExt;
 use std::{future::Future, sync::Arc};
 
 /// What to watch.
-#[derive(Clone)]
 pub struct WatchRequest {
     /// Chain and what holds there.
     pub profile: ChainProfile,
@@ -47,6 +48,25 @@ pub struct WatchRequest {
     pub seed: u64,
     /// This process in reports.
     pub reporter: Arc<str>,
+    /// What is changed while it runs; `None` where nothing ever is.
+    pub changes: Option<mpsc::Receiver<Change>>,
+}
+
+/// Other nodes and filters for a chain that is watched.
+#[derive(Clone)]
+pub struct Change {
+    /// All nodes from now on, in order of preference. The very ones that were there before go on
+    /// undisturbed.
+    pub nodes: Vec<Arc<dyn Node>>,
+    /// All filters from now on. What is new of them is open from the first block on, and filled.
+    pub filters: Vec<Filter>,
+}
+
+impl std::fmt::Debug for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let nodes: Vec<_> = self.nodes.iter().map(|node| node.id()).collect();
+        f.debug_struct("Change").field("nodes", &nodes).field("filters", &self.filters).finish()
+    }
 }
 
 impl std::fmt::Debug for WatchRequest {

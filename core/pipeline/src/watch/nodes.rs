@@ -2,12 +2,17 @@
 
 use crate::{Greeting, Timer, greet};
 use event::{
-    Answer, Ask, BlockNumHash, ChainProfile, Fault, FaultClass, Filter, Hint, Node, Prover, Verify,
+    Answer, Ask, BlockNumHash, ChainProfile, Fault, FaultClass, Filter, Hint, Node, NodeId, Prover,
+    Verify,
 };
+use futures_channel::oneshot;
 use futures_util::{
-    FutureExt, StreamExt, future::BoxFuture, select_biased, stream::FuturesUnordered,
+    FutureExt, StreamExt,
+    future::{BoxFuture, Either, Shared, select},
+    select_biased,
+    stream::FuturesUnordered,
 };
-use std::sync::Arc;
+use std::{future::Future, sync::Arc};
 use tracker::{Follow, FollowConfig, NodeState, NodeStatus, NodeView, Ticket};
 
 /// First wait before a node that did not answer is greeted again, in milliseconds; doubles.
@@ -27,11 +32,21 @@ pub(super) struct Common {
 }
 
 /// What came from a node.
-pub(super) enum Arrival {
-    Greeted(usize, Box<Result<Greeting, Fault>>),
-    Answered(usize, Ticket, Box<Result<Answer, Fault>>),
-    Hinted(usize, Hint),
+pub(super) struct Arrival {
+    key: u64,
+    what: What,
 }
+
+enum What {
+    Greeted(Box<Result<Greeting, Fault>>),
+    Answered(Ticket, Box<Result<Answer, Fault>>),
+    Hinted(Hint),
+    /// It was dropped before it could say it.
+    Nothing,
+}
+
+/// What is on its way from a node.
+type Coming<'a> = FuturesUnordered<BoxFuture<'a, Arrival>>;
 
 /// One node.
 pub(super) struct NodeRun {
@@ -41,6 +56,11 @@ pub(super) struct NodeRun {
     pub(super) follow: Option<Follow>,
     greet_failures: u32,
     greet_at_ms: Option<u64>,
+    /// Its own among all nodes that ever were.
+    key: u64,
+    /// Dropped with it: what is on its way ends then.
+    _here: oneshot::Sender<()>,
+    gone: Shared<oneshot::Receiver<()>>,
 }
 
 impl NodeRun {
@@ -62,9 +82,10 @@ pub(super) struct Nodes<'a> {
     pub(super) all: Vec<NodeRun>,
     common: Common,
     timer: &'a dyn Timer,
-    greetings: FuturesUnordered<BoxFuture<'a, (usize, Result<Greeting, Fault>)>>,
-    answers: FuturesUnordered<BoxFuture<'a, (usize, Ticket, Result<Answer, Fault>)>>,
-    hints: FuturesUnordered<BoxFuture<'a, (usize, Hint)>>,
+    greetings: Coming<'a>,
+    answers: Coming<'a>,
+    hints: Coming<'a>,
+    next_key: u64,
 }
 
 impl<'a> Nodes<'a> {
@@ -76,39 +97,87 @@ impl<'a> Nodes<'a> {
             greetings: FuturesUnordered::new(),
             answers: FuturesUnordered::new(),
             hints: FuturesUnordered::new(),
+            next_key: 0,
         };
-        for node in nodes {
-            let index = this.all.len();
-            let view = NodeView::connecting(node.id().clone());
-            this.all.push(NodeRun {
-                node,
-                view,
-                follow: None,
-                greet_failures: 0,
-                greet_at_ms: None,
-            });
-            this.greet(index);
-            this.listen(index);
-        }
+        nodes.into_iter().for_each(|node| this.add(node));
         this
+    }
+
+    fn add(&mut self, node: Arc<dyn Node>) {
+        let (here, gone) = oneshot::channel();
+        let (index, key) = (self.all.len(), self.next_key);
+        self.next_key += 1;
+        self.all.push(NodeRun {
+            view: NodeView::connecting(node.id().clone()),
+            node,
+            follow: None,
+            greet_failures: 0,
+            greet_at_ms: None,
+            key,
+            _here: here,
+            gone: gone.shared(),
+        });
+        self.greet(index);
+        self.listen(index);
+    }
+
+    /// Goes on with these nodes; those that were there before are not disturbed. Returns the names
+    /// of those that are gone.
+    pub(super) fn replace(&mut self, nodes: Vec<Arc<dyn Node>>) -> Vec<NodeId> {
+        let mut before = std::mem::take(&mut self.all);
+        for node in nodes {
+            match before.iter().position(|run| Arc::ptr_eq(&run.node, &node)) {
+                Some(at) => self.all.push(before.remove(at)),
+                None => self.add(node),
+            }
+        }
+        before.into_iter().map(|run| run.node.id().clone()).collect()
+    }
+
+    /// Returns the tracker of a node by its name.
+    pub(super) fn follow_of(&mut self, node: &NodeId) -> Option<&mut Follow> {
+        self.all.iter_mut().find(|run| run.node.id() == node)?.follow.as_mut()
+    }
+
+    /// Waits for what a node says, unless it is dropped before.
+    fn coming(
+        &self,
+        index: usize,
+        said: impl Future<Output = What> + Send + 'a,
+    ) -> BoxFuture<'a, Arrival> {
+        let NodeRun { key, gone, .. } = &self.all[index];
+        let (key, gone) = (*key, gone.clone());
+        async move {
+            let what = match select(said.boxed(), gone).await {
+                Either::Left((what, _)) => what,
+                Either::Right(_) => What::Nothing,
+            };
+            Arrival { key, what }
+        }
+        .boxed()
     }
 
     fn greet(&mut self, index: usize) {
         let (node, timer) = (self.all[index].node.clone(), self.timer);
         let (chain, finality) = (self.common.profile.chain, self.common.profile.finality);
-        self.greetings.push(
-            async move { (index, greet(&*node, Some(chain), finality, timer).await) }.boxed(),
-        );
+        self.greetings.push(self.coming(index, async move {
+            What::Greeted(Box::new(greet(&*node, Some(chain), finality, timer).await))
+        }));
     }
 
     fn listen(&mut self, index: usize) {
         let node = self.all[index].node.clone();
-        self.hints.push(async move { (index, node.hint().await) }.boxed());
+        self.hints.push(self.coming(index, async move { What::Hinted(node.hint().await) }));
     }
 
     pub(super) fn ask(&mut self, index: usize, ticket: Ticket, ask: Ask) {
         let node = self.all[index].node.clone();
-        self.answers.push(async move { (index, ticket, node.ask(ask).await) }.boxed());
+        self.answers.push(
+            self.coming(
+                index,
+                async move { What::Answered(ticket, Box::new(node.ask(ask).await)) },
+            ),
+        );
     }
 
     /// Greets again whose time has come; returns when the next is due.
@@ -125,16 +194,9 @@ impl<'a> Nodes<'a> {
     /// Waits for whatever comes next. Never ready while nothing is on its way.
     pub(super) async fn next(&mut self) -> Arrival {
         select_biased! {
-            (index, greeting) = self.greetings.select_next_some() => {
-                Arrival::Greeted(index, Box::new(greeting))
-            }
-            (index, ticket, answer) = self.answers.select_next_some() => {
-                Arrival::Answered(index, ticket, Box::new(answer))
-            }
-            (index, hint) = self.hints.select_next_some() => {
-                self.listen(index);
-                Arrival::Hinted(index, hint)
-            }
+            greeting = self.greetings.select_next_some() => greeting,
+            answer = self.answers.select_next_some() => answer,
+            hint = self.hints.select_next_some() => hint,
             complete => std::future::pending().await,
         }
     }
@@ -147,26 +209,35 @@ impl<'a> Nodes<'a> {
         window: impl FnOnce() -> Vec<BlockNumHash>,
         now_ms: u64,
     ) {
-        match arrival {
-            Arrival::Greeted(index, greeting) => match *greeting {
+        let Arrival { key, what } = arrival;
+        let Some(index) = self.all.iter().position(|run| run.key == key) else { return };
+        match what {
+            What::Greeted(greeting) => match *greeting {
                 Ok(greeting) => self.follow(index, greeting, filters, window()),
                 Err(fault) => self.on_no_greeting(index, fault, now_ms),
             },
-            Arrival::Answered(index, ticket, answer) => {
+            What::Answered(ticket, answer) => {
                 if let Some(follow) = &mut self.all[index].follow {
                     follow.on_answer(ticket, *answer, now_ms);
                 }
             }
-            Arrival::Hinted(index, hint) => match &mut self.all[index].follow {
-                Some(follow) => follow.on_hint(hint, now_ms),
-                None => {
-                    // It is there now: no need to wait for the next try.
-                    let node = &mut self.all[index];
-                    if matches!(hint, Hint::Connected) && node.greet_at_ms.is_some() {
-                        node.greet_at_ms = Some(now_ms);
-                    }
-                }
-            },
+            What::Hinted(hint) => {
+                self.listen(index);
+                self.on_hint(index, hint, now_ms);
+            }
+            What::Nothing => {}
+        }
+    }
+
+    fn on_hint(&mut self, index: usize, hint: Hint, now_ms: u64) {
+        let node = &mut self.all[index];
+        match &mut node.follow {
+            Some(follow) => follow.on_hint(hint, now_ms),
+            // It is there now: no need to wait for the next try.
+            None if matches!(hint, Hint::Connected) && node.greet_at_ms.is_some() => {
+                node.greet_at_ms = Some(now_ms);
+            }
+            None => {}
         }
     }
 
@@ -186,7 +257,7 @@ impl<'a> Nodes<'a> {
             filters: filters.to_vec(),
             window,
             poll_interval_ms,
-            seed: seed.wrapping_add(index as u64),
+            seed: seed.wrapping_add(self.all[index].key),
             reporter,
         };
         self.all[index].follow = Some(Follow::new(config, prover));

@@ -44,7 +44,10 @@ pub(crate) fn tamper_logs(
     now_ms: u64,
     active: &[Active],
 ) {
-    for active in active {
+    // A log that comes twice comes the same, whatever its index is made to be: repeated last.
+    let repeats = |active: &&Active| *active.trouble() == Trouble::RepeatedLogs;
+    let ordered = active.iter().filter(|active| !repeats(active));
+    for active in ordered.chain(active.iter().filter(repeats)) {
         if *active.trouble() == Trouble::LogsOfOtherBlock {
             let below = |part: &Part| {
                 let number = part.block.number.checked_sub(1)?;
@@ -68,10 +71,10 @@ fn tamper_part(part: &mut Part, filter: &Filter, now_ms: u64, active: &Active) {
     let key = hash(active.key, &[3, number]);
     match active.trouble() {
         Trouble::NoLogs => part.logs.clear(),
-        Trouble::LogsLate { after_ms } => {
-            if now_ms < part.block.mined_at_ms.saturating_add(*after_ms) {
-                part.logs.clear();
-            }
+        Trouble::LogsLate { after_ms }
+            if now_ms < part.block.mined_at_ms.saturating_add(*after_ms) =>
+        {
+            part.logs.clear();
         }
         Trouble::AddressFilterBroken if !filter.addresses.is_any() => part.logs.clear(),
         Trouble::LostLog if count > 0 => {
@@ -112,14 +115,15 @@ fn tamper_part(part: &mut Part, filter: &Filter, now_ms: u64, active: &Active) {
     }
 }
 
-/// Returns the answer that says this, as a node's transport hands it on.
-pub(crate) fn answer_of(parts: Vec<Part>, active: &[Active]) -> LogsAnswer {
+/// Returns the answer that says this, as a node's transport hands it on, and the logs that it said
+/// were removed.
+pub(crate) fn answer_of(parts: Vec<Part>, active: &[Active]) -> (LogsAnswer, Vec<Log>) {
     let most = active.iter().filter_map(|active| match active.trouble() {
         Trouble::CutSilently { most } => Some(*most),
         _ => None,
     });
     let mut room = most.min().unwrap_or(u64::MAX);
-    let mut answer = LogsAnswer::default();
+    let (mut answer, mut removed) = (LogsAnswer::default(), Vec::new());
     let mut indexes: BTreeMap<B256, u32> = BTreeMap::new();
     let mut logs = Logs::default();
     for part in parts {
@@ -131,6 +135,7 @@ pub(crate) fn answer_of(parts: Vec<Part>, active: &[Active]) -> LogsAnswer {
             answer.bytes += LOG_BYTES;
             if log.removed {
                 answer.removed += 1;
+                removed.push(log.clone());
                 continue;
             }
             let index = *indexes.entry(log.block_hash).or_insert_with(|| {
@@ -141,5 +146,5 @@ pub(crate) fn answer_of(parts: Vec<Part>, active: &[Active]) -> LogsAnswer {
         }
     }
     answer.logs = logs;
-    answer
+    (answer, removed)
 }

@@ -11,6 +11,8 @@ use event::BlockRange;
 /// How far a swarm may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Harm {
+    /// Answers late, or not, or of an older head; what it says is true.
+    Fails,
     /// Fails, lags, loses: everything short of logs that never were.
     Loses,
     /// Also alters and adds.
@@ -38,15 +40,17 @@ pub fn swarm(rng: &mut Rng, harm: Harm, kinds: u64, range: BlockRange, until_ms:
 fn kind(rng: &mut Rng, harm: Harm, range: BlockRange) -> Persona {
     let often = rng.between(20, 400) as u32;
     let part = part_of(rng, range);
-    let kinds = match harm {
-        Harm::Loses => 34,
-        Harm::Forges => 38,
+    const FAILS: [u64; 13] = [0, 1, 2, 3, 4, 5, 9, 10, 12, 26, 31, 32, 33];
+    let kind = match harm {
+        Harm::Fails => FAILS[rng.below(FAILS.len() as u64) as usize],
+        Harm::Loses => rng.below(34),
+        Harm::Forges => rng.below(38),
     };
     let asks = |trouble| vec![Rule::on(Methods::ASKS, trouble).sometimes(often)];
     let logs = |trouble| vec![Rule::on(Methods::LOGS, trouble).for_some_blocks(often)];
     let receipts = |trouble| vec![Rule::on(Methods::RECEIPTS, trouble).for_some_blocks(often)];
     let hints = |trouble| vec![Rule::on(Methods::HINTS, trouble).sometimes(often)];
-    match rng.below(kinds) {
+    match kind {
         0 => asks(Trouble::Unreachable),
         1 => asks(Trouble::TimesOut { after_ms: rng.between(1_000, 30_000) }),
         2 => asks(Trouble::Slow { by_ms: rng.between(100, 5_000) }),

@@ -8,6 +8,9 @@ use alloy_primitives::Address;
 use event::{BlockRange, EventId, Filter, LaneId, Op};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// The part of I7 that rests on log indexes: where a node gave an event a wrong one, it keeps it.
+pub const ORDER_INSIDE_A_BLOCK: &str = "I7 order inside a block";
+
 /// What became of the events of a range.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Account {
@@ -114,18 +117,31 @@ pub fn lane_problems(image: &Image, tree: &Tree, filter: &Filter, first: u64) ->
         wrong("balances in the state");
     }
     let blocks = (range.first()..=range.last()).filter_map(|number| tree.at(number));
-    let moves: Vec<_> = blocks
-        .flat_map(|block| wanted(block, filter))
-        .filter_map(|log| parties(&log.topics, &log.data).map(|(_, _, value)| value))
+    let truth: Vec<(u64, i64)> = blocks
+        .flat_map(|block| wanted(block, filter).map(|log| (block.number, log)))
+        .filter_map(|(number, log)| Some((number, parties(&log.topics, &log.data)?.2)))
         .collect();
-    let moved: Vec<_> = (image.lanes.rows(&lane, MOVED).iter())
+    let moved: Vec<(u64, i64)> = (image.lanes.rows(&lane, MOVED).iter())
         .filter_map(|row| match row.cells.last() {
-            Some(Cell::Int(value)) => Some(*value),
+            Some(Cell::Int(value)) => Some((row.block_number, *value)),
             _ => None,
         })
         .collect();
-    if moved != moves {
+    if !by_block(&moved) || sorted(&moved) != sorted(&truth) {
         wrong("appended rows");
+    } else if moved != truth {
+        let text = "appended rows are out of order inside a block".to_owned();
+        problems.push(Violation { invariant: ORDER_INSIDE_A_BLOCK, text });
     }
     problems
+}
+
+fn by_block(moved: &[(u64, i64)]) -> bool {
+    moved.is_sorted_by_key(|(number, _)| *number)
+}
+
+fn sorted(moved: &[(u64, i64)]) -> Vec<(u64, i64)> {
+    let mut sorted = moved.to_vec();
+    sorted.sort_unstable();
+    sorted
 }

@@ -5,7 +5,7 @@ mod account;
 mod claims;
 mod transitions;
 
-pub use account::{Account, account, lane_problems};
+pub use account::{Account, ORDER_INSIDE_A_BLOCK, account, lane_problems};
 
 use crate::{Image, chain::Tree};
 use alloy_primitives::{B256, map::HashSet};

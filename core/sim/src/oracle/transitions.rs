@@ -88,9 +88,10 @@ impl Oracle {
         for block in &commit.blocks {
             let before = self.is_canonical.insert((block.number, block.hash), block.canonical);
             let is_told = match (before, block.canonical) {
-                (Some(true) | None, false) => reverted.contains(&block.hash),
+                (Some(true), false) => reverted.contains(&block.hash),
                 (Some(false), true) => reinstated.contains(&block.hash),
-                (Some(true) | None, true) | (Some(false), false) => true,
+                // New on the chain, or kept beside it where most nodes left what is final.
+                (Some(true) | None, true) | (Some(false) | None, false) => true,
             };
             if !is_told {
                 let text = format!("block {} changed sides without a word", block.number);

@@ -20,7 +20,7 @@ use tracker::{Action, Backfill, BackfillConfig, NodeStatus};
 const PASSES_MAX: usize = 16;
 
 /// Decodes nothing.
-struct Raw;
+pub(crate) struct Raw;
 
 impl Decoder for Raw {
     fn schemas(&self) -> &[EventSchema] {
@@ -50,6 +50,8 @@ pub(crate) struct Bench {
     pub(crate) filter: Filter,
     pub(crate) verify: Verify,
     pub(crate) range: BlockRange,
+    /// A node of this world misnumbers logs.
+    pub(crate) has_wrong_indexes: bool,
     owner: Option<Owner>,
     lane: Option<LaneStepper>,
     hesitates: u64,
@@ -66,8 +68,19 @@ impl Bench {
         }));
         let (world, filter) = (world.clone(), followed(2));
         let (owner, lane) = (None, None);
-        let mut bench =
-            Self { world, store, oracle, filter, verify, range, owner, lane, hesitates };
+        let has_wrong_indexes = false;
+        let mut bench = Self {
+            world,
+            store,
+            oracle,
+            filter,
+            verify,
+            range,
+            has_wrong_indexes,
+            owner,
+            lane,
+            hesitates,
+        };
         bench.start();
         bench
     }

@@ -7,5 +7,8 @@ mod ledgers;
 mod liars;
 mod oracle;
 mod repeat;
+mod scenes;
 mod seeds;
+mod watches;
+mod watching;
 mod worlds;

@@ -8,7 +8,8 @@ use crate::{
 use event::{BlockRange, NodeId, Verify};
 use pipeline::Timer;
 use sim::{
-    Crash, Happening, Methods, Rule, Sometimes, Trouble, World, WorldSettings, account,
+    Crash, Happening, Methods, ORDER_INSIDE_A_BLOCK, Rule, Sometimes, Trouble, World,
+    WorldSettings, account,
     chain::Traffic,
     faults::{Harm, forger, swarm},
     lane_problems,
@@ -16,8 +17,8 @@ use sim::{
     run,
 };
 
-/// Trouble ends here, in milliseconds of the virtual clock: half an hour.
-const HEALS_AT_MS: u64 = 1_800_000;
+/// Trouble ends here, in milliseconds of the virtual clock: twenty minutes.
+const HEALS_AT_MS: u64 = 1_200_000;
 /// Nothing takes longer than this.
 const LIMIT_MS: u64 = 4 * 3_600_000;
 
@@ -104,11 +105,17 @@ fn live(seed: u64) -> (World, Bench) {
         let lies = forger(300).into_iter().map(|rule| rule.during(0, HEALS_AT_MS));
         rules.extend(lies);
     }
+    let is_of_indexes = |rule: &Rule| {
+        let forges = [Trouble::AlteredLog, Trouble::AddedLog].contains(&rule.then);
+        forges || rule.then.name().starts_with("log index")
+    };
+    let has_wrong_indexes = rules.iter().any(is_of_indexes);
     let (liar, honest) = (world.add_node("liar", rules), world.add_node("honest", vec![]));
     let settled_ms = (range.last() - head + 24) * 12_000;
     script(&world, &mut rng, event::Node::id(&*liar), settled_ms);
     let hesitates = if rng.chance(300) { rng.between(2, 5) } else { 0 };
     let mut bench = Bench::new(&world, verify, range, hesitates);
+    bench.has_wrong_indexes = has_wrong_indexes;
     if rng.chance(500) {
         let crash = if rng.chance(500) { Crash::Before } else { Crash::After };
         if crash == Crash::After {
@@ -147,7 +154,7 @@ fn live(seed: u64) -> (World, Bench) {
             }
         }
         // A plugin that asked to be called again is.
-        for _ in 0..200 {
+        for _ in 0..100 {
             clock.sleep_until(clock.now_ms() + 1_000).await;
             if bench.step_lane().is_err() {
                 bench.restart_if_dead();
@@ -167,7 +174,11 @@ fn judge(world: &World, bench: &Bench) {
             let filters = std::slice::from_ref(&bench.filter);
             let account = account(image, tree, filters, bench.range);
             assert!(account.is_balanced(), "{:#?}", account.problems());
-            let problems = lane_problems(image, tree, &bench.filter, 1);
+            let mut problems = lane_problems(image, tree, &bench.filter, 1);
+            // An event that came with a wrong log index keeps it, whatever receipts say later.
+            if bench.has_wrong_indexes {
+                problems.retain(|problem| problem.invariant != ORDER_INSIDE_A_BLOCK);
+            }
             assert!(problems.is_empty(), "{problems:#?}");
             let lane = event::LaneId { plugin: sim::BALANCES.into(), chain: tree.chain() };
             let next = image.lanes.shown(&lane).map(|lane| lane.cursor.next_block);
@@ -189,7 +200,7 @@ fn judge(world: &World, bench: &Bench) {
 fn whatever_a_node_does_nothing_untrue_is_claimed_and_in_the_end_nothing_is_missing() {
     let all = Sometimes::default();
     let test = "whatever_a_node_does";
-    for_seeds(test, 50, |seed| {
+    for_seeds(test, 100, |seed| {
         let (world, bench) = live(seed);
         judge(&world, &bench);
         all.add(world.sometimes());

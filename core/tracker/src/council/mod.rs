@@ -96,6 +96,11 @@ impl Council {
             .collect()
     }
 
+    /// Whether a node's branch is not read: what it says of recent blocks is of another chain.
+    pub fn is_held(&self, node: &NodeId) -> bool {
+        self.halted.is_some() || self.seats.get(node).is_some_and(|seat| seat.is_held)
+    }
+
     /// Returns the branch that a node stands on, as far as it is held, oldest first.
     pub fn branch_of(&self, node: &NodeId) -> Vec<BlockNumHash> {
         let blocks = self.seats.get(node).map(|seat| &seat.blocks);
@@ -165,13 +170,21 @@ impl Council {
         self.reconsider(now_ms)
     }
 
-    /// Raises the finalized height; a lower one is ignored.
-    pub fn finalize(&mut self, number: u64) {
+    /// Raises the finalized height; a lower one is ignored. `block` is the newest block at or below
+    /// it that the ledger knows: whatever else is chosen up to there was never shown to be final,
+    /// and is not defended.
+    pub fn finalize(&mut self, number: u64, block: Option<BlockNumHash>) {
         self.finalized = self.finalized.max(Some(number));
-        let newest = self.finalized.and_then(|f| self.chosen.range(..=f).next_back());
-        if let Some(newest) = newest.map(|(number, _)| *number) {
-            self.chosen = self.chosen.split_off(&newest);
+        let Some(block) = block else { return };
+        match self.hash_at(block.number) {
+            Some(hash) if hash == block.hash => {
+                self.chosen = self.chosen.split_off(&block.number);
+            }
+            // What lies above is of the branch that is not final.
+            Some(_) => self.chosen.clear(),
+            None => self.chosen = self.chosen.split_off(&block.number),
         }
+        self.chosen.entry(block.number).or_insert((block.hash, 0));
     }
 
     /// Returns the head of the chosen branch.
@@ -293,8 +306,31 @@ impl Council {
         decisions
     }
 
+    /// Forgets the chosen blocks below a height to which the node's branch does not lead: what lies
+    /// between may have left the chain unseen, and must not be defended once its height is final.
+    /// The finalized block itself stays.
+    fn forget_unlinked(&mut self, node: &NodeId, below: u64) {
+        let Some(seat) = self.seats.get(node) else { return };
+        let mut lower = seat.blocks.range(..below);
+        if lower.any(|(number, (hash, _))| self.hash_at(*number) == Some(*hash)) {
+            return;
+        }
+        let finalized = self.finalized;
+        let is_final = |number: u64| finalized.is_some_and(|finalized| number <= finalized);
+        self.chosen.retain(|number, _| *number >= below || is_final(*number));
+    }
+
     /// Adds what the node has and the chosen branch lacks.
     fn extend(&mut self, node: &NodeId) {
+        let own = self.seats.get(node).map(|seat| &seat.blocks);
+        let shares =
+            |(number, (hash, _)): (&u64, &(B256, u64))| self.hash_at(*number) == Some(*hash);
+        let lowest = own.and_then(|own| own.first_key_value()).map(|(number, _)| *number);
+        if let Some(lowest) = lowest
+            && !own.into_iter().flatten().any(shares)
+        {
+            self.forget_unlinked(node, lowest);
+        }
         let Some(seat) = self.seats.get(node) else { return };
         for (number, (hash, seen_ms)) in seat.blocks.iter().rev() {
             let is_final = self.finalized.is_some_and(|finalized| *number <= finalized);
@@ -322,6 +358,7 @@ impl Council {
             .map(|(node, _)| node.clone())
             .collect();
         self.chosen.split_off(&fork);
+        self.forget_unlinked(node, fork);
         let mut height = fork;
         while let Some((number, lead)) = self.lead(&on_it, height) {
             on_it.retain(|node| self.seats[node].blocks.get(&number).is_none_or(|b| b.0 == lead.0));

@@ -1,7 +1,5 @@
 //! What scripted nodes are made of: blocks, logs, receipts, faults, and a prover that knows blooms.
 
-#![allow(dead_code, reason = "every test binary uses its part")]
-
 use alloy_primitives::{Address, B256, keccak256};
 use event::*;
 use std::collections::BTreeSet;

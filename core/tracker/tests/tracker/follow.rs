@@ -1,11 +1,7 @@
 //! A follower against a scripted node: what it walks, asks, doubts, reports and holds back.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
-
-mod common;
-
+use crate::common::{Blooms, block, fault, hash, header, logs_answer, receipt};
 use alloy_primitives::{B256, keccak256};
-use common::{Blooms, block, fault, header, logs_answer, receipt};
 use event::*;
 use proptest::prelude::*;
 use std::{
@@ -137,7 +133,7 @@ impl Setup {
         };
         let filter = |i: usize| {
             let mut filter = Filter::any();
-            filter.topics[3] = if i == 0 { AnyOf::Any } else { AnyOf::one(common::hash(i as u64)) };
+            filter.topics[3] = if i == 0 { AnyOf::Any } else { AnyOf::one(hash(i as u64)) };
             Arc::new(filter)
         };
         let config = FollowConfig {

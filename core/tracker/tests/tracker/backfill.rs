@@ -1,11 +1,7 @@
 //! A backfill against a scripted node: what it asks, doubts, splits and gives up.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
-
-mod common;
-
+use crate::common::{Blooms, block, fault, hash, header, logs_answer, receipt};
 use alloy_primitives::Address;
-use common::{Blooms, block, fault, hash, header, logs_answer, receipt};
 use event::*;
 use std::{
     collections::{BTreeMap, BTreeSet},

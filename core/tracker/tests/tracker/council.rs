@@ -1,11 +1,7 @@
 //! A council of nodes: which branch is chosen, who is held, released, or cause to halt.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
-
-mod common;
-
+use crate::common::block;
 use alloy_primitives::keccak256;
-use common::block;
 use event::*;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -203,7 +199,7 @@ fn f42_a_node_alone_on_a_fork_is_held_as_long_as_it_is_alone() {
 #[test]
 fn f54_one_node_against_a_final_block_is_held_and_two_of_three_halt_once() {
     let mut council = three();
-    council.finalize(101);
+    council.finalize(101, Some(at('a', 101)));
     assert_eq!(council.on_branch(&branch("A", at('a', 100), 'b', 103), 10), [hold("A")]);
     assert!(council.halted().is_none());
     let conflict =
@@ -220,7 +216,7 @@ fn f54_one_node_against_a_final_block_is_held_and_two_of_three_halt_once() {
 #[test]
 fn f54_a_parent_that_is_not_the_final_block_is_a_conflict_too() {
     let mut council = three();
-    council.finalize(101);
+    council.finalize(101, Some(at('a', 101)));
     let fork = Branch { is_whole: false, ..branch("A", at('b', 101), 'b', 103) };
     assert_eq!(council.on_branch(&fork, 10), [hold("A")]);
     // Alone it is in no majority, also when the others are gone from its height.
@@ -370,4 +366,27 @@ proptest! {
             }
         }
     }
+}
+
+/// Seed 142 of the watches: a block that was chosen left unseen while its node was away, and the
+/// heights up to it became final on the other branch.
+#[test]
+fn what_left_unseen_is_not_defended_once_its_height_is_final() {
+    let mut council = council();
+    council.on_branch(&branch("A", at('a', 100), 'a', 102), 0);
+    council.finalize(110, Some(at('b', 108)));
+    let decisions = council.on_branch(&branch("A", at('a', 100), 'b', 112), 60_000);
+    assert_eq!(decisions, [follow("A")]);
+    assert_eq!(council.halted(), None);
+    assert_eq!(council.head(), Some(at('b', 112)));
+}
+
+#[test]
+fn a_node_far_ahead_makes_nothing_below_its_gap_worth_defending() {
+    let mut council = council();
+    council.on_branch(&branch("A", at('a', 100), 'a', 102), 0);
+    let ahead = Branch { is_whole: false, ..branch("A", at('b', 298), 'b', 300) };
+    assert_eq!(council.on_branch(&ahead, 60_000), [follow("A")]);
+    assert_eq!(council.hash_at(102), None, "it may have left by now");
+    assert_eq!(council.hash_at(96), Some(at('a', 96).hash), "the finalized block stays");
 }

@@ -1,0 +1,159 @@
+//! SIGHUP: other nodes and other contracts while it runs, all of a configuration or nothing of it.
+//!
+//! What a running watch cannot change is refused in words: its ledger, its chains and what is
+//! demanded there, its plugins.
+
+use super::{
+    super::{inputs, nodes::open_node},
+    policy,
+    running::{NamedNode, Running, RunningChain, load_plugins},
+};
+use crate::{
+    command_error::CommandError,
+    node_spec::NodeSpec,
+    plan::{ChainPlan, WatchPlan, merged_contracts},
+};
+use event::Filter;
+use pipeline::Change;
+use std::{
+    io::{Write, stderr},
+    sync::Arc,
+};
+
+/// Changes of a chain that wait for it, at most. It takes them at once.
+pub(super) const CHANGES_MAX: usize = 4;
+
+/// What a chain becomes.
+struct Becoming {
+    nodes: Vec<NamedNode>,
+    filters: Vec<Filter>,
+}
+
+/// Goes on with the plan of the configuration as it is now, or tells all that is wrong with it and
+/// goes on as before.
+pub(super) async fn reload(
+    running: &mut Running<'_>,
+    again: &(dyn Fn() -> Result<WatchPlan, CommandError> + Sync),
+) {
+    let told = match change(running, again).await {
+        Ok(changes) if running.plan.quiet || changes.is_empty() => return,
+        Ok(changes) => changes.join("\n"),
+        Err(error) => format!("{error}\nhint: the configuration from before stays in force"),
+    };
+    // Whoever closed stderr does not want to hear it.
+    let _ = writeln!(stderr(), "{told}");
+}
+
+/// Returns what changed, in words.
+async fn change(
+    running: &mut Running<'_>,
+    again: &(dyn Fn() -> Result<WatchPlan, CommandError> + Sync),
+) -> Result<Vec<String>, CommandError> {
+    let plan = again()?;
+    refuse(running, &plan)?;
+    let contracts = merged_contracts(&plan.chains)?;
+    let schemas = Arc::new(inputs::schemas(&contracts)?);
+    // Their names must not be those of new contracts.
+    load_plugins(&plan).await?;
+    let mut becoming = Vec::new();
+    for (chain, chain_plan) in running.chains.iter().zip(&plan.chains) {
+        becoming.push(Becoming {
+            nodes: nodes(chain, chain_plan)?,
+            filters: inputs::filters(
+                &chain_plan.contracts,
+                &inputs::schemas(&chain_plan.contracts)?,
+            ),
+        });
+    }
+    let policies = (running.chains.iter().zip(&plan.chains))
+        .map(|(chain, plan)| (chain.profile.chain, policy(plan)))
+        .collect();
+    let changed = running.owner.change(schemas.clone(), policies);
+    changed.await.map_err(|_| CommandError::bug("the ledger's owner has ended"))??;
+
+    // Nothing can be wrong with it any more.
+    running.plan = plan;
+    let mut told = Vec::new();
+    for (index, becoming) in becoming.into_iter().enumerate() {
+        let chain = &mut running.chains[index];
+        let is_other = chain.filters != becoming.filters;
+        told.push(words(chain, &becoming));
+        let change = Change {
+            nodes: becoming.nodes.iter().map(|(_, node)| node.clone()).collect(),
+            filters: becoming.filters.clone(),
+        };
+        let sent = chain.changes.try_send(change);
+        sent.map_err(|_| CommandError::bug("the chain takes no change"))?;
+        chain.nodes = becoming.nodes;
+        chain.setup.tracked.extend(becoming.filters.clone());
+        chain.setup.tracked.sort_unstable();
+        chain.setup.tracked.dedup();
+        chain.setup.decoder = schemas.clone();
+        chain.filters = becoming.filters;
+        // A lane asks for what matches it of all that is followed, so it has to ask anew.
+        if is_other {
+            running.stop_lanes(index).await?;
+            running.start_lanes(index).await?;
+        }
+    }
+    Ok(told)
+}
+
+/// Refuses, all at once, what only a restart can change.
+fn refuse(running: &Running<'_>, plan: &WatchPlan) -> Result<(), CommandError> {
+    let old = &running.plan;
+    let mut other = Vec::new();
+    if old.ledger.path != plan.ledger.path {
+        other.push(format!("the ledger is {} there", plan.ledger.path.display()));
+    }
+    if old.plugins != plan.plugins {
+        other.push("the plugins are others there, or set up otherwise".to_owned());
+    }
+    let names = |plan: &WatchPlan| {
+        plan.chains.iter().map(|chain| chain.chain_name.clone()).collect::<Vec<_>>()
+    };
+    if names(old) == names(plan) {
+        let chains = running.chains.iter().zip(&old.chains).zip(&plan.chains);
+        for ((chain, old), new) in chains {
+            let name = &chain.profile.name;
+            if new.expected_chain.is_some_and(|id| id != chain.profile.chain.0) {
+                other.push(format!("chain {name} has another id there"));
+            }
+            if (old.verify, old.finality) != (new.verify, new.finality) {
+                other.push(format!("chain {name} has another `verify` or `finality` there"));
+            }
+        }
+    } else {
+        other.push("the chains are others there".to_owned());
+    }
+    match other.is_empty() {
+        true => Ok(()),
+        false => Err(CommandError::usage(other.join("; "))
+            .context("the configuration cannot be taken over while it runs")
+            .hint("restart it to change these: it goes on where it stopped")),
+    }
+}
+
+/// Opens nodes that are new; the others are the very same.
+fn nodes(chain: &RunningChain, plan: &ChainPlan) -> Result<Vec<NamedNode>, CommandError> {
+    let open = |spec: &NodeSpec| {
+        let known = chain.nodes.iter().find(|(known, _)| known == spec);
+        let node = known.map_or_else(|| open_node(spec), |(_, node)| Ok(node.clone()))?;
+        Ok((spec.clone(), node))
+    };
+    plan.nodes.iter().map(open).collect()
+}
+
+fn words(chain: &RunningChain, becoming: &Becoming) -> String {
+    let missing_from = |from: &[NamedNode], of: &[NamedNode]| {
+        of.iter().filter(|(spec, _)| !from.iter().any(|(known, _)| known == spec)).count()
+    };
+    let added = missing_from(&chain.nodes, &becoming.nodes);
+    let dropped = missing_from(&becoming.nodes, &chain.nodes);
+    let filters = match chain.filters == becoming.filters {
+        true => "the same contracts and events",
+        false => "other contracts or events",
+    };
+    let name = &chain.profile.name;
+    format!("configuration: chain {name}: {added} nodes added, {dropped} dropped, {filters}")
+}

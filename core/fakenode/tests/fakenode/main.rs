@@ -1,0 +1,10 @@
+//! The production nodes against a simulated one over every transport: what is served is what the
+//! simulated node says, and what fails fails as it does in process.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod answers;
+mod faults;
+mod stage;
+mod subscriptions;
+mod words;

@@ -1,0 +1,245 @@
+//! How a watch ends: when it is told to, when nobody reads it, and whatever its nodes do.
+
+use crate::watch::{chain_lines, check};
+use headcount_tests::{
+    Anvil, Contracts, FaultProxy, Program, Rpc, Traffic, Watching, call_data, skip, stored_lines,
+};
+use serde_json::{Value, json};
+use std::{
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::Child,
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// SIGTERM drains and ends within this.
+const DRAIN_MAX: Duration = Duration::from_secs(5);
+/// A condition that is not met by then never will be.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Blocks of one long event each: more than may wait for a slow reader.
+const UNREAD_BLOCKS: u64 = 90;
+const DATA_BYTES: usize = 60_000;
+
+/// A node with a token, and a folder for the program.
+struct Scene {
+    anvil: Anvil,
+    traffic: Traffic,
+    gold: String,
+    program: Program,
+    folder: TempDir,
+}
+
+impl Scene {
+    /// Returns one with some blocks, or what is not installed.
+    fn new(seed: u64) -> Result<Self, &'static str> {
+        let anvil = Anvil::start().ok_or("anvil is not installed (make tools)")?;
+        let contracts = Contracts::compile().ok_or("solc is not installed (make tools)")?;
+        let folder = tempfile::tempdir().unwrap();
+        let program =
+            Program::in_folder(folder.path()).ok_or("headcount is not built (make build)")?;
+        let mut traffic = Traffic::new(anvil.rpc(), seed).unwrap();
+        let gold = traffic.deploy_token(contracts.bytecode("Token"), "Gold").unwrap();
+        traffic.trade(&[gold], 10).unwrap();
+        Ok(Self { anvil, traffic, gold: gold.to_string(), program, folder })
+    }
+
+    fn rpc(&self) -> Rpc {
+        self.anvil.rpc()
+    }
+
+    fn ledger(&self) -> PathBuf {
+        self.folder.path().join("ledger.duckdb")
+    }
+
+    fn watch(&self, nodes: &[&str], more: &[&str]) -> Vec<String> {
+        let contract = format!("gold={}", self.gold);
+        let mut all = vec!["watch", "-c", &contract, "--from-block", "0"];
+        all.extend(nodes.iter().flat_map(|node| ["-r", *node]));
+        all.extend(["--ledger", "ledger.duckdb", "--poll-interval", "50ms"]);
+        all.extend(["--agree-wait", "200ms"]);
+        all.extend(more);
+        all.into_iter().map(str::to_owned).collect()
+    }
+
+    fn events(&self) -> usize {
+        chain_lines(&self.rpc()).len()
+    }
+
+    /// Mints in a block of its own, so many times.
+    fn mint(&mut self, blocks: usize) {
+        let token = self.gold.parse().unwrap();
+        let from = self.traffic.accounts()[0];
+        let data = call_data("mint(address,uint256)", &[from.into_word().0, from.into_word().0]);
+        for _ in 0..blocks {
+            self.traffic.send(from, token, &data).unwrap();
+            self.traffic.mine().unwrap();
+        }
+    }
+}
+
+/// Waits for the end of a process and returns its exit code.
+fn ended(child: &mut Child, within: Duration) -> Option<i32> {
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code();
+        }
+        if begun.elapsed() > within {
+            child.kill().unwrap();
+            panic!("it did not end within {within:?}");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn is_whole(count: usize) -> impl Fn(&[Value]) -> bool {
+    move |lines| lines.iter().filter(|line| line["type"] == "event").count() == count
+}
+
+#[test]
+fn a_reader_that_closes_the_pipe_ends_the_watch_with_exit_code_0() {
+    let mut scene = match Scene::new(61) {
+        Ok(scene) => scene,
+        Err(missing) => skip!("watch_closed_pipe: {missing}"),
+    };
+    let url = scene.anvil.url();
+    let mut child = scene.program.start_heard(scene.watch(&[&url], &["--quiet"]));
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    assert!(first.contains("\"type\":\"event\""), "{first}");
+    // It is noticed at the next line.
+    scene.mint(1);
+    assert_eq!(ended(&mut child, PATIENCE), Some(0));
+    check(&scene.program, &scene.ledger());
+}
+
+#[test]
+fn a_reader_that_never_reads_delays_nothing_and_is_told_what_it_missed() {
+    let mut scene = match Scene::new(62) {
+        Ok(scene) => scene,
+        Err(missing) => skip!("watch_slow_pipe: {missing}"),
+    };
+    // A contract that logs what it is called with.
+    let emitter = scene.traffic.deploy("67365f5f37365fa0005f5260086018f3", &[]).unwrap();
+    let from = scene.traffic.accounts()[0];
+    let data = format!("0x{}", "00".repeat(DATA_BYTES));
+    let until = (scene.traffic.head() + UNREAD_BLOCKS).to_string();
+    scene.gold = emitter.to_string();
+    let url = scene.anvil.url();
+    let arguments = scene.watch(&[&url], &["--until-block", &until]);
+    let mut watching = Watching::start_unread(&scene.program, arguments);
+    for _ in 0..UNREAD_BLOCKS {
+        scene.traffic.send(from, emitter, &data).unwrap();
+        scene.traffic.mine().unwrap();
+    }
+    // It has recorded everything, and now waits for its reader.
+    watching.wait_until_said(&format!("head {until}, {UNREAD_BLOCKS} new events"));
+    check(&scene.program, &scene.ledger());
+    watching.read();
+    let end = watching.join();
+    assert_eq!(end.code, Some(0), "{}", end.stderr);
+    let kinds: Vec<&str> = end.lines.iter().filter_map(|line| line["type"].as_str()).collect();
+    let told = kinds.iter().filter(|kind| **kind == "event").count();
+    assert_eq!(kinds[told..], ["gap", "end"], "{kinds:?}");
+    // The rows that were left out are all those after the ones that were told.
+    let journal = |line: &Value| line["id"].as_str()?.split(':').nth(1)?.parse::<u64>().ok();
+    let last = end.lines.iter().filter_map(journal).max().unwrap();
+    let gap = &end.lines[told];
+    let left_out = format!(
+        "select min(seq) as a, max(seq) as b, sum(events)::int as n from journal where seq > {last}"
+    );
+    let rows = scene.program.query(&scene.ledger(), &left_out);
+    assert_eq!((&gap["first_journal"], &gap["last_journal"]), (&rows[0]["a"], &rows[0]["b"]));
+    assert_eq!(rows[0]["n"].as_u64().unwrap() + told as u64, UNREAD_BLOCKS);
+
+    // Told to end, it does not wait for a reader that never comes.
+    let watching = {
+        let url = scene.anvil.url();
+        std::fs::remove_file(scene.ledger()).unwrap();
+        let arguments = scene.watch(&[&url], &["--max-time", "4s"]);
+        Watching::start_unread(&scene.program, arguments)
+    };
+    let end = watching.join();
+    assert_eq!(end.code, Some(0), "{}", end.stderr);
+    assert!(end.took < Duration::from_secs(4) + DRAIN_MAX, "it took {:?}", end.took);
+    check(&scene.program, &scene.ledger());
+}
+
+#[test]
+fn a_watch_ends_after_its_time_with_exit_code_0_and_on_ctrl_c_with_130() {
+    let scene = match Scene::new(63) {
+        Ok(scene) => scene,
+        Err(missing) => skip!("watch_max_time: {missing}"),
+    };
+    let url = scene.anvil.url();
+    let end = Watching::start(&scene.program, scene.watch(&[&url], &["--max-time", "4s"])).join();
+    assert_eq!(end.code, Some(0), "{}", end.stderr);
+    assert_eq!(stored_lines(&scene.program, &scene.ledger()), chain_lines(&scene.rpc()));
+    check(&scene.program, &scene.ledger());
+    let last = end.lines.last().unwrap();
+    assert_eq!((&last["type"], &last["more"]), (&json!("end"), &json!(true)), "{last}");
+
+    let mut again = Watching::start(&scene.program, scene.watch(&[&url], &[]));
+    again.wait_until_said("ledger: ");
+    let end = again.end("INT");
+    assert_eq!(end.code, Some(130), "{}", end.stderr);
+    assert!(end.took < DRAIN_MAX, "it took {:?}", end.took);
+    check(&scene.program, &scene.ledger());
+}
+
+#[test]
+fn a_watch_whose_nodes_all_stand_still_ends_when_it_is_told_to() {
+    let mut scene = match Scene::new(64) {
+        Ok(scene) => scene,
+        Err(missing) => skip!("watch_frozen: {missing}"),
+    };
+    let proxies = [1, 2].map(|seed| FaultProxy::start(scene.anvil.address(), seed));
+    let nodes = [format!("a={}", proxies[0].url()), format!("b={}", proxies[1].url())];
+    let nodes = [nodes[0].as_str(), nodes[1].as_str()];
+    let mut watching = Watching::start(&scene.program, scene.watch(&nodes, &[]));
+    watching.wait_until("the first blocks", is_whole(scene.events()));
+    proxies.iter().for_each(|proxy| proxy.freeze(true));
+    scene.mint(1);
+    // The calls that are under way are not answered any more.
+    std::thread::sleep(Duration::from_millis(500));
+    let end = watching.end("TERM");
+    assert_eq!(end.code, Some(0), "{}", end.stderr);
+    assert!(end.took < DRAIN_MAX, "it took {:?}", end.took);
+    check(&scene.program, &scene.ledger());
+
+    // The same where none of them has ever answered.
+    for more in [&[][..], &["--chain-id", "31337"]] {
+        let mut watching = Watching::start(&scene.program, scene.watch(&nodes, more));
+        watching.wait_until_said("ledger: ");
+        std::thread::sleep(Duration::from_millis(500));
+        let end = watching.end("TERM");
+        assert_eq!(end.code, Some(0), "{}", end.stderr);
+        assert!(end.took < DRAIN_MAX, "it took {:?}", end.took);
+    }
+}
+
+#[test]
+fn a_watch_in_the_middle_of_a_long_gap_ends_when_it_is_told_to() {
+    let scene = match Scene::new(65) {
+        Ok(scene) => scene,
+        Err(missing) => skip!("watch_long_gap: {missing}"),
+    };
+    let (token, from) = (scene.gold.parse().unwrap(), scene.traffic.accounts()[0]);
+    let data = call_data("mint(address,uint256)", &[from.into_word().0, from.into_word().0]);
+    scene.rpc().call("anvil_mine", json!(["0x5dc"])).unwrap();
+    scene.traffic.send(from, token, &data).unwrap();
+    scene.rpc().call("anvil_mine", json!(["0x1"])).unwrap();
+    // A line so slow that the gap below takes much longer than the head.
+    let proxy = FaultProxy::start(scene.anvil.address(), 6);
+    proxy.disturb(0, 60);
+    let mut watching =
+        Watching::start(&scene.program, scene.watch(&[&proxy.url()], &["--concurrency", "1"]));
+    watching.wait_until("the head", |lines| lines.iter().any(|line| line["type"] == "event"));
+    let end = watching.end("TERM");
+    assert_eq!(end.code, Some(0), "{}", end.stderr);
+    assert!(end.took < DRAIN_MAX, "it took {:?}", end.took);
+    check(&scene.program, &scene.ledger());
+    assert!(end.stderr.contains("open: "), "the gap was filled already: {}", end.stderr);
+}
