@@ -148,7 +148,7 @@ impl Voice {
             for (call, said) in rest[..taken].iter().zip(said) {
                 match said {
                     Said::Result(result) => {
-                        answers.push(json!({"jsonrpc": "2.0", "id": call.id, "result": result}))
+                        answers.push(json!({"jsonrpc": "2.0", "id": call.id, "result": result}));
                     }
                     Said::Error(words, wait_s) => {
                         // A gateway that will not have one call will not have the batch.

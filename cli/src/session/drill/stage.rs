@@ -74,8 +74,8 @@ impl Stage {
             headers: Vec::new(),
             timeout: Some(TIMEOUT),
         };
-        let laggard_url = Secret::new(&laggard.http_url());
-        let dropper_url = Secret::new(&dropper.web_url());
+        let laggard_url = Secret::new(laggard.http_url());
+        let dropper_url = Secret::new(dropper.web_url());
         let actors = vec![
             Actor {
                 name: "liar",
