@@ -16,7 +16,7 @@ use std::{io::stdout, path::PathBuf};
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct DrillArgs {
-    /// Chooses the chain and what goes wrong; the same seed is the same drill [default: 1]
+    /// Chooses the chain and the lies; when what arrives is up to the machine [default: 1]
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
 

@@ -212,7 +212,12 @@ impl Canonical {
             let leaving = self.chain.range(fork..).rev().filter(|(number, _)| **number <= last);
             switch.reverted = leaving.map(|(_, block)| left(block)).collect();
         }
-        for block in blocks.iter().filter(|block| self.is_of_window(block.number)) {
+        // A block that left comes back also where its height was called final meanwhile: its events
+        // would stay left for good.
+        let is_kept = |block: &&BlockRow| {
+            self.is_of_window(block.number) || self.is_orphan(block.number, &block.hash)
+        };
+        for block in blocks.iter().filter(is_kept) {
             let known = self.chain.get(&block.number).filter(|known| known.hash == block.hash);
             let stays = fork.is_none_or(|fork| block.number < fork);
             match known {
@@ -366,4 +371,27 @@ fn fuller(known: &BlockRow, new: &BlockRow) -> Option<BlockRow> {
     let timestamp = known.timestamp.or(new.timestamp);
     let adds = parent != known.parent || timestamp != known.timestamp;
     adds.then(|| BlockRow { parent, timestamp, ..known.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(number: u64, name: u8, parent: u8, canonical: bool) -> BlockRow {
+        let (hash, parent) = (B256::repeat_byte(name), Some(B256::repeat_byte(parent)));
+        BlockRow { number, hash, parent, timestamp: None, canonical }
+    }
+
+    /// Two branches took turns; the part that came back last was called final before it was read
+    /// again, and nobody knows another block there.
+    #[test]
+    fn a_block_that_left_comes_back_also_where_its_height_is_claimed_final() {
+        let blocks = vec![row(1, 1, 0, true), row(2, 2, 1, false), row(3, 3, 2, true)];
+        let mut canonical = Canonical::new(Some(0), blocks);
+        canonical.set_confirmations(2);
+        canonical.claim(2);
+        let plan = canonical.plan(&[row(2, 2, 1, true)]).unwrap_or_default();
+        assert_eq!(plan.reinstated, [row(2, 2, 1, true)]);
+        assert!(plan.reverted.is_empty());
+    }
 }
