@@ -3,7 +3,7 @@
 use super::{
     ChainView, Change, NodeLine, WatchOutcome, WatchRequest, WatchWatcher,
     gaps::{Fill, FillSetup, Rhythm, decide_waiting, fill, first_missing, levels},
-    nodes::{Arrival, Common, Nodes},
+    nodes::{Arrival, Common, NodeRun, Nodes},
 };
 use crate::{OwnerHandle, ReplayError, ReplayNode, Timer};
 use event::{Ack, BlockNumHash, BlockRange, BlockRow, Filter, LedgerError, Prover, Verify};
@@ -195,6 +195,7 @@ impl<'a> ChainRun<'a> {
                     let decisions = self.council.on_branch(&branch, now_ms);
                     self.start = self.start.or_else(|| self.council.head().map(|b| b.number));
                     self.decide(decisions, now_ms);
+                    self.on_finality();
                     has_decided = true;
                 }
                 FollowAction::Submit(report) => {
@@ -268,8 +269,11 @@ impl<'a> ChainRun<'a> {
 
     /// A height is final when as many nodes say so as have to agree: two, where there are more.
     fn on_finality(&mut self) {
-        let mut claims: Vec<u64> =
-            self.nodes.all.iter().filter_map(|run| run.view.finalized).collect();
+        let claim = |run: &NodeRun| {
+            let (head, finalized) = run.view.head.zip(run.view.finalized)?;
+            self.council.is_of_chosen(&run.view.node, head.block, finalized).then_some(finalized)
+        };
+        let mut claims: Vec<u64> = self.nodes.all.iter().filter_map(claim).collect();
         claims.sort_unstable_by(|a, b| b.cmp(a));
         let needed = if self.nodes.all.len() > 1 { 1 } else { 0 };
         if let Some(finalized) = claims.get(needed)
@@ -417,7 +421,7 @@ impl<'a> ChainRun<'a> {
     fn show(&mut self) {
         let head = self.council.head();
         self.view.head = head;
-        let line = |run: &super::nodes::NodeRun| NodeLine {
+        let line = |run: &NodeRun| NodeLine {
             node: run.view.node.clone(),
             client: run.view.client.clone(),
             state: run.view.state.clone(),
