@@ -2,8 +2,15 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
-use crate::commands::{Command, Headcount};
+use crate::{
+    commands::{Command, Headcount},
+    config_file::Config,
+    environment::Environment,
+    range::RangeSpec,
+};
 use clap::Parser;
+use event::{AnchorPolicy, Verify};
+use std::path::Path;
 
 const USDC: &str = "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48";
 const DAI: &str = "0x6B175474E89094C44Da98b954EedeAC495271d0F";
