@@ -22,6 +22,8 @@ mod stock_duckdb;
 mod tidy;
 mod watch;
 mod watch_end;
+mod watch_finality;
+mod watch_ganache;
 mod watch_kill;
 mod watch_reload;
 mod watch_restart;

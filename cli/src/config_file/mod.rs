@@ -15,7 +15,7 @@ use crate::{
     node_spec::NodeSpec, secret::Secret,
 };
 use alloy_primitives::Address;
-use event::{AnchorPolicy, Finality, Verify};
+use event::{AnchorPolicy, Finality, Verify, Visibility};
 use std::{
     collections::BTreeMap,
     fs,
@@ -84,6 +84,8 @@ pub(crate) struct PluginConfig {
     pub(crate) wasm: PathBuf,
     /// Digest that the file must have, in hex.
     pub(crate) sha256: Option<String>,
+    /// From when on it sees a block; as the plugin says where not given.
+    pub(crate) finality: Option<Visibility>,
     /// Given to the plugin as it is; any of it may be a secret.
     pub(crate) config: BTreeMap<String, Secret>,
     /// Memory limit.
@@ -181,6 +183,7 @@ start = "6.08M"
 [[plugin]]
 name = "balances"
 wasm = "plugins/balances.wasm"
+finality = "depth:12"
 config = { token = "${KEY}", depth = 3 }
 limits = { memory_mib = 64, deadline_ms = 500 }
 "#;
@@ -213,6 +216,7 @@ limits = { memory_mib = 64, deadline_ms = 500 }
         assert_eq!(config.contracts[0].start, Some(6_080_000));
         assert_eq!(config.plugins[0].config["depth"].expose(), "3");
         assert_eq!(config.plugins[0].memory_mib, Some(64));
+        assert_eq!(config.plugins[0].finality, Some(Visibility::Depth(12)));
     }
 
     #[test]
@@ -232,6 +236,7 @@ name = "usdc"
 address = "0x1234"
 [[plugin]]
 name = "p"
+finality = "soon"
 "#,
         );
         let expected = [
@@ -243,6 +248,7 @@ name = "p"
             "11:8: a second contract named `usdc`",
             "12:11: `0x1234` is not an address",
             "13:1: `wasm` is missing",
+            "15:12: `soon` is none of latest, safe, finalized, depth:N",
         ];
         assert_eq!(found.len(), expected.len(), "{found:#?}");
         for (found, expected) in found.iter().zip(expected) {

@@ -17,7 +17,7 @@ use crate::{
     secret::Secret,
     suggest::closest,
 };
-use event::{AnchorPolicy, Finality, Verify};
+use event::{AnchorPolicy, Finality, Verify, Visibility};
 use std::{cell::RefCell, collections::BTreeSet, ops::Range, path::Path};
 use toml::de::{DeTable, DeValue};
 
@@ -25,7 +25,7 @@ const ROOT: [&str; 4] = ["ledger", "chain", "contract", "plugin"];
 const CHAIN: [&str; 5] = ["id", "verify", "anchor", "finality", "node"];
 const NODE: [&str; 4] = ["name", "url", "headers", "timeout"];
 const CONTRACT: [&str; 7] = ["name", "chain", "address", "addresses", "events", "abi", "start"];
-const PLUGIN: [&str; 5] = ["name", "wasm", "sha256", "config", "limits"];
+const PLUGIN: [&str; 6] = ["name", "wasm", "sha256", "finality", "config", "limits"];
 const LIMITS: [&str; 2] = ["memory_mib", "deadline_ms"];
 
 /// Reads the file at `path`.
@@ -238,8 +238,9 @@ fn plugin(source: &Source<'_>, table: &Table<'_>, name: Option<String>) -> Optio
         }
     });
     let deadline_ms = limit("deadline_ms");
+    let finality = table.parsed("finality", parse_visibility);
     let wasm = source.base.join(table.required_text("wasm")?.text);
-    Some(PluginConfig { name, wasm, sha256, config, memory_mib, deadline_ms })
+    Some(PluginConfig { name, wasm, sha256, finality, config, memory_mib, deadline_ms })
 }
 
 fn positive(source: &Source<'_>, table: &Table<'_>, key: &str) -> Option<u64> {
@@ -279,6 +280,19 @@ fn parse_finality(text: &str) -> Result<Finality, (String, Option<String>)> {
             .strip_prefix("depth:")
             .and_then(depth)
             .ok_or_else(|| (format!("`{text}` is none of tag, depth:N"), None)),
+    }
+}
+
+fn parse_visibility(text: &str) -> Result<Visibility, (String, Option<String>)> {
+    let depth = |depth: &str| depth.parse().ok().map(Visibility::Depth);
+    match text {
+        "latest" => Ok(Visibility::Latest),
+        "safe" => Ok(Visibility::Safe),
+        "finalized" => Ok(Visibility::Finalized),
+        _ => text
+            .strip_prefix("depth:")
+            .and_then(depth)
+            .ok_or_else(|| (format!("`{text}` is none of latest, safe, finalized, depth:N"), None)),
     }
 }
 

@@ -96,20 +96,26 @@ fn check_name(
         .hint("give the plugin another name: --plugin NAME=FILE"))
 }
 
-/// A plugin under the name that the operator gave it: two of one file are kept apart by it.
-struct Renamed {
+/// A plugin under the name that the operator gave it, as two of one file are kept apart by it, and
+/// with the finality that the operator wants for it.
+struct SetUp {
     plugin: Box<dyn Plugin>,
     descriptor: Descriptor,
 }
 
-impl Renamed {
-    fn new(plugin: Box<dyn Plugin>, name: &str) -> Self {
-        let descriptor = Descriptor { name: name.to_owned(), ..plugin.descriptor().clone() };
+impl SetUp {
+    fn new(plugin: Box<dyn Plugin>, config: &PluginConfig) -> Self {
+        let own = plugin.descriptor();
+        let descriptor = Descriptor {
+            name: config.name.clone().unwrap_or_else(|| own.name.clone()),
+            visibility: config.finality.unwrap_or(own.visibility),
+            ..own.clone()
+        };
         Self { plugin, descriptor }
     }
 }
 
-impl Plugin for Renamed {
+impl Plugin for SetUp {
     fn descriptor(&self) -> &Descriptor {
         &self.descriptor
     }
@@ -153,11 +159,7 @@ fn load_plugin(host: &Host, config: &PluginConfig) -> Result<Box<dyn Plugin>, Co
             .context(format!("plugin {} cannot be used", path.display()))
             .hint(hint)
     })?;
-    let loaded: Box<dyn Plugin> = Box::new(loaded);
-    Ok(match &config.name {
-        Some(name) => Box::new(Renamed::new(loaded, name)),
-        None => loaded,
-    })
+    Ok(Box::new(SetUp::new(Box::new(loaded), config)))
 }
 
 /// What the operator wrote under `[plugin.config]`, as the JSON object that the plugin is given.

@@ -88,6 +88,20 @@ struct Committing {
     is_rewind: bool,
 }
 
+/// Returns the last block that may be seen.
+fn visible_through(visibility: Visibility, horizon: Ready) -> Option<u64> {
+    let through = horizon.through?;
+    let is_final = through.min(horizon.finalized);
+    match visibility {
+        Visibility::Latest => Some(through),
+        // The ledger keeps no safe head; final is what a cautious plugin gets.
+        Visibility::Safe | Visibility::Finalized => Some(is_final),
+        Visibility::Depth(depth) => {
+            Some(through.checked_sub(depth).map_or(is_final, |deep| deep.max(is_final)))
+        }
+    }
+}
+
 impl Lane {
     /// Returns the lane as the ledger has it. `start_block` counts for a lane that never ran; one
     /// that began later than that is rebuilt from there.
@@ -268,13 +282,7 @@ impl Lane {
             self.done.next_block = self.done.next_block.max(page.through.saturating_add(1));
             self.page = None;
         }
-        let last = match self.descriptor.visibility {
-            Visibility::Latest => horizon.through,
-            // The ledger keeps no safe head; final is what a cautious plugin gets.
-            Visibility::Safe | Visibility::Finalized => {
-                horizon.through.map(|through| through.min(horizon.finalized))
-            }
-        };
+        let last = visible_through(self.descriptor.visibility, horizon);
         match last.and_then(|last| BlockRange::new(self.done.next_block, last)) {
             Some(range) => {
                 self.awaiting = Awaiting::Events(range);

@@ -377,6 +377,20 @@ fn a_plugin_for_final_blocks_sees_nothing_above_them() {
 }
 
 #[test]
+fn a_plugin_for_deep_blocks_sees_those_with_enough_above_them_and_final_ones() {
+    let see = |depth, finalized| {
+        let store = ledger(&[&[1], &[2], &[3], &[4]], finalized);
+        let mut driver = Driver::new(store, LanePolicy::default(), Visibility::Depth(depth));
+        driver.run(&mut good);
+        driver.store.cursor.map(|cursor| cursor.next_block)
+    };
+    assert_eq!(see(0, 0), Some(START + 4));
+    assert_eq!(see(2, 0), Some(START + 2));
+    assert_eq!(see(2, START + 2), Some(START + 3));
+    assert_eq!(see(1_000, 0), None);
+}
+
+#[test]
 fn nothing_is_delivered_across_a_gap() {
     let mut store = ledger(&[&[1], &[2], &[3]], 0);
     store.through = Some(10);
@@ -605,10 +619,11 @@ proptest! {
     #[test]
     fn whatever_happens_rows_and_state_end_as_in_a_fresh_run(
         moves in moves(),
-        is_final_only in any::<bool>(),
+        sees in 0..3_u64,
         group_events in 1..20_usize,
     ) {
-        let visibility = if is_final_only { Visibility::Finalized } else { Visibility::Latest };
+        let visibility =
+            [Visibility::Latest, Visibility::Finalized, Visibility::Depth(2)][sees as usize];
         let policy = LanePolicy { group_events, journal_rows: 4, ..small() };
         let mut driver = Driver::new(Store::default(), policy, visibility);
         let mut branch = 0;
@@ -666,6 +681,8 @@ proptest! {
         driver.run(&mut good);
         let seen = match visibility {
             Visibility::Latest => driver.store.through,
+            // A shorter branch takes nothing back from a plugin that is not on the one that left.
+            Visibility::Depth(_) => driver.lane.cursor().next_block.checked_sub(1),
             _ => driver.store.through.map(|t| t.min(driver.store.finalized)),
         };
         let (balances, appended) = expected(&driver.store.chain, seen);

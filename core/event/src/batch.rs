@@ -135,6 +135,9 @@ pub enum Visibility {
     Safe,
     /// When final: never sees a reorg.
     Finalized,
+    /// When so many covered blocks are above it, or when final: sees deeper reorgs only. A plugin
+    /// cannot ask for it; the operator can.
+    Depth(u64),
 }
 
 /// What a plugin says of itself.

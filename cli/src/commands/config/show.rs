@@ -8,7 +8,7 @@ use crate::{
     ledger_path::LedgerPath,
     secret::HIDDEN,
 };
-use event::{AnchorPolicy, Finality};
+use event::{AnchorPolicy, Finality, Visibility};
 use serde_json::{Map, Value, json};
 use std::{
     io::{Write, stdout},
@@ -117,6 +117,15 @@ fn shown_contract(contract: &ContractConfig) -> Value {
     ])
 }
 
+fn shown_visibility(visibility: Visibility) -> Value {
+    match visibility {
+        Visibility::Latest => json!("latest"),
+        Visibility::Safe => json!("safe"),
+        Visibility::Finalized => json!("finalized"),
+        Visibility::Depth(depth) => json!(format!("depth:{depth}")),
+    }
+}
+
 fn shown_plugin(plugin: &PluginConfig) -> Value {
     let config: Map<String, Value> =
         plugin.config.keys().map(|key| (key.clone(), json!(HIDDEN))).collect();
@@ -128,6 +137,7 @@ fn shown_plugin(plugin: &PluginConfig) -> Value {
         ("name", plugin.name.as_deref().map(Value::from)),
         ("wasm", Some(json!(plugin.wasm))),
         ("sha256", plugin.sha256.as_deref().map(Value::from)),
+        ("finality", plugin.finality.map(shown_visibility)),
         ("config", Some(Value::Object(config))),
         ("limits", Some(limits)),
     ])

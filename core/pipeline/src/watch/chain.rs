@@ -3,7 +3,7 @@
 use super::{
     ChainView, Change, NodeLine, WatchOutcome, WatchRequest, WatchWatcher,
     gaps::{Fill, FillSetup, Rhythm, decide_waiting, fill, first_missing, levels},
-    nodes::{Arrival, Common, Nodes},
+    nodes::{Arrival, Common, NodeRun, Nodes},
     route::Router,
 };
 use crate::{OwnerHandle, ReplayError, ReplayNode, Timer};
@@ -434,7 +434,7 @@ impl<'a> ChainRun<'a> {
     fn show(&mut self) {
         let head = self.council.head();
         self.view.head = head;
-        let line = |run: &super::nodes::NodeRun| NodeLine {
+        let line = |run: &NodeRun| NodeLine {
             node: run.view.node.clone(),
             client: run.view.client.clone(),
             state: run.view.state.clone(),
