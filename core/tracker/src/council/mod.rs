@@ -187,15 +187,6 @@ impl Council {
         self.chosen.entry(block.number).or_insert((block.hash, 0));
     }
 
-    /// Whether the chosen branch is the one that a node with this head speaks of when it calls a
-    /// height final: it has shown its branch up to there, and leaves the chosen one above that
-    /// height at most. What it calls final while it is still read may be of another branch.
-    pub fn is_of_chosen(&self, node: &NodeId, head: BlockNumHash, height: u64) -> bool {
-        let shown = self.seats.get(node).and_then(|seat| seat.blocks.get(&head.number));
-        shown.is_some_and(|(hash, _)| *hash == head.hash)
-            && self.fork_of(node).is_none_or(|fork| fork > height)
-    }
-
     /// Returns the head of the chosen branch.
     pub fn head(&self) -> Option<BlockNumHash> {
         let (number, (hash, _)) = self.chosen.last_key_value()?;

@@ -225,20 +225,6 @@ fn f54_a_parent_that_is_not_the_final_block_is_a_conflict_too() {
 }
 
 #[test]
-fn what_a_node_calls_final_is_of_the_branch_that_it_has_shown() {
-    let mut council = three();
-    let stands = |council: &Council, head, height| council.is_of_chosen(&node("A"), head, height);
-    assert!(stands(&council, at('a', 102), 102));
-    // It is on another branch already, and that is not read yet.
-    assert!(!stands(&council, at('b', 110), 102));
-    // It is read now, and leaves the chosen one at 101.
-    council.on_branch(&branch("A", at('a', 100), 'b', 110), 10);
-    assert!(!stands(&council, at('b', 110), 102));
-    assert!(stands(&council, at('b', 110), 100));
-    assert!(!council.is_of_chosen(&node("D"), at('a', 102), 100), "D has shown nothing");
-}
-
-#[test]
 fn no_node_alone_says_what_is_final() {
     let mut council = council();
     council.on_branch(&Branch { is_whole: false, ..branch("A", at('x', 90), 'x', 95) }, 0);
