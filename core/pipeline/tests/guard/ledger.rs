@@ -181,7 +181,7 @@ impl Bench {
 
     pub(crate) fn coverage(&self, chain: ChainId) -> Vec<Row> {
         self.rows(&format!(
-            "SELECT first_block, last_block, content, array_to_string(nodes, ',')
+            "SELECT first_block, last_block, content, anchor, array_to_string(nodes, ',')
                 FROM coverage WHERE chain = {chain} ORDER BY first_block"
         ))
     }

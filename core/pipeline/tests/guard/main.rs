@@ -129,21 +129,30 @@ fn rows_journal_and_plugin_state_are_exact_whatever_came_out_of_turn() {
         [at(&a1, 8), at(&a1, 7), at(&b1, 9), at(&b1, 8), at(&b1, 7), at(&a1, 7), at(&a1, 8)];
     assert_eq!(hashes, expected);
 
-    // Coverage: whole, with exactly the nodes that said so on this branch.
-    let whole = |ranges: &[(u64, u64, &str)]| -> Vec<Row> {
-        ranges
-            .iter()
-            .map(|(a, b, nodes)| {
-                vec![a.to_string(), b.to_string(), "bloom".into(), (*nodes).into()]
-            })
-            .collect()
+    // Coverage: whole, with exactly the nodes that said so on this branch. Both nodes' word for a
+    // hash counts where its height was not final yet when the second one came.
+    let whole = |ranges: &[(u64, u64, &str, &str)]| -> Vec<Row> {
+        let words = |(a, b, anchor, nodes): &(u64, u64, &str, &str)| {
+            vec![a.to_string(), b.to_string(), "bloom".into(), (*anchor).into(), (*nodes).into()]
+        };
+        ranges.iter().map(words).collect()
     };
-    let (alpha, beta) = ("alpha", "beta");
+    let (alpha, beta, both) = ("alpha", "beta", "alpha,beta");
+    let (one, two) = ("one-node", "agreed:2");
     assert_eq!(
         bench.coverage(ONE),
-        whole(&[(1, 3, "alpha,beta"), (4, 6, beta), (7, 12, "alpha,beta")])
+        whole(&[
+            (1, 3, one, both),
+            (4, 6, one, beta),
+            (7, 8, two, both),
+            (9, 10, one, both),
+            (11, 12, two, both)
+        ])
     );
-    assert_eq!(bench.coverage(TEN), whole(&[(1, 3, alpha), (4, 6, "alpha,beta"), (7, 7, alpha)]));
+    assert_eq!(
+        bench.coverage(TEN),
+        whole(&[(1, 3, one, alpha), (4, 6, two, both), (7, 7, one, alpha)])
+    );
 
     // Plugin: state and rows are those of the transfers themselves.
     for chain in [&a1, &a10] {
