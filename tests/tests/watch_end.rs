@@ -140,13 +140,17 @@ fn a_reader_that_never_reads_delays_nothing_and_is_told_what_it_missed() {
     watching.read();
     let end = watching.join();
     assert_eq!(end.code, Some(0), "{}", end.stderr);
-    let kinds: Vec<&str> = end.lines.iter().filter_map(|line| line["type"].as_str()).collect();
+    let (incidents, lines): (Vec<Value>, Vec<Value>) =
+        end.lines.into_iter().partition(|line| line["type"] == "incident");
+    // A node under load may earn one; it is no row of the journal.
+    incidents.iter().for_each(|incident| println!("{incident}"));
+    let kinds: Vec<&str> = lines.iter().filter_map(|line| line["type"].as_str()).collect();
     let told = kinds.iter().filter(|kind| **kind == "event").count();
     assert_eq!(kinds[told..], ["gap", "end"], "{kinds:?}");
     // The rows that were left out are all those after the ones that were told.
     let journal = |line: &Value| line["id"].as_str()?.split(':').nth(1)?.parse::<u64>().ok();
-    let last = end.lines.iter().filter_map(journal).max().unwrap();
-    let gap = &end.lines[told];
+    let last = lines.iter().filter_map(journal).max().unwrap();
+    let gap = &lines[told];
     let left_out = format!(
         "select min(seq) as a, max(seq) as b, sum(events)::int as n from journal where seq > {last}"
     );
