@@ -3,6 +3,7 @@
 //! The newest report wins above the finalized block; nothing changes at or below it. Blocks of old
 //! branches are remembered, because they may come back. Does not know of events or coverage.
 
+use crate::coverage::merge_nodes;
 use alloy_primitives::B256;
 use event::{BlockNumHash, BlockRange, BlockRow, NodeId};
 use std::collections::BTreeMap;
@@ -164,7 +165,33 @@ impl Canonical {
                 at = number.checked_sub(1).zip(known.parent);
             }
         }
+        if !self.confirmed.is_empty() {
+            blocks.iter().rev().for_each(|block| self.inherit(block));
+        }
         self.settle()
+    }
+
+    /// Hands down who showed the block above to be final, to a block that was read after it: what
+    /// they showed then ended in a gap.
+    fn inherit(&mut self, block: &BlockRow) {
+        let mut number = block.number;
+        loop {
+            let above = number.checked_add(1).and_then(|above| self.chain.get(&above));
+            let (Some(above), Some(known)) = (above, self.chain.get(&number)) else { return };
+            let is_linked = above.parent == Some(known.hash);
+            if !is_linked || self.is_settled(number) {
+                return;
+            }
+            let Some(heritage) = self.confirmed.get(&above.number).cloned() else { return };
+            let nodes = self.confirmed.entry(number).or_default();
+            let before = nodes.len();
+            merge_nodes(nodes, &heritage);
+            let has_grown = nodes.len() > before;
+            match number.checked_sub(1) {
+                Some(below) if has_grown => number = below,
+                _ => return,
+            }
+        }
     }
 
     /// Raises the finalized block as far as the window was shown to be final.
@@ -342,9 +369,19 @@ impl Canonical {
     }
 
     /// Whether a reported block belongs in the window: it is not final, or takes the place of one
-    /// that was read before it was.
+    /// that was read before it was. Where several nodes have to show what is final, it does also
+    /// above a block that they have not shown yet: what they show later must lead down to that one.
     fn is_of_window(&self, number: u64) -> bool {
-        !self.is_final(number) || (!self.is_settled(number) && self.chain.contains_key(&number))
+        if !self.is_final(number) {
+            return true;
+        }
+        let first = self.finalized.map_or(0, |finalized| finalized.saturating_add(1));
+        let is_above_unsure = || {
+            self.confirmations > 1
+                && first < number
+                && self.chain.range(first..number).next().is_some()
+        };
+        !self.is_settled(number) && (self.chain.contains_key(&number) || is_above_unsure())
     }
 
     fn prune(&mut self) {
