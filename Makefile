@@ -61,10 +61,11 @@ long: tools build-tests plugins ## Run many seeds, soaks and kill loops
 mutants: deps ## Switch off each check in turn; a test must notice
 	@tools/mutants.sh
 
-bench: deps plugins ## Measure replay against a bare fetch loop and a bare append
+bench: deps plugins ## Measure replay and watch against what one would write without them
 	$(CARGO) build --release -p headcount
 	$(CARGO) build --release -p headcount-bench
 	$(TARGET)/release/headcount-bench
+	$(TARGET)/release/headcount-bench live
 
 fixtures: tools build ## Record fixtures/ anew from a real node
 	$(CARGO) run --quiet -p headcount-tests --bin make-fixtures

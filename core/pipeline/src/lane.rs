@@ -166,7 +166,9 @@ impl LaneRun {
                 }
                 Action::Commit(commit) => {
                     let (rows, letters) = (rows_of(&commit), commit.dead_letters.clone());
+                    let next_block = commit.after.next_block;
                     self.owner.commit(*commit).map_err(in_ledger)?;
+                    tracing::debug!(plugin = %name, next_block, "lane committed");
                     report.rows += rows;
                     report.dead_letters.extend(letters);
                     report.waiting = None;

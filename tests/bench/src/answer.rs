@@ -1,17 +1,18 @@
-//! One request body to one answer body, out of the chain's memory. It knows JSON-RPC and batches,
+//! One request body to one answer body, out of what a node has of the chain. It knows JSON-RPC and batches,
 //! not HTTP. What it cannot answer truthfully is an error, never an empty result.
 
 use crate::{
-    chain::{CHAIN_ID, Chain},
+    chain::CHAIN_ID,
     json::quantity,
     transfer::{TOKEN, TRANSFER},
+    view::View,
 };
 use alloy_primitives::{Address, B256};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{json, value::RawValue};
 use std::borrow::Cow;
 
-/// Topics of every log of the chain.
+/// Topics of every log of the view.
 const TOPICS_PER_LOG: usize = 3;
 
 /// Text in pieces, so that logs go from the chain's memory to the socket without a copy.
@@ -73,11 +74,11 @@ enum BlockId {
 }
 
 /// Returns the answer to a single call or a batch.
-pub fn answer<'a>(chain: &'a Chain, body: &[u8]) -> Pieces<'a> {
+pub fn answer<'a>(view: View<'a>, body: &[u8]) -> Pieces<'a> {
     let is_batch = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
     if !is_batch {
         return match serde_json::from_slice::<Call<'_>>(body) {
-            Ok(call) => answer_call(chain, &call),
+            Ok(call) => answer_call(view, &call),
             Err(error) => vec![unparsable(&error)],
         };
     }
@@ -90,15 +91,15 @@ pub fn answer<'a>(chain: &'a Chain, body: &[u8]) -> Pieces<'a> {
         if index > 0 {
             pieces.push(text(","));
         }
-        pieces.append(&mut answer_call(chain, call));
+        pieces.append(&mut answer_call(view, call));
     }
     pieces.push(text("]"));
     pieces
 }
 
-fn answer_call<'a>(chain: &'a Chain, call: &Call<'_>) -> Pieces<'a> {
+fn answer_call<'a>(view: View<'a>, call: &Call<'_>) -> Pieces<'a> {
     let id = call.id.map_or("null", RawValue::get);
-    match result_of(chain, call) {
+    match result_of(view, call) {
         Ok(mut result) => {
             let mut pieces = vec![owned(format!(r#"{{"jsonrpc":"2.0","id":{id},"result":"#))];
             pieces.append(&mut result);
@@ -112,29 +113,29 @@ fn answer_call<'a>(chain: &'a Chain, call: &Call<'_>) -> Pieces<'a> {
     }
 }
 
-fn result_of<'a>(chain: &'a Chain, call: &Call<'_>) -> Result<Pieces<'a>, Refusal> {
+fn result_of<'a>(view: View<'a>, call: &Call<'_>) -> Result<Pieces<'a>, Refusal> {
     match &*call.method {
         "eth_chainId" => Ok(vec![owned(quantity(CHAIN_ID))]),
         "net_version" => Ok(vec![owned(format!("\"{CHAIN_ID}\""))]),
         "web3_clientVersion" => Ok(vec![text(r#""headcount-bench/v1""#)]),
-        "eth_blockNumber" => Ok(vec![owned(quantity(chain.last()))]),
+        "eth_blockNumber" => Ok(vec![owned(quantity(view.last()))]),
         "eth_syncing" => Ok(vec![text("false")]),
         "eth_getBlockByNumber" | "eth_getBlockByHash" => {
             let (block, full): (BlockId, bool) = params(call)?;
             if full {
                 return Err(invalid("transactions are served as hashes only"));
             }
-            let header = number_of(chain, &block)?.and_then(|number| chain.header(number));
+            let header = number_of(view, &block)?.and_then(|number| view.header(number));
             Ok(vec![header.map_or(text("null"), Cow::Borrowed)])
         }
         "eth_getBlockReceipts" => {
             let (block,): (BlockId,) = params(call)?;
-            let receipts = number_of(chain, &block)?.and_then(|number| chain.receipts(number));
+            let receipts = number_of(view, &block)?.and_then(|number| view.receipts(number));
             Ok(vec![receipts.map_or(text("null"), Cow::Owned)])
         }
         "eth_getLogs" => {
             let (filter,): (LogFilter,) = params(call)?;
-            logs(chain, &filter)
+            logs(view, &filter)
         }
         method => Err(Refusal {
             code: -32601,
@@ -143,21 +144,21 @@ fn result_of<'a>(chain: &'a Chain, call: &Call<'_>) -> Result<Pieces<'a>, Refusa
     }
 }
 
-fn logs<'a>(chain: &'a Chain, filter: &LogFilter) -> Result<Pieces<'a>, Refusal> {
+fn logs<'a>(view: View<'a>, filter: &LogFilter) -> Result<Pieces<'a>, Refusal> {
     let (first, last) = match filter.block_hash {
         Some(hash) => {
-            let number = chain.number_of_hash(&hash).ok_or_else(|| refused("unknown block"))?;
+            let number = view.number_of_hash(&hash).ok_or_else(|| refused("unknown block"))?;
             (number, number)
         }
         None => (
-            number_of_tag(chain, filter.from_block.as_deref().unwrap_or("latest"))?,
-            number_of_tag(chain, filter.to_block.as_deref().unwrap_or("latest"))?,
+            number_of_tag(view, filter.from_block.as_deref().unwrap_or("latest"))?,
+            number_of_tag(view, filter.to_block.as_deref().unwrap_or("latest"))?,
         ),
     };
     if first > last {
         return Err(invalid("invalid block range params"));
     }
-    let pieces = chain.logs(first, last).ok_or_else(|| refused("block range leaves the chain"))?;
+    let pieces = view.logs(first, last).ok_or_else(|| refused("block range leaves the chain"))?;
     if !matches(filter)? {
         return Ok(vec![text("[]")]);
     }
@@ -179,20 +180,19 @@ fn matches(filter: &LogFilter) -> Result<bool, Refusal> {
     Ok(by_address && by_topic && topics.len() <= TOPICS_PER_LOG)
 }
 
-/// Returns the height, or `None` for a hash that is not on the chain.
-fn number_of(chain: &Chain, block: &BlockId) -> Result<Option<u64>, Refusal> {
+/// Returns the height, or `None` for a hash that is not on the view.
+fn number_of(view: View<'_>, block: &BlockId) -> Result<Option<u64>, Refusal> {
     match block {
-        BlockId::Hash(hash) | BlockId::Object { block_hash: hash } => {
-            Ok(chain.number_of_hash(hash))
-        }
-        BlockId::NumberOrTag(tag) => number_of_tag(chain, tag).map(Some),
+        BlockId::Hash(hash) | BlockId::Object { block_hash: hash } => Ok(view.number_of_hash(hash)),
+        BlockId::NumberOrTag(tag) => number_of_tag(view, tag).map(Some),
     }
 }
 
-fn number_of_tag(chain: &Chain, tag: &str) -> Result<u64, Refusal> {
+fn number_of_tag(view: View<'_>, tag: &str) -> Result<u64, Refusal> {
     match tag {
-        "latest" | "safe" | "finalized" | "pending" => Ok(chain.last()),
-        "earliest" => Ok(chain.first()),
+        "latest" | "pending" => Ok(view.last()),
+        "safe" | "finalized" => Ok(view.finalized()),
+        "earliest" => Ok(view.first()),
         number => number
             .strip_prefix("0x")
             .and_then(|digits| u64::from_str_radix(digits, 16).ok())

@@ -189,7 +189,7 @@ impl Rows {
     }
 }
 
-fn record_batch(columns: Vec<ArrayRef>) -> Result<RecordBatch, BenchError> {
+pub(crate) fn record_batch(columns: Vec<ArrayRef>) -> Result<RecordBatch, BenchError> {
     let fields: Vec<_> = columns
         .iter()
         .enumerate()
@@ -198,15 +198,15 @@ fn record_batch(columns: Vec<ArrayRef>) -> Result<RecordBatch, BenchError> {
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
 }
 
-fn u64s(values: Vec<u64>) -> ArrayRef {
+pub(crate) fn u64s(values: Vec<u64>) -> ArrayRef {
     Arc::new(UInt64Array::from(values))
 }
 
-fn u32s(values: Vec<u32>) -> ArrayRef {
+pub(crate) fn u32s(values: Vec<u32>) -> ArrayRef {
     Arc::new(UInt32Array::from(values))
 }
 
-fn fixed(width: i32, bytes: &[u8]) -> ArrayRef {
+pub(crate) fn fixed(width: i32, bytes: &[u8]) -> ArrayRef {
     Arc::new(FixedSizeBinaryArray::new(width, Buffer::from(bytes), None))
 }
 

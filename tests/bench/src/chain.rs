@@ -97,7 +97,7 @@ impl Chain {
         FIRST_BLOCK
     }
 
-    /// Head, and finalized at once.
+    /// Last block.
     pub fn last(&self) -> u64 {
         FIRST_BLOCK + self.hashes.len() as u64 - 1
     }

@@ -23,7 +23,7 @@ use std::{
 pub const EVENT: &str = "Transfer(address indexed from, address indexed to, uint256 value)";
 
 /// Name of the contract in the ledger.
-const CONTRACT: &str = "bench";
+pub(crate) const CONTRACT: &str = "bench";
 
 /// One way to read the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -100,7 +100,9 @@ pub struct Stage {
 /// What a run must leave, known without asking the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expected {
-    /// Blocks from the first on.
+    /// First block.
+    pub first: u64,
+    /// Blocks from there on.
     pub block_count: u64,
     /// Logs in them.
     pub log_count: u64,
@@ -111,15 +113,27 @@ pub struct Expected {
 impl Expected {
     /// Returns what the first `block_count` blocks hold.
     pub fn of(economy: &Economy, block_count: u64) -> Self {
-        let value_sum = (FIRST_BLOCK..FIRST_BLOCK + block_count)
+        Self::from(economy, FIRST_BLOCK, block_count)
+    }
+
+    /// Returns what `block_count` blocks hold from `first` on.
+    pub fn from(economy: &Economy, first: u64, block_count: u64) -> Self {
+        let value_sum = (first..first + block_count)
             .flat_map(|number| economy.transfers(number))
             .map(|transfer| transfer.value)
             .sum();
-        Self { block_count, log_count: block_count * TRANSFERS_PER_BLOCK as u64, value_sum }
+        let log_count = block_count * TRANSFERS_PER_BLOCK as u64;
+        Self { first, block_count, log_count, value_sum }
+    }
+
+    /// Returns what [`contents`] says of a ledger that has it.
+    pub(crate) fn in_a_ledger(&self) -> String {
+        let Self { log_count, value_sum, .. } = self;
+        format!("{log_count} events, {log_count} decoded, sum {value_sum}")
     }
 
     fn last(&self) -> u64 {
-        FIRST_BLOCK + self.block_count - 1
+        self.first + self.block_count - 1
     }
 }
 
@@ -134,7 +148,7 @@ impl Contender {
         let measured = measured_child(stage, self.command(stage, expected, ledger))?;
         let (usage, found) = match self {
             Self::ReplayOff | Self::ReplayBloom | Self::ReplayPlugin => {
-                (measured.usage, contents(stage, ledger)?)
+                (measured.usage, contents(&stage.headcount, ledger)?)
             }
             Self::AlloyLoop(_) => (measured.usage, measured.stdout.trim().to_owned()),
             Self::AppendLoop => {
@@ -152,16 +166,16 @@ impl Contender {
     }
 
     fn expected_text(self, expected: &Expected) -> String {
-        let Expected { log_count, value_sum, .. } = expected;
+        let Expected { log_count, value_sum, .. } = &expected;
         match self {
             Self::AlloyLoop(_) => log_count.to_string(),
             Self::AppendLoop => format!("{log_count} events, sum {value_sum}"),
-            _ => format!("{log_count} events, {log_count} decoded, sum {value_sum}"),
+            _ => expected.in_a_ledger(),
         }
     }
 
     fn command(self, stage: &Stage, expected: &Expected, ledger: &Path) -> Vec<OsString> {
-        let (first, last) = (FIRST_BLOCK.to_string(), expected.last().to_string());
+        let (first, last) = (expected.first.to_string(), expected.last().to_string());
         let mut words = Words::default();
         match self {
             Self::AlloyLoop(concurrency) => words
@@ -206,7 +220,7 @@ pub fn drift(stage: &Stage, ledger: &Path) -> Result<Option<String>, BenchError>
     let memory = Connection::open_in_memory()?;
     memory.execute_batch(TABLES)?;
     let ours: String = memory.query_row(sql, [], |row| row.get(0))?;
-    let theirs = cell(&query(stage, ledger, sql)?, "columns").unwrap_or_default();
+    let theirs = cell(&query(&stage.headcount, ledger, sql)?, "columns").unwrap_or_default();
     Ok((ours != theirs).then(|| {
         format!(
             "(e) appends other columns than the ledger has\n  (e):    {ours}\n  ledger: {theirs}"
@@ -215,22 +229,22 @@ pub fn drift(stage: &Stage, ledger: &Path) -> Result<Option<String>, BenchError>
 }
 
 /// Asks the built program what is in the ledger.
-fn contents(stage: &Stage, ledger: &Path) -> Result<String, BenchError> {
+pub(crate) fn contents(headcount: &Path, ledger: &Path) -> Result<String, BenchError> {
     let sql = format!(
         "SELECT (SELECT count(*) FROM events) AS events, count(*) AS decoded, \
          CAST(sum(\"value\") AS VARCHAR) AS total FROM {CONTRACT}.\"Transfer\""
     );
-    let answer = query(stage, ledger, &sql)?;
+    let answer = query(headcount, ledger, &sql)?;
     let unreadable =
         || BenchError::Unreadable { what: "a query's answer", text: answer.to_string() };
     let cell = |name| cell(&answer, name).ok_or_else(unreadable);
     Ok(format!("{} events, {} decoded, sum {}", cell("events")?, cell("decoded")?, cell("total")?))
 }
 
-fn query(stage: &Stage, ledger: &Path, sql: &str) -> Result<Value, BenchError> {
+fn query(headcount: &Path, ledger: &Path, sql: &str) -> Result<Value, BenchError> {
     let mut words = Words::default();
     words.push("query").flag("--ledger", ledger).flag("--format", "json").push(sql);
-    let output = Command::new(&stage.headcount)
+    let output = Command::new(headcount)
         .args(&words.0)
         .output()
         .map_err(BenchError::io("starting headcount query"))?;
@@ -280,15 +294,15 @@ fn parse<T: for<'de> Deserialize<'de>>(what: &'static str, text: &str) -> Result
 
 /// A command line being written.
 #[derive(Default)]
-struct Words(Vec<OsString>);
+pub(crate) struct Words(pub(crate) Vec<OsString>);
 
 impl Words {
-    fn push(&mut self, word: impl Into<OsString>) -> &mut Self {
+    pub(crate) fn push(&mut self, word: impl Into<OsString>) -> &mut Self {
         self.0.push(word.into());
         self
     }
 
-    fn flag(&mut self, name: &str, value: impl Into<OsString>) -> &mut Self {
+    pub(crate) fn flag(&mut self, name: &str, value: impl Into<OsString>) -> &mut Self {
         self.push(name).push(value)
     }
 }

@@ -30,6 +30,24 @@ pub enum BenchError {
         /// Why.
         reason: String,
     },
+    /// A WebSocket of a bare loop failed.
+    #[error("{url}: {reason}")]
+    Socket {
+        /// Node or method.
+        url: String,
+        /// Why.
+        reason: String,
+    },
+    /// A contender was not heard of in time.
+    #[error("{contender} did not come to block {block} in time\n{stderr}")]
+    Silent {
+        /// Who.
+        contender: String,
+        /// What was waited for.
+        block: u64,
+        /// What it said.
+        stderr: String,
+    },
     /// A contender ended badly.
     #[error("`{command}` ended with {status}\n{stderr}")]
     Child {

@@ -1,9 +1,11 @@
-//! The bench of the whole path: how fast `headcount replay` is next to its parts.
+//! The bench of the whole path: how fast `headcount replay` is next to its parts, and how soon
+//! `headcount watch` has committed a new head.
 //!
 //! A synthetic chain with honest headers ([`chain`]) is served from memory by a local node
 //! ([`server`]); [`runner`] replays it through the built program and through two yardsticks, a bare
 //! alloy loop ([`fetch`]) and DuckDB appends alone ([`append`]), each as a child process on the same
-//! cores. It measures the built program from outside and uses no crate of the path.
+//! cores. [`live`] announces the chain block by block instead, and measures each on its own. The
+//! built program is measured from outside; no crate of the path is used.
 
 pub mod answer;
 pub mod append;
@@ -12,10 +14,12 @@ pub mod contender;
 pub mod error;
 pub mod fetch;
 pub mod json;
+pub mod live;
 pub mod measure;
 pub mod runner;
 pub mod server;
 pub mod summary;
 pub mod transfer;
+pub mod view;
 
 pub use error::BenchError;

@@ -1,4 +1,5 @@
-//! The bench's command line: the whole comparison by default, each part by name.
+//! The bench's command line: the comparison over a range by default, the live one and each part by
+//! name.
 
 use clap::{Args, Parser, Subcommand};
 use headcount_bench::{
@@ -6,9 +7,11 @@ use headcount_bench::{
     chain::Chain,
     contender::EVENT,
     fetch::{self, FetchPlan},
+    live::{self, bare::Subscription, contender::Files},
     measure,
     runner::{self, Plan},
     server,
+    summary::Goal,
     transfer::TOKEN,
 };
 use std::{
@@ -22,7 +25,7 @@ use std::{
     time::Duration,
 };
 
-/// Measure `headcount replay` next to its parts, on this machine
+/// Measure `headcount replay` and `headcount watch` next to their parts, on this machine
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 struct Cli {
@@ -60,8 +63,50 @@ struct Comparison {
     plugin: Option<PathBuf>,
 }
 
+#[derive(Debug, Args)]
+struct LiveComparison {
+    /// Blocks announced in a run, ten logs each, after a few that do not count
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+    blocks: u64,
+    /// Rounds, each with everybody once at each latency
+    #[arg(long, default_value_t = 3)]
+    runs: usize,
+    /// Time between two heads
+    #[arg(long, default_value_t = 200)]
+    interval_ms: u64,
+    /// Waits before each answer and announcement of the node
+    #[arg(long, default_value = "0,50", value_delimiter = ',')]
+    latency_ms: Vec<u64>,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
+    /// Exit with 1 when a goal is missed
+    #[arg(long)]
+    check: bool,
+    /// Program to measure; by default the one beside this one
+    #[arg(long)]
+    headcount: Option<PathBuf>,
+    /// Plugin of (f); by default the one under plugins/target
+    #[arg(long)]
+    plugin: Option<PathBuf>,
+}
+
 #[derive(Debug, Subcommand)]
 enum Part {
+    /// Measure from a node's announcement of a head to the plugin's commit
+    Live(LiveComparison),
+    /// Follow a node as a user would without us, into a fresh DuckDB file
+    BareLoop {
+        /// Node
+        #[arg(long)]
+        url: String,
+        /// What to listen to
+        #[arg(long)]
+        on: Subscription,
+        /// File to make
+        #[arg(long)]
+        file: PathBuf,
+    },
     /// Serve the chain on a free port until interrupted
     Serve {
         /// Blocks of the chain, ten logs each
@@ -107,6 +152,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.part {
         None => compare(&cli.comparison),
+        Some(Part::Live(live)) => compare_live(&live),
         Some(part) => run_part(part).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {
@@ -126,14 +172,13 @@ fn run_part(part: Part) -> Result<(), BenchError> {
     match part {
         Part::Serve { blocks, latency_ms } => serve(blocks, Duration::from_millis(latency_ms)),
         Part::AlloyLoop { url, first, last, concurrency } => {
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .enable_all()
-                .build()
-                .map_err(BenchError::io("starting the runtime"))?;
-            let count =
-                runtime.block_on(fetch::fetch(&FetchPlan { url, first, last, concurrency }))?;
-            print(&count.to_string())
+            let plan = FetchPlan { url, first, last, concurrency };
+            print(&runtime()?.block_on(fetch::fetch(&plan))?.to_string())
         }
+        Part::BareLoop { url, on, file } => {
+            runtime()?.block_on(live::bare::follow(&url, on, &file))
+        }
+        Part::Live(comparison) => compare_live(&comparison).map(|_| ()),
         Part::AppendLoop { blocks, file } => {
             let appended = append::append(&file, blocks)?;
             print(&serde_json::json!(appended).to_string())
@@ -144,11 +189,45 @@ fn run_part(part: Part) -> Result<(), BenchError> {
     }
 }
 
-fn compare(comparison: &Comparison) -> Result<ExitCode, BenchError> {
+fn runtime() -> Result<tokio::runtime::Runtime, BenchError> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.enable_all().build().map_err(BenchError::io("starting the runtime"))
+}
+
+/// Returns this program, its folder, and where the plugin is unless told.
+fn places() -> Result<(PathBuf, PathBuf, PathBuf), BenchError> {
     let bench = std::env::current_exe().map_err(BenchError::io("finding this program"))?;
     let beside = bench.parent().map(PathBuf::from).unwrap_or_default();
     let target = beside.parent().map(PathBuf::from).unwrap_or_default();
     let plugin = target.join("../plugins/target/wasm32-wasip2/release/erc20_balances.wasm");
+    Ok((bench, beside, plugin))
+}
+
+fn exit_code(check: bool, goals: &[Goal]) -> ExitCode {
+    let all_met = goals.iter().all(|goal| goal.met);
+    if check && !all_met { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn compare_live(comparison: &LiveComparison) -> Result<ExitCode, BenchError> {
+    let (bench, beside, plugin) = places()?;
+    let headcount = comparison.headcount.clone().unwrap_or_else(|| beside.join("headcount"));
+    let plugin = comparison.plugin.clone().unwrap_or(plugin);
+    let plan = live::runner::Plan {
+        block_count: comparison.blocks,
+        run_count: comparison.runs.max(1),
+        interval: Duration::from_millis(comparison.interval_ms),
+        latencies_ms: comparison.latency_ms.clone(),
+        files: Files { bench, headcount, plugin },
+        scratch: beside,
+    };
+    let summary = live::runner::run(&plan, &mut io::stderr())?;
+    let text = if comparison.json { summary.json().to_string() } else { summary.to_string() };
+    print(&text)?;
+    Ok(exit_code(comparison.check, &summary.goals()))
+}
+
+fn compare(comparison: &Comparison) -> Result<ExitCode, BenchError> {
+    let (_, beside, plugin) = places()?;
     let plan = Plan {
         block_count: comparison.blocks,
         run_count: comparison.runs.max(1),
@@ -161,8 +240,7 @@ fn compare(comparison: &Comparison) -> Result<ExitCode, BenchError> {
     let summary = runner::run(&plan, &mut io::stderr())?;
     let text = if comparison.json { summary.json().to_string() } else { summary.to_string() };
     print(&text)?;
-    let all_met = summary.goals().iter().all(|goal| goal.met);
-    Ok(if comparison.check && !all_met { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(exit_code(comparison.check, &summary.goals()))
 }
 
 fn serve(blocks: u64, latency: Duration) -> Result<(), BenchError> {

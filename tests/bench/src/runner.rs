@@ -103,7 +103,7 @@ fn progress(round: usize, contender: Contender, expected: &Expected, usage: &Usa
 }
 
 /// A closed stderr is no reason to stop.
-fn say(talk: &mut dyn Write, line: &str) {
+pub(crate) fn say(talk: &mut dyn Write, line: &str) {
     let _ = writeln!(talk, "{line}");
 }
 

@@ -1,7 +1,7 @@
 //! The local node: HTTP/1.1 with kept connections, one blocking thread each, as light as it gets,
 //! because it shares the cores with what is measured. It knows nothing of JSON.
 
-use crate::{answer, chain::Chain};
+use crate::{answer, chain::Chain, view::View};
 use std::{
     io::{self, IoSlice, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
@@ -41,7 +41,7 @@ fn converse(chain: &Chain, mut stream: TcpStream, latency: Duration) -> io::Resu
     stream.set_nodelay(true)?;
     let mut received = Vec::with_capacity(READ_BYTES);
     while let Some((body_start, body_end)) = read_request(&mut stream, &mut received)? {
-        let pieces = answer::answer(chain, &received[body_start..body_end]);
+        let pieces = answer::answer(View::whole(chain), &received[body_start..body_end]);
         if !latency.is_zero() {
             thread::sleep(latency);
         }

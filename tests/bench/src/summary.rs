@@ -172,13 +172,18 @@ fn row(rows: &[Row], contender: Contender) -> Option<&Row> {
     rows.iter().find(|row| row.contender == contender)
 }
 
-fn goal(name: &str, above: Option<f64>, below: Option<f64>, at_most: f64) -> Option<Goal> {
+pub(crate) fn goal(
+    name: &str,
+    above: Option<f64>,
+    below: Option<f64>,
+    at_most: f64,
+) -> Option<Goal> {
     let ratio = above? / below?;
     Some(Goal { name: name.to_owned(), ratio, at_most, met: ratio <= at_most })
 }
 
 /// Of sorted values; between two in the middle it takes their mean.
-fn median(sorted: &[f64]) -> f64 {
+pub(crate) fn median(sorted: &[f64]) -> f64 {
     let middle = sorted.len() / 2;
     match sorted.len() {
         0 => f64::NAN,
