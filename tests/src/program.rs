@@ -49,25 +49,25 @@ impl Program {
         Some(Self { path: Self::built()?, folder: folder.to_path_buf(), variables: Vec::new() })
     }
 
-    /// Runs it to its end.
-    pub fn run<I: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = I>) -> Outcome {
-        let output = Command::new(&self.path)
+    fn command<I: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = I>) -> Command {
+        let mut command = Command::new(&self.path);
+        command
             .args(arguments)
             .current_dir(&self.folder)
             .env_clear()
-            .envs(self.variables.iter().map(|(name, value)| (name, value)))
-            .output()
-            .expect("the built program starts");
+            .envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Runs it to its end.
+    pub fn run<I: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = I>) -> Outcome {
+        let output = self.command(arguments).output().expect("the built program starts");
         Outcome::of(&output)
     }
 
     /// Starts it and lets it run, unheard; the caller ends it or waits for it.
     pub fn start<I: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = I>) -> Child {
-        Command::new(&self.path)
-            .args(arguments)
-            .current_dir(&self.folder)
-            .env_clear()
-            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+        self.command(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -77,11 +77,7 @@ impl Program {
 
     /// Starts it and lets it run, with its output for the caller to read.
     pub fn start_heard<I: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = I>) -> Child {
-        Command::new(&self.path)
-            .args(arguments)
-            .current_dir(&self.folder)
-            .env_clear()
-            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+        self.command(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -135,7 +135,7 @@ impl<'a> ChainRun<'a> {
                 recent = self.recent_fill(now_ms).fuse();
             }
             if old.is_terminated() && self.old.at_ms <= now_ms {
-                old = self.old_fill(now_ms).fuse();
+                old = self.old_fill().fuse();
             }
             let looks = [(&recent, &self.recent), (&old, &self.old)];
             let due = looks.iter().filter(|(fill, _)| fill.is_terminated());
@@ -341,7 +341,7 @@ impl<'a> ChainRun<'a> {
         self.fill(range, true)
     }
 
-    fn old_fill(&mut self, _now_ms: u64) -> Fill<'a> {
+    fn old_fill(&mut self) -> Fill<'a> {
         let range = self.old_range();
         self.fill(range, false)
     }

@@ -28,6 +28,28 @@ pub(super) struct FillSetup {
     pub(super) prover: Arc<dyn Prover>,
 }
 
+impl FillSetup {
+    fn request(
+        &self,
+        filters: &[Filter],
+        range: BlockRange,
+        verify: Verify,
+        nodes: Vec<ReplayNode>,
+    ) -> ReplayRequest {
+        ReplayRequest {
+            profile: self.profile.clone(),
+            filters: filters.to_vec(),
+            range,
+            verify,
+            refetch: false,
+            nodes,
+            concurrency: self.concurrency,
+            width_max: None,
+            reporter: self.reporter.clone(),
+        }
+    }
+}
+
 /// What a fill came to.
 #[derive(Debug, Default)]
 pub(super) struct Filled {
@@ -37,7 +59,6 @@ pub(super) struct Filled {
     pub(super) open: Vec<(BlockRange, String)>,
     pub(super) new_events: u64,
     pub(super) incidents: u64,
-    pub(super) blocks_read: u64,
 }
 
 pub(super) type Fill<'a> = BoxFuture<'a, Result<Filled, ReplayError>>;
@@ -85,21 +106,10 @@ pub(super) async fn fill(
     let window = BlockRange::of_width(first, width).intersection(&range).unwrap_or(range);
     let mut filled = Filled { window: Some(window), ..Filled::default() };
     for verify in levels {
-        let request = ReplayRequest {
-            profile: setup.profile.clone(),
-            filters: filters.clone(),
-            range: window,
-            verify,
-            refetch: false,
-            nodes: nodes.clone(),
-            concurrency: setup.concurrency,
-            width_max: None,
-            reporter: setup.reporter.clone(),
-        };
+        let request = setup.request(&filters, window, verify, nodes.clone());
         let never = std::future::pending();
         let outcome = replay(request, owner, setup.prover.clone(), timer, never, &Unseen).await?;
-        let ReplayOutcome { blocks_read, new_events, incidents, open, .. } = outcome;
-        filled.blocks_read += blocks_read;
+        let ReplayOutcome { new_events, incidents, open, .. } = outcome;
         filled.new_events += new_events;
         filled.incidents += incidents;
         filled.open = open;
@@ -131,23 +141,13 @@ pub(super) async fn decide_waiting(
     for number in due.take(DECIDED_AT_ONCE_MAX) {
         let range = BlockRange::one(number);
         for node in &nodes {
-            let request = ReplayRequest {
-                profile: setup.profile.clone(),
-                filters: filters.clone(),
-                range,
-                verify: Verify::Prove,
-                refetch: true,
-                nodes: vec![node.clone()],
-                concurrency: setup.concurrency,
-                width_max: None,
-                reporter: setup.reporter.clone(),
-            };
+            let request = setup.request(&filters, range, Verify::Prove, vec![node.clone()]);
+            let request = ReplayRequest { refetch: true, ..request };
             let never = std::future::pending();
             let prover = setup.prover.clone();
             let outcome = replay(request, owner, prover, timer, never, &Unseen).await?;
             filled.new_events += outcome.new_events;
             filled.incidents += outcome.incidents;
-            filled.blocks_read += outcome.blocks_read;
             let reply = owner.waiting(setup.profile.chain);
             let waiting = reply.await.map_err(|_| ReplayError::OwnerGone)?;
             if !waiting.iter().any(|block| block.number == number) {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod backfill;
+mod happenings;
 mod ledgers;
 mod liars;
 mod oracle;

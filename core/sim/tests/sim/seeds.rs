@@ -3,6 +3,7 @@
 
 use crate::{
     backfill::Bench,
+    happenings::something_happens,
     repeat::{for_seeds, is_one_seed},
 };
 use event::{BlockRange, NodeId, Verify};
@@ -66,26 +67,7 @@ fn script(world: &World, rng: &mut Rng, liar: &NodeId, settled_ms: u64) {
     for _ in 0..rng.below(8) {
         let until_ms = if rng.chance(800) { settled_ms } else { HEALS_AT_MS };
         let at_ms = rng.below(until_ms);
-        let for_ms = rng.between(10_000, 120_000);
-        let happening = match rng.below(8) {
-            0..=2 => Happening::Reorg { depth: rng.between(1, 3), extra: rng.below(2) },
-            3 => Happening::Reorg { depth: rng.between(4, 12), extra: 1 },
-            4 => {
-                // There and back again.
-                world.schedule(at_ms + rng.between(1, 30_000), Happening::Return { extra: 1 });
-                Happening::Reorg { depth: rng.between(1, 7), extra: 0 }
-            }
-            5 => Happening::Stall { for_ms },
-            6 => Happening::FinalityStall { for_ms: for_ms * 4 },
-            _ => Happening::Part {
-                nodes: vec![liar.clone()],
-                depth: rng.between(1, 4),
-                is_secret: rng.chance(500),
-                finalizes: false,
-                for_ms,
-            },
-        };
-        world.schedule(at_ms, happening);
+        something_happens(world, rng, liar, at_ms);
     }
 }
 

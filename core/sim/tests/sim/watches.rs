@@ -2,6 +2,7 @@
 //! looks at every transaction; after the trouble has ended everything comes about.
 
 use crate::{
+    happenings::something_happens,
     repeat::{for_seeds, is_one_seed},
     watching::{Plan, Watch},
 };
@@ -60,25 +61,7 @@ fn world(seed: u64, rng: &mut Rng) -> World {
 fn script(world: &World, rng: &mut Rng, liar: &NodeId) {
     for _ in 0..rng.below(8) {
         let at_ms = rng.below(HEALS_AT_MS);
-        let for_ms = rng.between(10_000, 120_000);
-        let happening = match rng.below(8) {
-            0..=2 => Happening::Reorg { depth: rng.between(1, 3), extra: rng.below(2) },
-            3 => Happening::Reorg { depth: rng.between(4, 12), extra: 1 },
-            4 => {
-                world.schedule(at_ms + rng.between(1, 30_000), Happening::Return { extra: 1 });
-                Happening::Reorg { depth: rng.between(1, 7), extra: 0 }
-            }
-            5 => Happening::Stall { for_ms },
-            6 => Happening::FinalityStall { for_ms: for_ms * 4 },
-            _ => Happening::Part {
-                nodes: vec![liar.clone()],
-                depth: rng.between(1, 4),
-                is_secret: rng.chance(500),
-                finalizes: false,
-                for_ms,
-            },
-        };
-        world.schedule(at_ms, happening);
+        something_happens(world, rng, liar, at_ms);
     }
     world.schedule(HEALS_AT_MS, Happening::Heal);
 }
