@@ -37,7 +37,7 @@ pub(super) fn profile_of(plan: &ChainPlan, chain: ChainId) -> ChainProfile {
 
 /// Memory that DuckDB may use while it is written: without a limit its cache grows with the file,
 /// with this one a backfill of a million events is as fast (measured).
-const LEDGER_MEMORY: &str = "128MB";
+const LEDGER_MEMORY: &str = "80MB";
 
 /// The ledger, and what is to be read into it.
 pub(super) struct Resolved {

@@ -9,6 +9,7 @@ mod given_up;
 mod greet;
 mod lane;
 mod owner;
+mod recent;
 mod replay;
 mod timer;
 mod watch;

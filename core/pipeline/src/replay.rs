@@ -10,8 +10,8 @@ use std::{collections::BTreeMap, future::Future, sync::Arc};
 use tracker::{Action, Backfill, BackfillConfig, NodeStatus, Surrender};
 
 /// Logs handed to the owner and not acknowledged yet, at most: one transaction being
-/// written and one being gathered, about 150 MB.
-const UNACKED_LOGS_MAX: u64 = 200_000;
+/// written and the beginning of the next, about 150 MB.
+const UNACKED_LOGS_MAX: u64 = 300_000;
 
 /// Passes through one node while it turns out to be on another branch, at most: the deepest reorg
 /// that one run follows, in blocks. Beyond it the rest stays open for the next run.

@@ -15,6 +15,7 @@ mod digest;
 mod error;
 mod events;
 mod failpoint;
+mod few_rows;
 mod lane_rows;
 mod lanes;
 mod ledger;

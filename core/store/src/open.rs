@@ -22,6 +22,10 @@ use std::{
 /// that would make it so long goes straight into the file: rows of a backfill are written once.
 const WAL_MAX: &str = "16MB";
 
+/// A row group of a large transaction is written once it is full, and not held in memory for four
+/// more.
+const ROW_GROUPS_BUFFERED: &str = "1";
+
 /// How a ledger is to be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenMode {
@@ -145,7 +149,8 @@ fn configure(access: AccessMode, options: &OpenOptions) -> duckdb::Result<Config
         .access_mode(access)?
         .enable_autoload_extension(false)?
         .enable_external_access(false)?
-        .with("wal_autocheckpoint", WAL_MAX)?;
+        .with("wal_autocheckpoint", WAL_MAX)?
+        .with("write_buffer_row_group_count", ROW_GROUPS_BUFFERED)?;
     // While a thread of DuckDB works on a commit the thread that waits for it spins, on a core
     // that an owner needs for reading from nodes: half as many threads write as fast (measured).
     let threads = options.threads.or(writes.then(half_of_the_cores));

@@ -1,11 +1,12 @@
 //! Speaks to an owner, on its thread or where it stands. Decides nothing.
 
 use super::{LaneWatch, OnAck, Owner, OwnerReport, Reply};
+use crate::recent::Recent;
 use aggregator::Policy;
 use dispatcher::Ready;
 use event::{
     Ack, BlockNumHash, BlockRange, BlockRow, ChainId, Content, Decoder, Descriptor, Evidence,
-    Filter, LaneCommit, LaneId, LaneState, Ledger, LedgerError, NodeId, Report, Verify,
+    Filter, LaneCommit, LaneId, LaneState, Ledger, LedgerError, NodeId, Reader, Report, Verify,
 };
 use futures_channel::oneshot;
 use std::{
@@ -114,6 +115,7 @@ impl Inline {
 #[derive(Debug)]
 pub struct OwnerHandle {
     pub(super) line: Line,
+    pub(super) recent: Recent,
     pub(super) thread: Option<JoinHandle<Result<OwnerReport, LedgerError>>>,
 }
 
@@ -204,7 +206,7 @@ impl OwnerHandle {
 
     /// Returns a handle for a lane's thread.
     pub fn lane(&self) -> LaneHandle {
-        LaneHandle { line: self.line.clone() }
+        LaneHandle { line: self.line.clone(), recent: self.recent.clone() }
     }
 
     /// Writes what was gathered, ends the thread, and returns what decoding left raw, or the
@@ -243,6 +245,7 @@ impl Ledger for OwnerHandle {
 #[derive(Clone, Debug)]
 pub struct LaneHandle {
     line: Line,
+    recent: Recent,
 }
 
 impl LaneHandle {
@@ -259,6 +262,12 @@ impl LaneHandle {
         let descriptor = Box::new(descriptor.clone());
         self.line.send(Message::OpenLane { lane: lane.clone(), descriptor, reply });
         receiver.recv().unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Returns a reader for the lane over one of the same ledger: what the owner has just written
+    /// is answered from memory.
+    pub fn reader(&self, ledger: Box<dyn Reader>) -> Box<dyn Reader> {
+        self.recent.reader(ledger)
     }
 
     /// Asks to be told after each transaction how far the filters are covered.

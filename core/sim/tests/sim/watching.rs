@@ -120,6 +120,7 @@ impl Watch {
         let filters: Vec<Arc<Filter>> = wanted.iter().cloned().map(Arc::new).collect();
         let lane =
             LaneStepper::open(store, Box::new(plugin), self.chain(), wanted, policy).unwrap();
+        let lane = lane.reading(owner.lane().reader(Box::new(self.store.clone())));
         let content = self.plan.verify.required();
         let news = owner.lane().watch(self.chain(), filters, self.plan.start, content);
         (owner, news, lane)
