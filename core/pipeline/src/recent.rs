@@ -7,8 +7,8 @@
 //! and the ledger answers again.
 
 use event::{
-    BatchBlock, BlockRow, ChainId, ChainState, Commit, EventPage, EventQuery, Filter,
-    FilterId, JournalRow, LedgerError, LogRef, Logs, Reader,
+    BatchBlock, BlockRow, ChainId, ChainState, Commit, EventPage, EventQuery, Filter, FilterId,
+    JournalRow, LedgerError, LogRef, Logs, Reader,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -225,5 +225,161 @@ impl Reader for RecentReader {
     ) -> Result<Vec<JournalRow>, LedgerError> {
         let recent = self.recent.lock().get(&chain).and_then(|kept| kept.journal(after, limit));
         recent.map_or_else(|| self.ledger.journal(chain, after, limit), Ok)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use alloy_primitives::{Address, B256};
+    use event::{BlockRange, EventBatch, Op};
+
+    const CHAIN: ChainId = ChainId(1);
+
+    /// A ledger that must not be asked, and says so.
+    struct Asked;
+
+    impl Reader for Asked {
+        fn filter(&mut self, _: FilterId) -> Result<Option<Filter>, LedgerError> {
+            Err(LedgerError::Internal("asked".into()))
+        }
+
+        fn events(&mut self, _: &EventQuery) -> Result<EventPage, LedgerError> {
+            Err(LedgerError::Internal("asked".into()))
+        }
+
+        fn journal(
+            &mut self,
+            _: ChainId,
+            _: u64,
+            _: usize,
+        ) -> Result<Vec<JournalRow>, LedgerError> {
+            Err(LedgerError::Internal("asked".into()))
+        }
+    }
+
+    fn hash(number: u64) -> B256 {
+        B256::from(alloy_primitives::U256::from(number))
+    }
+
+    /// A block with so many events, as its commit.
+    fn block(number: u64, events: u32) -> Commit {
+        let mut logs = Logs::default();
+        for index in (0..events).rev() {
+            logs.push(LogRef {
+                block: 0,
+                tx_hash: &hash(number),
+                tx_index: 0,
+                log_index: index,
+                address: &Address::repeat_byte(7),
+                topics: &[],
+                data: &[],
+            });
+        }
+        let occurrence = vec![0; logs.len()];
+        let row = BlockRow {
+            number,
+            hash: hash(number),
+            parent: Some(hash(number - 1)),
+            timestamp: Some(number),
+            canonical: true,
+        };
+        let journal = JournalRow {
+            seq: number,
+            chain: CHAIN,
+            op: Op::Extend,
+            filter: None,
+            range: BlockRange::new(number, number).unwrap(),
+            block_hash: None,
+            events: u64::from(events),
+        };
+        let blocks = vec![(number, hash(number))];
+        let batch = EventBatch { blocks, logs, occurrence, journal_seq: number, typed: vec![] };
+        Commit {
+            blocks: vec![row],
+            events: vec![batch],
+            journal: vec![journal],
+            ..Commit::empty(CHAIN)
+        }
+    }
+
+    fn above(top: u64) -> (Recent, Box<dyn Reader>) {
+        let recent = Recent::default();
+        let state = ChainState { finalized: Some(top), journal_seq: top, ..ChainState::default() };
+        recent.open(CHAIN, &state);
+        let reader = recent.reader(Box::new(Asked));
+        (recent, reader)
+    }
+
+    fn query(first: u64, last: u64, limit: usize) -> EventQuery {
+        let range = BlockRange::new(first, last).unwrap();
+        EventQuery { chain: CHAIN, filters: vec![Arc::new(Filter::any())], range, limit }
+    }
+
+    #[test]
+    fn what_was_just_written_is_read_from_memory_in_the_order_of_the_ledger() {
+        let (recent, mut reader) = above(9);
+        recent.on_commits(&[block(11, 2), block(10, 3)]);
+        let page = reader.events(&query(10, 12, 100)).unwrap();
+        assert_eq!(page.through, 12);
+        assert_eq!(page.logs.block, [0, 0, 0, 1, 1]);
+        assert_eq!(page.logs.log_index, [0, 1, 2, 0, 1]);
+        assert_eq!(page.blocks[1].parent, Some(hash(10)));
+        assert_eq!(page.blocks[1].timestamp, Some(11));
+        // Whole blocks, up to the one in which the limit is reached.
+        let page = reader.events(&query(10, 12, 2)).unwrap();
+        assert_eq!((page.through, page.logs.len()), (10, 3));
+        let seqs = |rows: Vec<JournalRow>| rows.iter().map(|row| row.seq).collect::<Vec<_>>();
+        assert_eq!(seqs(reader.journal(CHAIN, 10, 10).unwrap()), [11]);
+    }
+
+    #[test]
+    fn what_was_there_before_is_asked_of_the_ledger() {
+        let (recent, mut reader) = above(9);
+        recent.on_commits(&[block(10, 1)]);
+        reader.events(&query(9, 10, 100)).unwrap_err();
+        reader.journal(CHAIN, 8, 10).unwrap_err();
+        reader.events(&EventQuery { chain: ChainId(2), ..query(10, 10, 1) }).unwrap_err();
+    }
+
+    #[test]
+    fn after_a_block_left_the_chain_the_ledger_is_asked_until_there_are_newer_ones() {
+        let (recent, mut reader) = above(9);
+        recent.on_commits(&[block(10, 1), block(11, 1)]);
+        let mut reverted = Commit::empty(CHAIN);
+        reverted.blocks = block(11, 0).blocks;
+        reverted.blocks[0].canonical = false;
+        recent.on_commits(&[reverted]);
+        reader.events(&query(11, 11, 100)).unwrap_err();
+        recent.on_commits(&[block(12, 1)]);
+        assert_eq!(reader.events(&query(12, 12, 100)).unwrap().logs.len(), 1);
+    }
+
+    #[test]
+    fn two_blocks_at_one_height_and_a_flood_are_left_to_the_ledger() {
+        let (recent, mut reader) = above(9);
+        let mut other = block(10, 1);
+        other.blocks[0].hash = hash(77);
+        recent.on_commits(&[block(10, 1), other]);
+        reader.events(&query(10, 10, 100)).unwrap_err();
+        recent.on_commits(&[block(20, EVENTS_MAX as u32 + 1)]);
+        reader.events(&query(20, 20, 100)).unwrap_err();
+    }
+
+    #[test]
+    fn memory_is_bounded_and_the_oldest_goes_first() {
+        let (recent, mut reader) = above(9);
+        for number in 10..10 + 3 * EVENTS_MAX as u64 {
+            recent.on_commits(&[block(number, 2)]);
+        }
+        let chains = recent.lock();
+        assert!(chains[&CHAIN].events <= EVENTS_MAX && chains[&CHAIN].blocks.len() <= BLOCKS_MAX);
+        assert!(chains[&CHAIN].journal.len() <= JOURNAL_MAX);
+        let top = chains[&CHAIN].top;
+        drop(chains);
+        assert_eq!(reader.events(&query(top, top, 100)).unwrap().logs.len(), 2);
+        reader.events(&query(10, 10, 100)).unwrap_err();
+        reader.journal(CHAIN, 9, 10).unwrap_err();
     }
 }

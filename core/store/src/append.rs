@@ -14,12 +14,12 @@ use crate::{
     tables::TYPED_SCHEMA,
     typed,
 };
+use alloy_primitives::B256;
 use duckdb::{
     Appender, Connection,
     arrow::{array::ArrayRef, record_batch::RecordBatch},
     params,
 };
-use alloy_primitives::B256;
 use event::{ChainId, Commit, EventBatch, EventSchema, LedgerError, Op, TypedRows};
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map::Entry},

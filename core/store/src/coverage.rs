@@ -22,7 +22,8 @@ pub(crate) const NODE_SEPARATOR: char = '\u{1f}';
 const FEW_SIGHTINGS_MAX: usize = 8;
 
 /// SQL that turns [`joined`] text back into a list.
-pub(crate) const NODES_PARAMETER: &str = "list_filter(string_split(?::VARCHAR, chr(31)), x -> x <> '')";
+pub(crate) const NODES_PARAMETER: &str =
+    "list_filter(string_split(?::VARCHAR, chr(31)), x -> x <> '')";
 
 /// Returns node names as one text.
 pub(crate) fn joined(nodes: &[NodeId]) -> String {

@@ -9,16 +9,17 @@ use crate::{
 use duckdb::{
     Appender, Connection, ToSql,
     arrow::{
-        array::{Array, AsArray, RecordBatch, types::{
-            Float64Type, Int64Type, TimestampMicrosecondType, UInt32Type, UInt64Type,
-        }},
+        array::{
+            Array, AsArray, RecordBatch,
+            types::{Float64Type, Int64Type, TimestampMicrosecondType, UInt32Type, UInt64Type},
+        },
         datatypes::DataType,
     },
     params_from_iter,
     types::{TimeUnit, ToSqlOutput, ValueRef},
 };
 use event::LedgerError;
-use std::fmt::Write;
+use std::{fmt::Write, ops::Range};
 
 /// Rows up to which a statement is quicker than an appender (measured).
 pub(crate) const FEW_ROWS_MAX: usize = 32;
@@ -46,7 +47,6 @@ impl<'a> Rows<'a> {
 
     pub(crate) fn append(&mut self, batch: RecordBatch) -> Result<()> {
         match self {
-            Self::Few { .. } if batch.num_rows() == 0 => Ok(()),
             Self::Few { conn, schema, table } => insert(conn, schema, table, &batch),
             Self::Many(appender) => appender.append_record_batch(batch).map_err(statement_failed),
         }
@@ -60,12 +60,29 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Inserts the rows of a batch.
+/// Inserts the rows of a batch, as many at once as a power of two allows: so few statements do for
+/// all numbers of rows that they stay prepared.
 fn insert(conn: &Connection, schema: &str, table: &str, batch: &RecordBatch) -> Result<()> {
+    let mut first = 0;
+    while let Some(power) = (batch.num_rows() - first).checked_ilog2() {
+        let end = first + (1 << power);
+        insert_rows(conn, schema, table, batch, first..end)?;
+        first = end;
+    }
+    Ok(())
+}
+
+fn insert_rows(
+    conn: &Connection,
+    schema: &str,
+    table: &str,
+    batch: &RecordBatch,
+    rows: Range<usize>,
+) -> Result<()> {
     let mut sql = format!("INSERT INTO {}.{} VALUES ", quoted(schema), quoted(table));
-    let mut values = Vec::with_capacity(batch.num_rows() * batch.num_columns());
-    for row in 0..batch.num_rows() {
-        sql.push_str(if row == 0 { "(" } else { ", (" });
+    let mut values = Vec::with_capacity(rows.len() * batch.num_columns());
+    for row in rows.clone() {
+        sql.push_str(if row == rows.start { "(" } else { ", (" });
         for (position, column) in batch.columns().iter().enumerate() {
             let comma = if position == 0 { "" } else { ", " };
             // The type beside each parameter spares a second planning; so does a plain NULL.
@@ -106,7 +123,9 @@ fn cell(column: &dyn Array, row: usize) -> Result<Option<(ValueRef<'_>, &'static
             let micros = column.as_primitive::<TimestampMicrosecondType>().value(row);
             (ValueRef::Timestamp(TimeUnit::Microsecond, micros), "TIMESTAMP")
         }
-        DataType::Utf8 => (ValueRef::Text(column.as_string::<i32>().value(row).as_bytes()), "VARCHAR"),
+        DataType::Utf8 => {
+            (ValueRef::Text(column.as_string::<i32>().value(row).as_bytes()), "VARCHAR")
+        }
         DataType::Binary => (ValueRef::Blob(column.as_binary::<i32>().value(row)), "BLOB"),
         DataType::FixedSizeBinary(_) => {
             (ValueRef::Blob(column.as_fixed_size_binary().value(row)), "BLOB")

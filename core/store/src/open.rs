@@ -26,6 +26,9 @@ const WAL_MAX: &str = "16MB";
 /// more.
 const ROW_GROUPS_BUFFERED: &str = "1";
 
+/// Statements that stay prepared, at most: those that every block at the head runs, of some plugins.
+const STATEMENTS_KEPT: usize = 256;
+
 /// How a ledger is to be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenMode {
@@ -136,6 +139,7 @@ fn connect(path: &Path, access: AccessMode, options: &OpenOptions) -> Result<Con
     let reads_only = access == AccessMode::ReadOnly;
     let config = configure(access, options).map_err(statement_failed)?;
     let conn = Connection::open_with_flags(path, config).map_err(|e| open_failed(path, e))?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     if reads_only {
         run(&conn, "SET lock_configuration = true")?;
     }
