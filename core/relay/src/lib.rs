@@ -13,6 +13,7 @@ mod hello;
 mod place;
 mod server;
 mod sound;
+mod split;
 mod words;
 
 pub use client::{Answer, AskError, Client, ConnectError, Rows};

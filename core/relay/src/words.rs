@@ -1,6 +1,6 @@
 //! What is asked of an owner, and what it answers.
 
-use crate::{frame::FRAME_BYTES_MAX, sound::unsound};
+use crate::{frame::FRAME_BYTES_MAX, sound::unsound, split::halves};
 use alloy_primitives::{Address, B256};
 use event::{
     Ack, AnchorPolicy, AnyOf, BlockRange, ChainId, ChainProfile, ChainState, Claimed, Column,
@@ -196,6 +196,22 @@ impl Encoded {
                 bytes.len()
             ))),
         }
+    }
+
+    /// Encodes a report, in as many parts as it takes; one block that is longer than a frame is
+    /// refused.
+    pub fn of_report(report: Box<Report>) -> Result<Vec<Self>, Refusal> {
+        let request = Request::Submit(report);
+        let refusal = match Self::new(&request) {
+            Ok(encoded) => return Ok(vec![encoded]),
+            Err(refusal) => refusal,
+        };
+        let Request::Submit(report) = request else { return Err(refusal) };
+        let Some((lower, upper)) = halves(&report) else { return Err(refusal) };
+        drop(report);
+        let mut parts = Self::of_report(Box::new(lower))?;
+        parts.extend(Self::of_report(Box::new(upper))?);
+        Ok(parts)
     }
 
     /// Returns the report, where it is one.

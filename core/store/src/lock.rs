@@ -59,7 +59,11 @@ impl LedgerLock {
             Err(error) => return Err(file_failed("opening", &path, &error)),
         };
         match file.try_lock_shared() {
-            Ok(()) => Ok(Self { file: Some(file), exclusive: false }),
+            Ok(()) => {
+                // The pid of a process that was killed is not that of the holder.
+                let _ = file.set_len(0);
+                Ok(Self { file: Some(file), exclusive: false })
+            }
             Err(TryLockError::WouldBlock) => Err(busy(ledger, &mut file)),
             Err(TryLockError::Error(error)) => Err(file_failed("locking", &path, &error)),
         }
