@@ -8,12 +8,22 @@ use std::{
 };
 
 /// Floor 1: a stage imports `event` and never another stage.
-const STAGES: [&str; 9] =
-    ["node", "tracker", "proof", "abi", "aggregator", "health", "store", "dispatcher", "host"];
+const STAGES: [&str; 10] = [
+    "node",
+    "tracker",
+    "proof",
+    "abi",
+    "aggregator",
+    "health",
+    "store",
+    "dispatcher",
+    "host",
+    "relay",
+];
 
 /// Each engine has one owner; of a protocol the other end may have one too. The bench and the tests
 /// measure from outside and own nothing.
-const OWNERS: [(&str, &str); 15] = [
+const OWNERS: [(&str, &str); 16] = [
     ("alloy-consensus", "proof"),
     ("alloy-trie", "proof"),
     ("alloy-dyn-abi", "abi"),
@@ -23,6 +33,7 @@ const OWNERS: [(&str, &str); 15] = [
     ("tokio-tungstenite", "node"),
     // The server end, for drills.
     ("tokio-tungstenite", "fakenode"),
+    ("postcard", "relay"),
     ("duckdb", "store"),
     ("wasmtime", "host"),
     ("wasmtime-wasi", "host"),

@@ -20,6 +20,7 @@ mod judgement;
 mod ledger;
 mod logs;
 mod report;
+mod rows;
 mod schema;
 
 pub use ask::{
@@ -42,11 +43,12 @@ pub use header::{Header, Outcome, Receipt};
 pub use identity::{EventId, content_digest};
 pub use judgement::{BlockVerdict, Judgement, Prover, Recovered};
 pub use ledger::{
-    Ack, ChainState, Cursor, DeadLetter, EventPage, EventQuery, LaneCommit, LaneId, LaneRows,
-    LaneState, Ledger, LedgerError, Reader, Store,
+    Ack, ChainState, Claimed, Cursor, DeadLetter, EventPage, EventQuery, LaneCommit, LaneId,
+    LaneRows, LaneState, Ledger, LedgerError, Reader, Store,
 };
 pub use logs::{Log, LogRef, Logs};
 pub use report::{NodeId, REPORT_VERSION, Report, ReportedBlock, Via};
+pub use rows::{Column, Value};
 pub use schema::{
     ColumnData, ColumnType, DecodeStats, Decoder, EventSchema, Packed, SchemaColumn, TypedRows,
 };

@@ -17,7 +17,8 @@ mod watch;
 pub use greet::{Greeting, greet};
 pub use lane::{LaneError, LaneReport, LaneRun};
 pub use owner::{
-    ChainSetup, LaneHandle, OnCommit, Owner, OwnerHandle, OwnerReport, Reply, Undecoded,
+    AwayOwner, ChainSetup, Claim, Holder, LaneHandle, OnAck, OnCommit, Owner, OwnerHandle,
+    OwnerReport, Reply, Undecoded,
 };
 pub use replay::{
     Progress, ReplayError, ReplayNode, ReplayOutcome, ReplayRequest, Watcher, replay,

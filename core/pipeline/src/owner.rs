@@ -3,14 +3,21 @@
 //! [`Owner`] is plain and synchronous, so that a simulation can step it; [`Owner::spawn`] puts it
 //! on a thread of its own, because DuckDB blocks.
 
+mod away;
+mod claims;
 mod decoding;
 mod handle;
+mod sharing;
 
+pub use away::AwayOwner;
+pub use claims::{Claim, Holder};
 pub use decoding::Undecoded;
 pub use handle::{LaneHandle, OwnerHandle};
+pub(crate) use sharing::Claiming;
 
 use crate::recent::Recent;
 use aggregator::{Aggregator, JournalCounter, Policy};
+use claims::Claims;
 use decoding::Decoding;
 use dispatcher::Ready;
 use event::{
@@ -75,7 +82,7 @@ struct LaneWatch {
 pub type OnCommit = Box<dyn FnMut(&[Commit], &dyn Decoder) + Send>;
 
 /// Called once the report's transaction took effect, or could not.
-type OnAck = Box<dyn FnOnce(Result<Ack, Arc<LedgerError>>) + Send>;
+pub type OnAck = Box<dyn FnOnce(Result<Ack, Arc<LedgerError>>) + Send>;
 
 struct Pending {
     ack: Ack,
@@ -93,6 +100,7 @@ pub struct Owner {
     commit_events: usize,
     pending: Vec<Pending>,
     lanes: Vec<LaneWatch>,
+    claims: Claims,
     /// Nothing more comes: a lane is told once how far it can go, and then nothing.
     is_ending: bool,
     on_commit: Option<OnCommit>,
@@ -135,6 +143,7 @@ impl Owner {
             commit_events: 0,
             pending: Vec::new(),
             lanes: Vec::new(),
+            claims: Claims::default(),
             is_ending: false,
             on_commit: None,
             decoding: Decoding::default(),
@@ -175,18 +184,22 @@ impl Owner {
         let outcome = aggregator.on_report(report, judgement, known, &mut self.journal);
         let (finalized, final_block) = (aggregator.finalized(), aggregator.final_block());
         let mut commit = outcome.commit;
+        let mut decoded = DecodeStats::default();
         for batch in &mut commit.events {
             let (typed, stats) = self.decoder.decode(&batch.logs);
             self.decoding.count(self.decoder.schemas(), &batch.logs, &typed);
             batch.typed = typed;
-            self.report.decoded.undecodable += stats.undecodable;
-            self.report.decoded.unknown += stats.unknown;
+            decoded.undecodable += stats.undecodable;
+            decoded.unknown += stats.unknown;
         }
+        self.report.decoded.undecodable += decoded.undecodable;
+        self.report.decoded.unknown += decoded.unknown;
+        let told = commit.incidents.iter().take(INCIDENTS_TOLD_MAX).cloned().collect();
         let room = INCIDENTS_TOLD_MAX.saturating_sub(self.report.incidents.len());
         self.report.incidents.extend(commit.incidents.iter().take(room).cloned());
         self.commit_events += commit.event_count();
         self.commits.push(commit);
-        Ok(Ack { finalized, final_block, ..outcome.ack })
+        Ok(Ack { finalized, final_block, told, decoded, ..outcome.ack })
     }
 
     /// Writes what was gathered in one transaction, answers the acks, and tells the lanes.
@@ -243,7 +256,7 @@ impl Owner {
         let recent = self.recent.clone();
         let thread =
             std::thread::Builder::new().name("ledger".into()).spawn(move || self.run(&receiver))?;
-        Ok(OwnerHandle { line: Line::Thread(sender), recent, thread: Some(thread) })
+        Ok(OwnerHandle { thread: Some(thread), recent, ..OwnerHandle::over(Line::Thread(sender)) })
     }
 
     /// Leaves the owner where it is called: every message is handled, and a report written, before
@@ -251,7 +264,7 @@ impl Owner {
     pub fn inline(self) -> OwnerHandle {
         let recent = self.recent.clone();
         let inline = Arc::new(Mutex::new(Inline { owner: Some(self), ended: None }));
-        OwnerHandle { line: Line::Inline(inline), recent, thread: None }
+        OwnerHandle { recent, ..OwnerHandle::over(Line::Inline(inline)) }
     }
 
     fn run(mut self, receiver: &mpsc::Receiver<Message>) -> Result<OwnerReport, LedgerError> {
@@ -282,6 +295,19 @@ impl Owner {
             Message::Flush => self.flush()?,
             Message::Missing { chain, filter, range, verify, reply } => {
                 let _ = reply.send(self.missing(chain, &filter, range, verify));
+            }
+            Message::Claim(claim, reply) => {
+                let claimed = self.claim(&claim);
+                if let Err(claimed) = reply.send(claimed) {
+                    // Whoever asked is gone, and its release may be, too.
+                    drop(claimed);
+                    self.claims.release(claim.holder);
+                }
+            }
+            Message::Release(holder) => self.claims.release(holder),
+            Message::ReleaseAll(process) => self.claims.release_all(process),
+            Message::AddChain(setup, reply) => {
+                let _ = reply.send(self.add_chain(*setup));
             }
             Message::Evidence { chain, filters, range, reply } => {
                 let filters: Vec<_> = filters.into_iter().map(Arc::new).collect();

@@ -1,8 +1,11 @@
 //! `replay`: reads what is missing of a range, node after node, until it is covered or no node
 //! is left. What cannot be had stays open and is named.
 
-use crate::{OwnerHandle, Timer, given_up::GivenUp};
-use event::{BlockRange, ChainProfile, Filter, LedgerError, Node, NodeId, Prover, Verify};
+use crate::{OwnerHandle, Timer, given_up::GivenUp, owner::Claiming};
+use event::{
+    BlockRange, ChainProfile, Claimed, DecodeStats, Filter, Incident, LedgerError, Node, NodeId,
+    Prover, Verify,
+};
 use futures_util::{
     FutureExt, StreamExt, future::FusedFuture, select_biased, stream::FuturesUnordered,
 };
@@ -12,6 +15,9 @@ use tracker::{Action, Backfill, BackfillConfig, NodeStatus, Surrender};
 /// Logs handed to the owner and not acknowledged yet, at most: one transaction being
 /// written and the beginning of the next, about 150 MB.
 const UNACKED_LOGS_MAX: u64 = 300_000;
+
+/// Incidents that an outcome tells, at most; the ledger has all of them.
+const INCIDENTS_TOLD_MAX: usize = 100;
 
 /// Passes through one node while it turns out to be on another branch, at most: the deepest reorg
 /// that one run follows, in blocks. Beyond it the rest stays open for the next run.
@@ -87,8 +93,14 @@ pub struct ReplayOutcome {
     pub known_events: u64,
     /// Flaws recorded.
     pub incidents: u64,
+    /// The first of them.
+    pub told: Vec<Incident>,
+    /// What decoding left raw.
+    pub decoded: DecodeStats,
     /// What stays open, with why.
     pub open: Vec<(BlockRange, String)>,
+    /// What another process reads just now, with which; 0 is the owner of the ledger.
+    pub held: Vec<(BlockRange, u32)>,
     /// Stopped before the end by the operator or the clock.
     pub stopped: bool,
 }
@@ -116,9 +128,12 @@ pub async fn replay(
     let mut stop = std::pin::pin!(stop.fuse());
     let mut outcome = ReplayOutcome::default();
     let mut reasons = BTreeMap::new();
-    let mut work = first_work(&request, owner).await?;
+    let claiming = owner.claiming();
+    let Claimed { work, held } = claim(&request, &claiming).await?;
+    outcome.held = held;
+    let mut work = first_work(&request, work);
     let mut progress = Progress { blocks_total: blocks_of(&work), ..Progress::default() };
-    outcome.blocks_covered_before = request.range.count() - progress.blocks_total;
+    outcome.blocks_covered_before = covered_before(&request, &work, &outcome.held);
     for node in &request.nodes {
         if work.is_empty() || outcome.stopped {
             break;
@@ -141,7 +156,8 @@ pub async fn replay(
         let mut pass = within;
         for _ in 0..REORG_PASSES_MAX {
             drive.run(&request, prover.clone(), pass.clone(), stop.as_mut()).await?;
-            work = missing(&request, owner).await?;
+            let claimed = claim(&request, &claiming).await?;
+            (work, drive.outcome.held) = (shared(claimed.work), claimed.held);
             // Blocks that were covered are open now: the node is on another branch, and what was
             // read took them off. They are read on that branch, down to where the two meet.
             let (within, _) = split_at_head(work.clone(), node.status.head.number);
@@ -165,24 +181,30 @@ pub async fn replay(
 
 type Work = Vec<(Arc<Filter>, BlockRange)>;
 
-async fn first_work(request: &ReplayRequest, owner: &OwnerHandle) -> Result<Work, ReplayError> {
-    if request.refetch {
-        let all = request.filters.iter().map(|f| (Arc::new(f.clone()), request.range));
-        return Ok(all.collect());
-    }
-    missing(request, owner).await
+/// Claims what is missing, in place of what was claimed before.
+async fn claim(request: &ReplayRequest, claiming: &Claiming) -> Result<Claimed, ReplayError> {
+    let ReplayRequest { profile: ChainProfile { chain, .. }, range, verify, .. } = request;
+    let reply = claiming.claim(*chain, request.filters.clone(), *range, *verify);
+    reply.await.map_err(|_| ReplayError::OwnerGone)
 }
 
-async fn missing(request: &ReplayRequest, owner: &OwnerHandle) -> Result<Work, ReplayError> {
-    let ReplayRequest { profile: ChainProfile { chain, .. }, range, verify, .. } = request;
-    let mut work = Work::new();
-    for filter in &request.filters {
-        let reply = owner.missing(*chain, filter.clone(), *range, *verify);
-        for (range, filters) in reply.await.map_err(|_| ReplayError::OwnerGone)? {
-            work.extend(filters.into_iter().map(|filter| (Arc::new(filter), range)));
-        }
+/// What is read first: what is missing, or all of it where that is asked for, whoever reads it.
+fn first_work(request: &ReplayRequest, missing: Vec<(Filter, BlockRange)>) -> Work {
+    match request.refetch {
+        true => request.filters.iter().map(|f| (Arc::new(f.clone()), request.range)).collect(),
+        false => shared(missing),
     }
-    Ok(work)
+}
+
+fn shared(work: Vec<(Filter, BlockRange)>) -> Work {
+    work.into_iter().map(|(filter, range)| (Arc::new(filter), range)).collect()
+}
+
+/// Blocks of the range that nobody has to read.
+fn covered_before(request: &ReplayRequest, work: &Work, held: &[(BlockRange, u32)]) -> u64 {
+    let any = Arc::new(Filter::any());
+    let held = held.iter().map(|(range, _)| (any.clone(), *range));
+    request.range.count() - blocks_of(&work.iter().cloned().chain(held).collect())
 }
 
 /// Blocks that the work touches, each counted once.
@@ -339,6 +361,10 @@ impl Drive<'_> {
         self.outcome.new_events += ack.new_events;
         self.outcome.known_events += ack.known_events;
         self.outcome.incidents += ack.incidents;
+        let room = INCIDENTS_TOLD_MAX.saturating_sub(self.outcome.told.len());
+        self.outcome.told.extend(ack.told.into_iter().take(room));
+        self.outcome.decoded.undecodable += ack.decoded.undecodable;
+        self.outcome.decoded.unknown += ack.decoded.unknown;
         for (range, reason) in ack.open {
             // What the node refused says more than what is missing for it.
             let reason = match &fault {

@@ -22,13 +22,16 @@ mod ledger;
 mod load;
 mod lock;
 mod open;
+mod ownership;
 mod query;
 mod sql;
 mod tables;
 mod typed;
 
+pub use event::{Column, Value};
 pub use failpoint::{FAILPOINTS, Failpoints};
-pub use ledger::{DuckLedger, LedgerReader};
+pub use ledger::{DuckLedger, Interrupter, LedgerReader};
 pub use open::{OpenMode, OpenOptions};
-pub use query::{Column, EachRow, Value};
+pub use ownership::{Ownership, announced_socket};
+pub use query::EachRow;
 pub use tables::SCHEMA_VERSION;

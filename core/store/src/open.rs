@@ -51,7 +51,7 @@ pub struct OpenOptions {
     pub failpoints: Failpoints,
 }
 
-/// Opens the file and returns the held lock beside the connection.
+/// Takes the lock that the mode needs, opens the file, and returns both.
 pub(crate) fn open(
     path: &Path,
     mode: OpenMode,
@@ -64,6 +64,15 @@ pub(crate) fn open(
         OpenMode::ReadOnly => LedgerLock::shared(path)?,
         OpenMode::Create | OpenMode::Existing => LedgerLock::exclusive(path)?,
     };
+    Ok((lock, open_locked(path, mode, options)?))
+}
+
+/// Opens the file of a ledger whose lock is held.
+pub(crate) fn open_locked(
+    path: &Path,
+    mode: OpenMode,
+    options: &OpenOptions,
+) -> Result<Connection> {
     if mode == OpenMode::Create && !path.exists() {
         create(path, options)?;
     }
@@ -75,12 +84,12 @@ pub(crate) fn open(
             let reason = format!("schema {found} must be brought to {SCHEMA_VERSION} by an owner");
             return Err(unreadable(path, reason));
         }
-        return Ok((lock, reader));
+        return Ok(reader);
     }
     drop(reader);
     let conn = connect(path, AccessMode::ReadWrite, options)?;
     tables::migrate(&conn, found)?;
-    Ok((lock, conn))
+    Ok(conn)
 }
 
 fn must_exist(path: &Path) -> Result<()> {

@@ -1,16 +1,19 @@
 //! Speaks to an owner, on its thread or where it stands. Decides nothing.
 
-use super::{LaneWatch, OnAck, Owner, OwnerReport, Reply};
+use super::{
+    AwayOwner, ChainSetup, Claim, Holder, LaneWatch, OnAck, Owner, OwnerReport, Reply, away,
+};
 use crate::recent::Recent;
 use aggregator::Policy;
 use dispatcher::Ready;
 use event::{
-    Ack, BlockNumHash, BlockRange, BlockRow, ChainId, Content, Decoder, Descriptor, Evidence,
-    Filter, LaneCommit, LaneId, LaneState, Ledger, LedgerError, NodeId, Reader, Report, Verify,
+    Ack, BlockNumHash, BlockRange, BlockRow, ChainId, Claimed, Content, Decoder, Descriptor,
+    Evidence, Filter, LaneCommit, LaneId, LaneState, Ledger, LedgerError, NodeId, Reader, Report,
+    Verify,
 };
 use futures_channel::oneshot;
 use std::{
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64, mpsc},
     thread::JoinHandle,
 };
 
@@ -24,6 +27,10 @@ pub(super) enum Message {
         verify: Verify,
         reply: oneshot::Sender<Vec<(BlockRange, Vec<Filter>)>>,
     },
+    Claim(Claim, oneshot::Sender<Claimed>),
+    Release(Holder),
+    ReleaseAll(u32),
+    AddChain(Box<ChainSetup>, oneshot::Sender<Result<(), LedgerError>>),
     Evidence {
         chain: ChainId,
         filters: Vec<Filter>,
@@ -68,6 +75,7 @@ pub(super) struct Inline {
 pub(super) enum Line {
     Thread(mpsc::Sender<Message>),
     Inline(Arc<Mutex<Inline>>),
+    Away(Arc<dyn AwayOwner>),
 }
 
 impl std::fmt::Debug for Line {
@@ -75,6 +83,7 @@ impl std::fmt::Debug for Line {
         f.write_str(match self {
             Self::Thread(_) => "Thread",
             Self::Inline(_) => "Inline",
+            Self::Away(_) => "Away",
         })
     }
 }
@@ -82,7 +91,7 @@ impl std::fmt::Debug for Line {
 impl Line {
     /// Sends a message. That of an owner which has ended is dropped, and its reply with it: the
     /// receiver sees that.
-    fn send(&self, message: Message) {
+    pub(super) fn send(&self, message: Message) {
         match self {
             Self::Thread(sender) => {
                 let _ = sender.send(message);
@@ -90,6 +99,7 @@ impl Line {
             Self::Inline(inline) => {
                 inline.lock().unwrap_or_else(PoisonError::into_inner).on(message);
             }
+            Self::Away(owner) => away::send(&**owner, message),
         }
     }
 }
@@ -117,9 +127,15 @@ pub struct OwnerHandle {
     pub(super) line: Line,
     pub(super) recent: Recent,
     pub(super) thread: Option<JoinHandle<Result<OwnerReport, LedgerError>>>,
+    /// Counts runs that claim.
+    pub(super) next_run: Arc<AtomicU64>,
 }
 
 impl OwnerHandle {
+    pub(super) fn over(line: Line) -> Self {
+        Self { line, recent: Recent::default(), thread: None, next_run: Arc::default() }
+    }
+
     /// Hands over a report; the reply comes after its transaction.
     pub fn submit(&self, report: Box<Report>) -> Reply<Result<Ack, Arc<LedgerError>>> {
         let (reply, receiver) = oneshot::channel();
