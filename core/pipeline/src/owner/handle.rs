@@ -5,7 +5,7 @@ use aggregator::Policy;
 use dispatcher::Ready;
 use event::{
     Ack, BlockNumHash, BlockRange, BlockRow, ChainId, Content, Decoder, Descriptor, Evidence,
-    Filter, LaneCommit, LaneId, LaneState, Ledger, LedgerError, NodeId, Report, Verify,
+    Filter, Held, LaneCommit, LaneId, LaneState, Ledger, LedgerError, NodeId, Report, Verify,
 };
 use futures_channel::oneshot;
 use std::{
@@ -32,6 +32,10 @@ pub(super) enum Message {
     Waiting {
         chain: ChainId,
         reply: oneshot::Sender<Vec<BlockNumHash>>,
+    },
+    Held {
+        chain: ChainId,
+        reply: oneshot::Sender<Held>,
     },
     Halt {
         chain: ChainId,
@@ -163,6 +167,13 @@ impl OwnerHandle {
     pub fn waiting(&self, chain: ChainId) -> Reply<Vec<BlockNumHash>> {
         let (reply, receiver) = oneshot::channel();
         self.line.send(Message::Waiting { chain, reply });
+        receiver
+    }
+
+    /// Asks how much is held in memory for a chain.
+    pub fn held(&self, chain: ChainId) -> Reply<Held> {
+        let (reply, receiver) = oneshot::channel();
+        self.line.send(Message::Held { chain, reply });
         receiver
     }
 
