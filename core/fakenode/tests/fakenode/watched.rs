@@ -17,7 +17,7 @@ const DRAIN_MAX: Duration = Duration::from_secs(5);
 /// Blocks that the head may be ahead of an event when its line is read.
 const BEHIND_MAX: u64 = 2;
 /// Blocks with events of the head that are waited for.
-const HEADS_WANTED: usize = 4;
+const HEADS_WANTED: usize = 3;
 
 /// A long chain and its nodes, in real time.
 struct Scene {
@@ -30,7 +30,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// Returns a chain of so many blocks that grows by one each second; `None` without the program.
+    /// Returns a chain of so many blocks that grows by one in two seconds; `None` without the program.
     fn new(blocks: u64, nodes: &[&str]) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let program = Program::in_folder(folder.path())?;
@@ -40,7 +40,7 @@ impl Scene {
         let world = World::new(WorldSettings {
             traffic,
             blocks_at_start: blocks,
-            block_time_ms: 1_000,
+            block_time_ms: 2_000,
             propagation_ms_max: 50,
             latency_ms: (1, 5),
             ..WorldSettings::of_seed(23)
