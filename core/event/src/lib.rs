@@ -15,6 +15,7 @@ mod evidence;
 mod fault;
 mod filter;
 mod header;
+mod held;
 mod identity;
 mod judgement;
 mod ledger;
@@ -40,6 +41,7 @@ pub use evidence::{Anchor, AnchorPolicy, Content, Evidence, Verify};
 pub use fault::{Fault, FaultClass, Flaw, Incident};
 pub use filter::{AnyOf, Filter, FilterId};
 pub use header::{Header, Outcome, Receipt};
+pub use held::Held;
 pub use identity::{EventId, content_digest};
 pub use judgement::{BlockVerdict, Judgement, Prover, Recovered};
 pub use ledger::{

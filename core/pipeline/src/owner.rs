@@ -22,7 +22,7 @@ use decoding::Decoding;
 use dispatcher::Ready;
 use event::{
     Ack, BlockRange, ChainId, ChainProfile, ChainState, Commit, Content, DecodeStats, Decoder,
-    Filter, Incident, LedgerError, Prover, Report, Store, Verify,
+    Filter, Held, Incident, LedgerError, Prover, Report, Store, Verify,
 };
 use futures_channel::oneshot;
 use handle::{Inline, Line, Message};
@@ -317,6 +317,13 @@ impl Owner {
             Message::Waiting { chain, reply } => {
                 let aggregator = self.chains.get(&chain).map(|(_, aggregator)| aggregator);
                 let _ = reply.send(aggregator.map(Aggregator::waiting).unwrap_or_default());
+            }
+            Message::Held { chain, reply } => {
+                let mut held = self.chains.get(&chain).map_or_else(Held::new, |(_, a)| a.held());
+                held.push(("commits to write", self.commits.len()));
+                held.push(("acks to send", self.pending.len()));
+                held.push(("incidents to tell at the end", self.report.incidents.len()));
+                let _ = reply.send(held);
             }
             Message::Halt { chain, at, nodes, branch } => {
                 if let Some((_, aggregator)) = self.chains.get_mut(&chain) {

@@ -168,13 +168,7 @@ pub async fn replay(
         }
         drive.given_up.tell();
     }
-    for range in merged(&work) {
-        let reason = reasons
-            .values()
-            .find(|(reported, _)| reported.intersection(&range).is_some())
-            .map_or_else(|| "not read yet".to_owned(), |(_, reason)| reason.clone());
-        outcome.open.push((range, reason));
-    }
+    outcome.open = with_reasons(merged(&work), reasons.into_values().collect());
     outcome.blocks_read = progress.blocks_done;
     Ok(outcome)
 }
@@ -207,6 +201,25 @@ fn covered_before(request: &ReplayRequest, work: &Work, held: &[(BlockRange, u32
     request.range.count() - blocks_of(&work.iter().cloned().chain(held).collect())
 }
 
+/// Says of each open range why it is: the lowest of the reasons (by their first blocks) that are
+/// about a block of it. Both are sorted, and one may be many: each is passed over once.
+fn with_reasons(
+    open: Vec<BlockRange>,
+    reasons: Vec<(BlockRange, String)>,
+) -> Vec<(BlockRange, String)> {
+    let mut left = reasons.as_slice();
+    let reason = |range: BlockRange| {
+        while left.first().is_some_and(|(about, _)| about.last() < range.first()) {
+            left = &left[1..];
+        }
+        let near = left.iter().take_while(|(about, _)| about.first() <= range.last());
+        let mut about = near.filter(|(about, _)| about.intersection(&range).is_some());
+        let reason = about.next().map_or("not read yet", |(_, reason)| reason);
+        (range, reason.to_owned())
+    };
+    open.into_iter().map(reason).collect()
+}
+
 /// Blocks that the work touches, each counted once.
 fn blocks_of(work: &Work) -> u64 {
     merged(work).iter().map(BlockRange::count).sum()
@@ -215,7 +228,10 @@ fn blocks_of(work: &Work) -> u64 {
 /// Whether all blocks of `work` are among those of `pass`.
 fn is_within(work: &Work, pass: &Work) -> bool {
     let pass = merged(pass);
-    merged(work).iter().all(|range| pass.iter().any(|read| read.covers(range)))
+    merged(work).iter().all(|range| {
+        let at = pass.partition_point(|read| read.last() < range.last());
+        pass.get(at).is_some_and(|read| read.covers(range))
+    })
 }
 
 /// The blocks that the work touches, in order and without overlaps.
@@ -384,6 +400,17 @@ impl Drive<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_open_range_is_told_the_lowest_reason_that_is_about_it() {
+        let range = |first, last| BlockRange::new(first, last).expect("first is not above last");
+        let reasons = [(range(1, 4), "a"), (range(2, 30), "b"), (range(9, 9), "c")];
+        let reasons = reasons.map(|(about, reason)| (about, reason.to_owned()));
+        let open = vec![range(3, 3), range(7, 7), range(9, 12), range(31, 40)];
+        let told = with_reasons(open, reasons.to_vec());
+        let told: Vec<&str> = told.iter().map(|(_, reason)| reason.as_str()).collect();
+        assert_eq!(told, ["a", "b", "b", "not read yet"]);
+    }
 
     #[test]
     fn a_head_as_high_as_numbers_go_has_nothing_beyond_it() {

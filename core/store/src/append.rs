@@ -6,7 +6,7 @@ use crate::{
         addresses, append, constant, data, decoded, fixed, fixed_or_null, hashes, record_batch,
         texts, topics, u32s, u64s,
     },
-    blocks, coverage,
+    blocks, candidates, coverage,
     error::{Result, statement_failed},
     few_rows::{FEW_ROWS_MAX, Rows},
     ledger::DuckLedger,
@@ -53,8 +53,8 @@ pub(crate) fn apply(ledger: &mut DuckLedger, commits: &[Commit]) -> Result<()> {
         write_journal(&ledger.conn, commits)?;
         coverage::write(&ledger.conn, &mut known.filters, commits)?;
         coverage::write_sightings(&ledger.conn, &mut known, commits)?;
+        candidates::write(&ledger.conn, commits)?;
         for commit in commits {
-            write_candidates(&ledger.conn, commit)?;
             write_refuted(&ledger.conn, commit)?;
             write_finalized(&ledger.conn, commit)?;
         }
@@ -252,57 +252,6 @@ pub(crate) const fn op_name(op: Op) -> &'static str {
         Op::Late => "late",
         Op::Refute => "refute",
     }
-}
-
-fn write_candidates(conn: &Connection, commit: &Commit) -> Result<()> {
-    let gone = commit.candidates.iter().map(|candidate| &candidate.id);
-    for id in gone.chain(&commit.candidates_closed) {
-        conn.execute(
-            "DELETE FROM candidates WHERE chain = ? AND block_hash = ? AND tx_hash = ?
-                AND digest = ? AND occurrence = ?",
-            params![
-                id.chain.0,
-                id.block_hash.as_slice(),
-                id.tx_hash.as_slice(),
-                id.digest.as_slice(),
-                id.occurrence
-            ],
-        )
-        .map_err(statement_failed)?;
-    }
-    for candidate in &commit.candidates {
-        if candidate.log.len() != 1 {
-            return Err(LedgerError::Internal("a candidate that is not one log".into()));
-        }
-        let (id, log) = (&candidate.id, candidate.log.row(0));
-        let topic = |position: usize| log.topics.get(position).map(|topic| topic.to_vec());
-        let sql = format!(
-            "INSERT INTO candidates VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {})",
-            coverage::NODES_PARAMETER
-        );
-        conn.execute(
-            &sql,
-            params![
-                id.chain.0,
-                id.block_hash.as_slice(),
-                id.tx_hash.as_slice(),
-                id.digest.as_slice(),
-                id.occurrence,
-                candidate.number,
-                log.tx_index,
-                log.log_index,
-                log.address.as_slice(),
-                topic(0),
-                topic(1),
-                topic(2),
-                topic(3),
-                log.data,
-                coverage::joined(&candidate.nodes)
-            ],
-        )
-        .map_err(statement_failed)?;
-    }
-    Ok(())
 }
 
 fn write_refuted(conn: &Connection, commit: &Commit) -> Result<()> {

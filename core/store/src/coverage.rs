@@ -21,10 +21,6 @@ pub(crate) const NODE_SEPARATOR: char = '\u{1f}';
 /// Sightings replaced one by one, at most; more of them are compared as a table.
 const FEW_SIGHTINGS_MAX: usize = 8;
 
-/// SQL that turns [`joined`] text back into a list.
-pub(crate) const NODES_PARAMETER: &str =
-    "list_filter(string_split(?::VARCHAR, chr(31)), x -> x <> '')";
-
 /// Returns node names as one text.
 pub(crate) fn joined(nodes: &[NodeId]) -> String {
     let names: Vec<&str> = nodes.iter().map(|node| &*node.0).collect();

@@ -9,6 +9,7 @@
 mod append;
 mod arrow_columns;
 mod blocks;
+mod candidates;
 mod check;
 mod coverage;
 mod digest;

@@ -63,6 +63,7 @@ pub(super) fn send(owner: &dyn AwayOwner, message: Message) {
         }
         Message::ReleaseAll(_)
         | Message::AddChain(..)
+        | Message::Held { .. }
         | Message::Waiting { .. }
         | Message::Halt { .. }
         | Message::Lanes(..)

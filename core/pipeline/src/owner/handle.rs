@@ -8,8 +8,8 @@ use aggregator::Policy;
 use dispatcher::Ready;
 use event::{
     Ack, BlockNumHash, BlockRange, BlockRow, ChainId, Claimed, Content, Decoder, Descriptor,
-    Evidence, Filter, LaneCommit, LaneId, LaneState, Ledger, LedgerError, NodeId, Reader, Report,
-    Verify,
+    Evidence, Filter, Held, LaneCommit, LaneId, LaneState, Ledger, LedgerError, NodeId, Reader,
+    Report, Verify,
 };
 use futures_channel::oneshot;
 use std::{
@@ -40,6 +40,10 @@ pub(super) enum Message {
     Waiting {
         chain: ChainId,
         reply: oneshot::Sender<Vec<BlockNumHash>>,
+    },
+    Held {
+        chain: ChainId,
+        reply: oneshot::Sender<Held>,
     },
     Halt {
         chain: ChainId,
@@ -181,6 +185,13 @@ impl OwnerHandle {
     pub fn waiting(&self, chain: ChainId) -> Reply<Vec<BlockNumHash>> {
         let (reply, receiver) = oneshot::channel();
         self.line.send(Message::Waiting { chain, reply });
+        receiver
+    }
+
+    /// Asks how much is held in memory for a chain.
+    pub fn held(&self, chain: ChainId) -> Reply<Held> {
+        let (reply, receiver) = oneshot::channel();
+        self.line.send(Message::Held { chain, reply });
         receiver
     }
 

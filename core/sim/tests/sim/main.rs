@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod backfill;
+mod behind;
 mod happenings;
 mod ledgers;
 mod liars;
@@ -10,6 +11,7 @@ mod oracle;
 mod repeat;
 mod scenes;
 mod seeds;
+mod soak;
 mod watches;
 mod watching;
 mod worlds;
