@@ -8,8 +8,18 @@ use std::{
 };
 
 /// Floor 1: a stage imports `event` and never another stage.
-const STAGES: [&str; 9] =
-    ["node", "tracker", "proof", "abi", "aggregator", "health", "store", "dispatcher", "host"];
+const STAGES: [&str; 10] = [
+    "node",
+    "tracker",
+    "proof",
+    "abi",
+    "aggregator",
+    "audit",
+    "health",
+    "store",
+    "dispatcher",
+    "host",
+];
 
 /// Each engine has one owner; of a protocol the other end may have one too. The bench and the tests
 /// measure from outside and own nothing.
@@ -66,7 +76,7 @@ fn a_stage_imports_event_and_never_another_stage() {
 #[test]
 fn pure_stages_have_no_runtime_and_no_engine() {
     let crates = crates();
-    for stage in ["tracker", "proof", "abi", "aggregator", "health", "dispatcher"] {
+    for stage in ["tracker", "proof", "abi", "aggregator", "audit", "health", "dispatcher"] {
         for engine in ["tokio", "futures-util", "reqwest", "duckdb", "wasmtime", "tempfile", "rand"]
         {
             assert!(

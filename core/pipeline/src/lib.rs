@@ -5,6 +5,7 @@
 //! the one writer of a ledger; [`LaneRun`] takes what became known to a plugin. [`watch`]
 //! follows the head through all nodes at once and fills gaps by replaying.
 
+mod audit;
 mod given_up;
 mod greet;
 mod lane;
@@ -13,7 +14,8 @@ mod replay;
 mod timer;
 mod watch;
 
-pub use greet::{Greeting, greet};
+pub use audit::{AnchorFound, AuditOutcome, AuditRequest, LedgerPages, Seat, Sink, audit};
+pub use greet::{Greeting, ask, greet};
 pub use lane::{LaneError, LaneReport, LaneRun};
 pub use owner::{
     ChainSetup, LaneHandle, OnCommit, Owner, OwnerHandle, OwnerReport, Reply, Undecoded,
