@@ -2,7 +2,9 @@
 //!
 //! The only place that knows every engine. It decides nothing about events.
 
+mod audit;
 mod clock;
+mod coverage;
 mod drill;
 mod health;
 mod inputs;
@@ -14,7 +16,7 @@ mod watch;
 
 pub(crate) use watch::watch_plan as watch;
 
-pub(crate) use self::{drill::drill, health::health};
+pub(crate) use self::{audit::audit, coverage::coverage, drill::drill, health::health};
 
 use crate::{
     command_error::CommandError, environment::Environment, exit_codes::ExitCode,
@@ -48,7 +50,7 @@ async fn run(
     let schemas = Arc::new(inputs::schemas(&plan.chain.contracts)?);
     let filters = inputs::filters(&plan.chain.contracts, &schemas);
     let plugins = inputs::load_plugins(&plan.plugins, &plan.chain.contracts, &plan.ledger)?;
-    let nodes = nodes::open_nodes(plan, &*timer).await?;
+    let nodes = nodes::open_nodes(&plan.chain, plan.record.as_deref(), &*timer).await?;
     let profile = ledger::profile(plan, &nodes);
     let Resolved { mut ledger, range, anchored } =
         ledger::resolve(plan, environment, &profile, &filters, &nodes)?;

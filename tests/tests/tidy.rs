@@ -23,7 +23,7 @@ const STAGES: [&str; 10] = [
 
 /// Each engine has one owner; of a protocol the other end may have one too. The bench and the tests
 /// measure from outside and own nothing.
-const OWNERS: [(&str, &str); 15] = [
+const OWNERS: [(&str, &str); 16] = [
     ("alloy-consensus", "proof"),
     ("alloy-trie", "proof"),
     ("alloy-dyn-abi", "abi"),
@@ -39,6 +39,7 @@ const OWNERS: [(&str, &str); 15] = [
     ("clap", "cli"),
     ("indicatif", "cli"),
     ("toml", "cli"),
+    ("quick-junit", "cli"),
     ("tracing-subscriber", "cli"),
 ];
 
