@@ -51,12 +51,12 @@ impl fmt::Display for AuditReport {
                 }
             }
         }
-        match (self.ledger.compared, self.ledger.path.is_empty()) {
-            (true, _) => writeln!(f, "ledger   compared: {}", self.ledger.path)?,
-            (false, true) => writeln!(f, "ledger   {}", self.ledger.reason)?,
-            (false, false) => {
-                writeln!(f, "ledger   {} ({})", self.ledger.reason, self.ledger.path)?
-            }
+        let ledger = &self.ledger;
+        write!(f, "ledger   ")?;
+        match (ledger.compared, ledger.path.is_empty()) {
+            (true, _) => writeln!(f, "compared: {}", ledger.path)?,
+            (false, true) => writeln!(f, "{}", ledger.reason)?,
+            (false, false) => writeln!(f, "{} ({})", ledger.reason, ledger.path)?,
         }
         for node in &self.nodes {
             let calls = node.calls.iter().map(|(m, n)| format!("{m} {}", grouped(*n)));

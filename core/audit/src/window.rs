@@ -143,6 +143,10 @@ impl Window {
                 self.headers.entry(number).or_insert((block.hash, header.parent_hash));
             }
             let Some(verdict) = judgement.blocks.get(i) else { continue };
+            // A bloom that admits the filter where no log came is a reason to ask for receipts.
+            if verdict.doubt && self.settings.require != Verify::Off {
+                self.suspect.insert(number);
+            }
             if verdict.content == Content::Claimed || verdict.doubt {
                 continue;
             }

@@ -24,6 +24,9 @@ const FIRST: u64 = 1;
 const LAST: u64 = 40;
 const LEVELS: [Verify; 4] = [Verify::Off, Verify::Bloom, Verify::Agree(2), Verify::Prove];
 
+/// What a test does to the ledger's page.
+type Spoiling = Box<dyn FnMut(&mut EventPage) + Send>;
+
 struct Unheard;
 
 impl Watcher for Unheard {
@@ -87,7 +90,7 @@ impl Scene {
         require: Verify,
         range: BlockRange,
         anchor: Option<AnchorPolicy>,
-        mut spoil: Option<Box<dyn FnMut(&mut EventPage) + Send>>,
+        mut spoil: Option<Spoiling>,
     ) -> AuditOutcome {
         let world = &self.world;
         let clock = world.clock();
