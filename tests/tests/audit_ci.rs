@@ -207,7 +207,8 @@ fn audit_in_ci_passes_what_was_expected_and_fails_one_too_many_with_a_diff() {
     assert_eq!(report["status"], "failed");
     let text = audit(&["--expect", &expect, "--format", "junit"]).expect_code(1).stdout;
     assert_eq!(junit(&text), (9, 2, 0), "{text}");
-    assert_eq!(audit(&["--quiet"]).expect_success().stdout, "");
+    let quiet = audit(&["--quiet"]).expect_success();
+    assert_eq!((quiet.stdout.as_str(), quiet.stderr.as_str()), ("", ""));
 
     // The ledger is where assertions are made once there is one, and it is compared.
     let url = scene.anvil.url();

@@ -60,3 +60,43 @@ impl Links {
         self.broken = Some(Break { below, reason });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn hash(number: u64) -> B256 {
+        B256::repeat_byte(number as u8)
+    }
+
+    fn headers(numbers: impl IntoIterator<Item = u64>) -> Headers {
+        numbers.into_iter().map(|n| (n, (hash(n), hash(n - 1)))).collect()
+    }
+
+    #[test]
+    fn headers_hang_together_over_several_windows() {
+        let mut links = Links::new(Some(BlockNumHash { number: 9, hash: hash(9) }));
+        links.take(1, 5, &headers(1..=5));
+        links.take(6, 9, &headers(6..=9));
+        assert_eq!(links.broken, None);
+        assert_eq!((links.first.unwrap().number, links.last().unwrap().number), (1, 9));
+    }
+
+    #[test]
+    fn the_highest_break_counts_and_another_hash_at_the_anchor_is_one() {
+        let mut links = Links::new(Some(BlockNumHash { number: 9, hash: hash(77) }));
+        links.take(1, 9, &headers([1, 2, 3, 5, 6, 7, 8, 9]));
+        assert_eq!(links.broken.as_ref().unwrap().below, 9, "not the block believed");
+        let mut links = Links::new(None);
+        links.take(1, 9, &headers([1, 2, 3, 5, 6, 7, 8, 9]));
+        assert_eq!(links.broken.as_ref().unwrap().below, 4, "no header of block 4");
+        let mut other = headers(6..=9);
+        other.insert(6, (hash(6), hash(99)));
+        let mut links = Links::new(None);
+        links.take(1, 5, &headers(1..=5));
+        links.take(6, 9, &other);
+        assert_eq!(links.broken.unwrap().below, 5, "the parent of block 6 is another one");
+    }
+}

@@ -128,7 +128,7 @@ impl Audit {
         let mut found: BTreeMap<&Who, Difference<'_>> = BTreeMap::new();
         for number in range.first()..=range.last() {
             let truth = window.truth(number);
-            let shown = truth.as_ref().filter(|truth| !window.is_in_doubt(number, truth));
+            let shown = truth.as_ref().filter(|truth| !window.is_unproven(number, truth));
             let Some(truth) = shown else {
                 let reason = window.reason(number);
                 self.note(window.index, BlockRange::one(number), Status::Undecided, reason);

@@ -14,7 +14,9 @@ mod replay;
 mod timer;
 mod watch;
 
-pub use audit::{AnchorFound, AuditOutcome, AuditRequest, LedgerPages, Seat, Sink, audit};
+pub use audit::{
+    AnchorFound, AuditOutcome, AuditRequest, LedgerPages, Seat, Sink, audit, block_at,
+};
 pub use greet::{Greeting, ask, greet};
 pub use lane::{LaneError, LaneReport, LaneRun};
 pub use owner::{

@@ -3,8 +3,8 @@
 use super::super::nodes::OpenNode;
 use crate::{audit_report::CodeReport, command_error::CommandError, plan::AuditPlan};
 use alloy_primitives::Address;
-use event::{Answer, AnyOf, Ask, BlockNumHash, BlockRange};
-use pipeline::{Timer, ask};
+use event::{Answer, AnyOf, Ask, BlockRange};
+use pipeline::{Timer, ask, block_at};
 use std::collections::BTreeSet;
 
 /// Asks for the code of every address at the end of the range, as far as there are blocks. One node
@@ -45,7 +45,7 @@ async fn code_of(address: Address, nodes: &[OpenNode], last: u64, timer: &dyn Ti
     for open in nodes {
         let status = &open.greeting.status;
         let block = match last < status.head.number {
-            true => header(open, last, timer).await,
+            true => block_at(&*open.node, last, timer).await,
             false => Ok(status.head),
         };
         let said = match block {
@@ -53,7 +53,7 @@ async fn code_of(address: Address, nodes: &[OpenNode], last: u64, timer: &dyn Ti
                 let asked = ask(&*open.node, Ask::Code { address, block }, timer).await;
                 asked.map_err(|fault| fault.to_string()).map(|answer| (answer, block.number))
             }
-            Err(reason) => Err(reason),
+            Err(reason) => Err(format!("{}: {reason}", status.node)),
         };
         match said {
             Ok((Answer::Bytes(code), at)) if !code.is_empty() => {
@@ -70,15 +70,5 @@ async fn code_of(address: Address, nodes: &[OpenNode], last: u64, timer: &dyn Ti
     match without {
         Some(detail) => CodeReport { address, has_code: Some(false), detail },
         None => CodeReport { address, has_code: None, detail: reasons.join("; ") },
-    }
-}
-
-async fn header(open: &OpenNode, number: u64, timer: &dyn Timer) -> Result<BlockNumHash, String> {
-    let asked = ask(&*open.node, Ask::Headers { range: BlockRange::one(number) }, timer).await;
-    match asked.map_err(|fault| fault.to_string())? {
-        Answer::Headers(headers) if !headers.is_empty() => {
-            Ok(BlockNumHash { number, hash: headers[0].hash })
-        }
-        _ => Err(format!("{}: gave no header", open.greeting.status.node)),
     }
 }

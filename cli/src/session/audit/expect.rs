@@ -8,8 +8,8 @@ use crate::{
 };
 use ::audit::Status;
 use alloy_primitives::{Bytes, hex};
-use event::{Answer, Ask, BlockNumHash, BlockRange};
-use pipeline::{AuditOutcome, Timer, ask};
+use event::{Answer, Ask};
+use pipeline::{AuditOutcome, Timer, ask, block_at};
 use std::{ops::ControlFlow, path::Path};
 use store::{DuckLedger, OpenMode, Value};
 
@@ -198,7 +198,7 @@ async fn call(
     let block = match (check.block, end) {
         (None, Some(end)) => end,
         (Some(number), Some(end)) if number == end.number => end,
-        (Some(number), _) => header(open, number, timer).await?,
+        (Some(number), _) => block_at(&*open.node, number, timer).await?,
         (None, None) => return Err("the last block is not known".to_owned()),
     };
     let data = Bytes::copy_from_slice(check.call.data());
@@ -209,15 +209,5 @@ async fn call(
         }),
         Ok(_) => Err("it answered another question".to_owned()),
         Err(fault) => Err(format!("{}: {}", fault.method, fault.text)),
-    }
-}
-
-async fn header(open: &OpenNode, number: u64, timer: &dyn Timer) -> Result<BlockNumHash, String> {
-    let asked = ask(&*open.node, Ask::Headers { range: BlockRange::one(number) }, timer).await;
-    match asked.map_err(|fault| format!("{}: {}", fault.method, fault.text))? {
-        Answer::Headers(headers) if !headers.is_empty() => {
-            Ok(BlockNumHash { number, hash: headers[0].hash })
-        }
-        _ => Err("it gave no header".to_owned()),
     }
 }

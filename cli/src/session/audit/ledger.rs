@@ -24,7 +24,12 @@ impl Compared {
         let without = |path: String, reason: &str| Self {
             path: None,
             chain,
-            told: LedgerReport { path, compared: false, reason: reason.to_owned() },
+            told: LedgerReport {
+                path,
+                compared: false,
+                reason: reason.to_owned(),
+                is_unexpected: false,
+            },
         };
         let Some(ledger) = &plan.ledger else {
             return Ok(without(String::new(), "not compared: --no-ledger"));
@@ -43,10 +48,17 @@ impl Compared {
                     .context(format!("the ledger {shown} cannot be compared"))
                     .hint("name the ledger of that chain, or --no-ledger"));
             }
-            return Ok(without(shown, &format!("not compared: {reason}")));
+            let mut without = without(shown, &format!("not compared: {reason}"));
+            without.told.is_unexpected = true;
+            return Ok(without);
         }
         let path = Some(ledger.path.clone());
-        let told = LedgerReport { path: shown, compared: true, reason: String::new() };
+        let told = LedgerReport {
+            path: shown,
+            compared: true,
+            reason: String::new(),
+            is_unexpected: false,
+        };
         Ok(Self { path, chain, told })
     }
 

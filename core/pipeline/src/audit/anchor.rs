@@ -75,7 +75,10 @@ pub(super) async fn find(
         AnchorPolicy::OneNode | AnchorPolicy::Agreed(_) => known.last(),
     };
     let asked = request.nodes.iter().map(|node| async move {
-        let said = block_at(node, number, timer).await;
+        let said = match node.status.head.number {
+            head if head < number => Err(format!("it is at block {head} only")),
+            _ => block_at(&*node.node, number, timer).await,
+        };
         let reason = said.as_ref().err().cloned().unwrap_or_default();
         Seat { node: node.status.node.clone(), block: said.ok(), reason }
     });
