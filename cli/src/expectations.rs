@@ -329,6 +329,16 @@ mod tests {
     }
 
     #[test]
+    fn the_file_that_the_documentation_shows_is_one() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/audit.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let shown = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+        let checks = resolve(&shown.replace("token.", "gold.").replace("\"token\"", "\"gold\""));
+        let checks = checks.unwrap();
+        assert_eq!((checks.counts.len(), checks.sql.len(), checks.state.len()), (1, 2, 1));
+    }
+
+    #[test]
     fn a_typo_is_an_error_and_never_a_pass() {
         for (text, told) in [
             ("", "nothing is expected"),

@@ -1,7 +1,9 @@
 //! Whether the contracts exist: an address without code logs nothing, and is most often a typo.
 
 use super::super::nodes::OpenNode;
-use crate::{audit_report::CodeReport, command_error::CommandError, plan::AuditPlan};
+use crate::{
+    audit_report::CodeReport, command_error::CommandError, plan::AuditPlan, secret::redacted,
+};
 use alloy_primitives::Address;
 use event::{Answer, AnyOf, Ask, BlockRange};
 use pipeline::{Timer, ask, block_at};
@@ -69,6 +71,6 @@ async fn code_of(address: Address, nodes: &[OpenNode], last: u64, timer: &dyn Ti
     }
     match without {
         Some(detail) => CodeReport { address, has_code: Some(false), detail },
-        None => CodeReport { address, has_code: None, detail: reasons.join("; ") },
+        None => CodeReport { address, has_code: None, detail: redacted(&reasons.join("; ")) },
     }
 }

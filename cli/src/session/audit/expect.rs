@@ -5,6 +5,7 @@ use crate::{
     audit_report::{ExpectationReport, Held},
     command_error::CommandError,
     expectations::{Checks, CountCheck, SqlCheck, SqlWanted, StateCheck, StateWanted},
+    secret::redacted,
 };
 use ::audit::Status;
 use alloy_primitives::{Bytes, hex};
@@ -184,7 +185,7 @@ async fn state(
             (held, (*first).clone())
         }
     };
-    let detail = told.join("; ");
+    let detail = redacted(&told.join("; "));
     ExpectationReport { expected, found, detail, ..report(&check.name, "state", held) }
 }
 

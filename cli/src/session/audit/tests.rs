@@ -350,6 +350,9 @@ async fn a_range_of_no_blocks_is_exit_2_and_one_beyond_the_head_exit_3() {
     assert!(sentence.contains("the head is 64"), "{sentence}");
     scene.audit(&["-b", "100:200"], ExitCode::Undecided).await;
     scene.audit(&["-b", "-10:latest"], ExitCode::Done).await;
+    let told = scene.audit(&["--max-time", "1ms"], ExitCode::Undecided).await;
+    assert_eq!(told["filters"][0]["blocks"]["undecided"], LAST);
+    assert!(told["warnings"][0].as_str().unwrap().contains("--max-time"), "{told:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

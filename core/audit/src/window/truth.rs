@@ -6,7 +6,7 @@ use crate::{
     compare::{Difference, difference, findings},
     parts::cover,
 };
-use event::{Content, Filter, Verify};
+use event::{Content, Filter, Flaw, NodeId, Verify};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// What was shown of a block.
@@ -124,6 +124,15 @@ impl Window {
         told.collect()
     }
 
+    /// Whether several nodes gave receipts, and those of none of them recompute: a chain whose
+    /// receipts are hashed in another way looks like that.
+    fn is_check_suspect(&self, number: u64) -> bool {
+        let failed =
+            |node: &NodeId| self.flaws.contains_key(&(node.clone(), number, Flaw::ReceiptsRoot));
+        let trusted = &self.settings.trusted;
+        trusted.len() > 1 && trusted.iter().all(failed)
+    }
+
     /// Says why a block is not shown.
     pub(crate) fn reason(&self, number: u64) -> String {
         let mut reasons: Vec<String> = Vec::new();
@@ -131,6 +140,10 @@ impl Window {
             if let Some((_, reason)) = told.iter().rev().find(|(range, _)| range.contains(number)) {
                 reasons.push(format!("{node}: {reason}"));
             }
+        }
+        if self.is_check_suspect(number) {
+            let suspect = "the receipts of every node fail the same check, which is itself suspect";
+            reasons.insert(0, suspect.to_owned());
         }
         if let Some(truth) = self.truth(number)
             && !self.differences(number, &truth).is_empty()

@@ -11,7 +11,7 @@ use event::{
 use pipeline::{AuditOutcome, AuditRequest, Progress, ReplayNode, Watcher, audit, greet};
 use sim::{
     Methods, Rule, SimNode, Trouble, World, WorldSettings,
-    chain::{expected, wanted},
+    chain::{Traffic, expected, wanted},
     faults::{Persona, loses_everything, pruned},
     run,
 };
@@ -75,7 +75,10 @@ struct Scene {
 
 impl Scene {
     fn new(personas: Vec<Persona>) -> Self {
-        let world = world();
+        Self::of(world(), personas)
+    }
+
+    fn of(world: World, personas: Vec<Persona>) -> Self {
         let names = ["a", "b", "c"];
         let nodes = names.iter().zip(personas).map(|(name, rules)| world.add_node(name, rules));
         Self { nodes: nodes.collect(), world }
@@ -259,6 +262,10 @@ fn f27_f34_where_no_receipts_are_given_audit_is_undecided_and_never_complete() {
         let open: Vec<_> = spans.iter().filter(|s| s.status == Status::Undecided).collect();
         assert_eq!(open.len(), 1, "{trouble:?}: {spans:?}");
         assert_eq!(open[0].range, BlockRange::one(block));
+        // The bloom of the block says that there is something, whatever both agree on.
+        for require in [Verify::Bloom, Verify::Agree(2)] {
+            assert_eq!(status(&scene.audit(require)), Status::Undecided, "{require} {trouble:?}");
+        }
         assert!(open[0].reason.contains("a: ") && open[0].reason.contains("b: "), "{open:?}");
         // A third, honest one proves it; then who left it out is named.
         let scene = Scene::new(vec![withheld(trouble.clone()), withheld(trouble), honest()]);
@@ -267,6 +274,54 @@ fn f27_f34_where_no_receipts_are_given_audit_is_undecided_and_never_complete() {
         assert_eq!(outcome.verdict.blocks(Status::Undecided), 0);
         assert!(by(&outcome, "c", Kind::Missing).is_empty());
     }
+}
+
+#[test]
+fn f44_where_the_receipts_of_all_nodes_fail_the_check_itself_is_suspected() {
+    let traffic = Traffic { roots_recompute: false, ..Traffic::default() };
+    let settings =
+        WorldSettings { block_time_ms: LIMIT_MS * 2, traffic, ..WorldSettings::of_seed(7) };
+    let scene = Scene::of(World::new(settings), vec![honest(), honest()]);
+    let outcome = scene.audit(Verify::Prove);
+    assert_eq!(status(&outcome), Status::Undecided);
+    assert!(
+        outcome.verdict.findings.is_empty(),
+        "no node is blamed: {:?}",
+        outcome.verdict.findings
+    );
+    let spans = &outcome.verdict.filters[0].spans;
+    let open = spans.iter().find(|span| span.status == Status::Undecided).unwrap();
+    assert!(open.reason.starts_with("the receipts of every node fail"), "{}", open.reason);
+}
+
+#[test]
+fn a_range_of_several_windows_is_read_without_a_hole_or_an_overlap() {
+    let settings = WorldSettings {
+        block_time_ms: LIMIT_MS * 2,
+        blocks_at_start: 2_300,
+        ..WorldSettings::of_seed(7)
+    };
+    // The first window ends at block 2000.
+    let around = BlockRange::new(1_997, 2_004).unwrap();
+    let losing = vec![Rule::on(Methods::LOGS, Trouble::LostLog).in_blocks(around)];
+    let scene = Scene::of(World::new(settings), vec![honest(), losing]);
+    let range = BlockRange::new(1, 2_200).unwrap();
+    let outcome = scene.audit_with(Verify::Prove, range, None, None);
+    let all = |range| scene.world.tree(|tree| expected(tree, &followed(2), range));
+    let mut lost: Vec<u64> = all(around).iter().map(|(number, _)| *number).collect();
+    lost.dedup();
+    let named: Vec<u64> =
+        outcome.verdict.findings.iter().map(|finding| finding.block.number).collect();
+    assert!(lost.len() > 1, "{lost:?}");
+    assert_eq!(named, lost, "one log a block, and each is left out");
+    let filter = &outcome.verdict.filters[0];
+    assert_eq!(filter.events, all(range).len() as u64);
+    assert_eq!(filter.blocks.values().sum::<u64>(), range.count());
+    assert_eq!(outcome.verdict.blocks(Status::Undecided), 0);
+    assert_eq!(
+        (outcome.verdict.broken.clone(), outcome.verdict.last.unwrap().number),
+        (None, 2_200)
+    );
 }
 
 #[test]
