@@ -39,6 +39,8 @@ pub(crate) enum ErrorKind {
     BrokenPipe,
     /// A node: it was caught with a wrong answer.
     CheckFailed,
+    /// Nobody: what was asked could not be decided.
+    Undecided,
 }
 
 impl ErrorKind {
@@ -51,6 +53,7 @@ impl ErrorKind {
             Self::Bug => ExitCode::Bug,
             Self::BrokenPipe => ExitCode::Done,
             Self::CheckFailed => ExitCode::CheckFailed,
+            Self::Undecided => ExitCode::Undecided,
         }
     }
 }

@@ -1,16 +1,20 @@
 //! The binary: parse, run, tell the exit code. The engines are built in `session`, what the flags
 //! mean is in `plan`, and nothing here knows an event.
 
+mod audit_report;
+mod bar;
 mod command_error;
 mod commands;
 mod complaint;
 mod config_file;
 mod contract_spec;
+mod coverage_report;
 mod drill_report;
 mod duration;
 mod environment;
 mod event_spec;
 mod exit_codes;
+mod expectations;
 mod health_report;
 mod interrupt;
 mod ledger_path;

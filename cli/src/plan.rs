@@ -2,6 +2,7 @@
 //!
 //! A plan is plain data. Whoever runs it asks no flag, no variable and no file of configuration.
 
+mod audit;
 mod chain;
 mod drill;
 mod health;
@@ -9,7 +10,7 @@ mod plugins;
 mod replay;
 mod watch;
 
-pub(crate) use self::health::HealthPlan;
+pub(crate) use self::{audit::AuditPlan, health::HealthPlan};
 pub(crate) use chain::ChainPlan;
 pub(crate) use drill::DrillPlan;
 pub(crate) use replay::{DEFAULT_CONCURRENCY, IfBusy, ReplayPlan};

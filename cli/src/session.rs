@@ -3,7 +3,9 @@
 //! The only place that knows every engine. It decides nothing about events.
 
 mod access;
+mod audit;
 mod clock;
+mod coverage;
 mod drill;
 mod health;
 mod inputs;
@@ -15,5 +17,6 @@ mod telling;
 mod watch;
 
 pub(crate) use self::{
-    access::Look, drill::drill, health::health, replay::replay, watch::watch_plan as watch,
+    access::Look, audit::audit, coverage::coverage, drill::drill, health::health, replay::replay,
+    watch::watch_plan as watch,
 };

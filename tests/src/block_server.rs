@@ -45,15 +45,35 @@ impl BlockServer {
         Self::start_silent_from(u64::MAX, chain, blocks)
     }
 
+    /// Like [`Self::start`], but the logs of each block go through `bend`; receipts stay honest.
+    pub fn start_bent(
+        chain: u64,
+        blocks: impl IntoIterator<Item = ServedBlock>,
+        bend: impl Fn(u64, &mut Vec<Value>),
+    ) -> Self {
+        Self::start_with(u64::MAX, chain, blocks, bend)
+    }
+
     /// Like [`Self::start`], but never answers a question that reaches block `silent_from`.
     pub fn start_silent_from(
         silent_from: u64,
         chain: u64,
         blocks: impl IntoIterator<Item = ServedBlock>,
     ) -> Self {
+        Self::start_with(silent_from, chain, blocks, |_, _| {})
+    }
+
+    fn start_with(
+        silent_from: u64,
+        chain: u64,
+        blocks: impl IntoIterator<Item = ServedBlock>,
+        bend: impl Fn(u64, &mut Vec<Value>),
+    ) -> Self {
         let blocks = blocks.into_iter().map(|block| {
-            let logs = block.logs();
-            (number(&block.block["number"]), (block, logs))
+            let mut logs = block.logs();
+            let height = number(&block.block["number"]);
+            bend(height, &mut logs);
+            (height, (block, logs))
         });
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port on this machine");
         let address = listener.local_addr().expect("a bound socket has an address");

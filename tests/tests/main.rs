@@ -4,7 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 #![allow(clippy::print_stdout, reason = "a skipped test says so")]
 
+mod audit;
+mod audit_ci;
 mod bad_input;
+mod coverage;
 mod demo;
 mod drill;
 mod exclusion;

@@ -8,12 +8,13 @@ use std::{
 };
 
 /// Floor 1: a stage imports `event` and never another stage.
-const STAGES: [&str; 10] = [
+const STAGES: [&str; 11] = [
     "node",
     "tracker",
     "proof",
     "abi",
     "aggregator",
+    "audit",
     "health",
     "store",
     "dispatcher",
@@ -23,7 +24,7 @@ const STAGES: [&str; 10] = [
 
 /// Each engine has one owner; of a protocol the other end may have one too. The bench and the tests
 /// measure from outside and own nothing.
-const OWNERS: [(&str, &str); 16] = [
+const OWNERS: [(&str, &str); 17] = [
     ("alloy-consensus", "proof"),
     ("alloy-trie", "proof"),
     ("alloy-dyn-abi", "abi"),
@@ -40,6 +41,7 @@ const OWNERS: [(&str, &str); 16] = [
     ("clap", "cli"),
     ("indicatif", "cli"),
     ("toml", "cli"),
+    ("quick-junit", "cli"),
     ("tracing-subscriber", "cli"),
 ];
 
@@ -77,7 +79,7 @@ fn a_stage_imports_event_and_never_another_stage() {
 #[test]
 fn pure_stages_have_no_runtime_and_no_engine() {
     let crates = crates();
-    for stage in ["tracker", "proof", "abi", "aggregator", "health", "dispatcher"] {
+    for stage in ["tracker", "proof", "abi", "aggregator", "audit", "health", "dispatcher"] {
         for engine in ["tokio", "futures-util", "reqwest", "duckdb", "wasmtime", "tempfile", "rand"]
         {
             assert!(

@@ -1,6 +1,8 @@
 //! The tree of commands is the tree of files below this one.
 
+pub(crate) mod audit;
 pub(crate) mod config;
+pub(crate) mod coverage;
 pub(crate) mod drill;
 pub(crate) mod health;
 pub(crate) mod ledger;
@@ -33,6 +35,8 @@ pub(crate) struct Headcount {
 pub(crate) enum Command {
     Watch(Box<watch::WatchArgs>),
     Replay(Box<replay::ReplayArgs>),
+    Audit(Box<audit::AuditArgs>),
+    Coverage(coverage::CoverageArgs),
     Health(health::HealthArgs),
     Drill(drill::DrillArgs),
     Query(query::QueryArgs),
@@ -96,6 +100,8 @@ pub(crate) fn run(command: &Command, environment: &Environment) -> Result<ExitCo
     match command {
         Command::Watch(args) => watch::cmd_watch(args, environment),
         Command::Replay(args) => replay::cmd_replay(args, environment),
+        Command::Audit(args) => audit::cmd_audit(args, environment),
+        Command::Coverage(args) => coverage::cmd_coverage(args, environment),
         Command::Health(args) => health::cmd_health(args, environment),
         Command::Drill(args) => drill::cmd_drill(args, environment),
         Command::Query(args) => query::cmd_query(args, environment),

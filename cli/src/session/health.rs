@@ -11,6 +11,7 @@ use crate::{
 use event::{ChainId, ChainProfile};
 use health::{ChainSample, heights_to_compare, judge};
 use ledger::FoundLedger;
+pub(super) use ledger::told;
 use probe::{Probed, ask_hashes, probe_all};
 use std::{collections::BTreeMap, time::Duration};
 

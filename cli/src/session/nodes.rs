@@ -4,7 +4,7 @@ use super::clock::WallTimer;
 use crate::{
     command_error::CommandError,
     node_spec::{Endpoint, NodeSpec},
-    plan::ReplayPlan,
+    plan::ChainPlan,
     secret::redacted,
 };
 use event::{ChainId, Fault, Finality, Node};
@@ -12,6 +12,7 @@ use node::Recorder;
 use pipeline::{Greeting, ReplayNode, Timer, greet};
 use std::{
     io::{Write as _, stderr},
+    path::Path,
     sync::Arc,
     time::Instant,
 };
@@ -31,19 +32,21 @@ impl OpenNode {
 
 /// Opens and greets every node. One that is down is named and left out, the last one is not.
 pub(super) async fn open_nodes(
-    plan: &ReplayPlan,
+    chain: &ChainPlan,
+    recording: Option<&Path>,
     timer: &dyn Timer,
 ) -> Result<Vec<OpenNode>, CommandError> {
     let mut open = Vec::new();
     let mut failed: Vec<Fault> = Vec::new();
-    let mut expected = plan.chain.expected_chain.map(ChainId);
-    for spec in &plan.chain.nodes {
+    let mut expected = chain.expected_chain.map(ChainId);
+    for spec in &chain.nodes {
         let node = open_node(spec)?;
-        let finality = plan.chain.finality.unwrap_or(Finality::Tag);
+        let finality = chain.finality.unwrap_or(Finality::Tag);
         match greet(&*node, expected, finality, timer).await {
             Ok(greeting) => {
                 expected = Some(greeting.chain);
-                let (node, recorder) = record(plan, node, open.is_empty()).await?;
+                let (node, recorder) =
+                    record(chain, recording.filter(|_| open.is_empty()), node).await?;
                 open.push(OpenNode { node, recorder, greeting });
             }
             Err(fault) if matches!(fault.class, event::FaultClass::WrongChain { .. }) => {
@@ -62,7 +65,7 @@ pub(super) async fn open_nodes(
         writeln!(stderr(), "warning: node left out: {}", redacted(&fault.to_string()))?;
     }
     match error {
-        Some(error) => Err(error.context(match plan.chain.nodes.as_slice() {
+        Some(error) => Err(error.context(match chain.nodes.as_slice() {
             [one] => format!("node {} cannot be used", one.name),
             all => format!("none of {} nodes can be used", all.len()),
         })),
@@ -103,17 +106,17 @@ type Recorded = (Arc<dyn Node>, Option<Arc<Recorder<Arc<dyn Node>>>>);
 
 /// Puts a recorder before the first node, where one is asked for.
 async fn record(
-    plan: &ReplayPlan,
+    chain: &ChainPlan,
+    recording: Option<&Path>,
     node: Arc<dyn Node>,
-    is_first: bool,
 ) -> Result<Recorded, CommandError> {
-    let Some(path) = plan.record.as_ref().filter(|_| is_first) else { return Ok((node, None)) };
+    let Some(path) = recording else { return Ok((node, None)) };
     let recorder = Recorder::create(node, path).await.map_err(CommandError::from)?;
     let recorder = Arc::new(recorder);
     // Asked again through the recorder, so that the recording can be greeted too.
-    let finality = plan.chain.finality.unwrap_or(Finality::Tag);
+    let finality = chain.finality.unwrap_or(Finality::Tag);
     let timer = WallTimer(Instant::now());
-    greet(&recorder, plan.chain.expected_chain.map(ChainId), finality, &timer).await?;
+    greet(&recorder, chain.expected_chain.map(ChainId), finality, &timer).await?;
     Ok((recorder.clone(), Some(recorder)))
 }
 

@@ -77,7 +77,7 @@ async fn run(
     if let Some(ended) = wait_or_skip(plan, &seeker, &interrupt).await? {
         return Ok(ended);
     }
-    let nodes = nodes::open_nodes(plan, &*timer).await?;
+    let nodes = nodes::open_nodes(&plan.chain, plan.record.as_deref(), &*timer).await?;
     let profile = ledger::profile(plan, &nodes);
     let carried = Arc::new(Carried::default());
     let run = Run {

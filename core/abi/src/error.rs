@@ -60,6 +60,14 @@ pub enum AbiError {
         /// Contract.
         contract: String,
     },
+    /// A function that cannot be called as written.
+    #[error("function `{text}`: {cause}")]
+    Call {
+        /// As given.
+        text: String,
+        /// What is wrong.
+        cause: String,
+    },
     /// A name that cannot be an SQL schema of its own.
     #[error("contract name `{name}`: {cause}")]
     ContractName {
@@ -100,6 +108,10 @@ impl AbiError {
                 format!("it has {}{rest}", shown.join(", "))
             }
             Self::NoEvents { .. } => format!("name one: -e \"{EXAMPLE}\", or give an ABI file"),
+            Self::Call { .. } => {
+                "write it as in Solidity: \"balanceOf(address owner) view returns (uint256)\""
+                    .to_owned()
+            }
             Self::ContractName { .. } => {
                 "give another name: -c NAME=ADDRESS, with letters, digits and `_`".to_owned()
             }

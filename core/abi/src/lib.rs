@@ -15,6 +15,7 @@
 //!   same name but for case, `_2`, `_3` and so on follow.
 //! - Names have at most 63 characters of `A-Z a-z 0-9 _ $`; others become `_`.
 
+mod call;
 mod decimal;
 mod error;
 mod filters;
@@ -24,6 +25,7 @@ mod schemas;
 mod shape;
 mod source;
 
+pub use call::Call;
 pub use error::AbiError;
 pub use schemas::Schemas;
 pub use source::{ContractSpec, EventSource};

@@ -1,7 +1,7 @@
 //! The seam to nodes: one question, one answer, or a fault.
 
 use crate::{BlockNumHash, BlockRange, ChainId, Fault, Filter, Header, Logs, NodeId, Receipt};
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256, Bytes};
 use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc};
 
 /// Block tags of execution-apis.
@@ -57,6 +57,22 @@ pub enum Ask {
     Syncing,
     /// `net_peerCount`.
     PeerCount,
+    /// `eth_getCode` at a block, by its hash (EIP-1898).
+    Code {
+        /// Whose.
+        address: Address,
+        /// When.
+        block: BlockNumHash,
+    },
+    /// `eth_call` at a block, by its hash (EIP-1898), from nobody and without value.
+    Call {
+        /// Contract.
+        to: Address,
+        /// Selector and arguments.
+        data: Bytes,
+        /// When.
+        block: BlockNumHash,
+    },
 }
 
 /// A block's header as a node gave it.
@@ -113,6 +129,8 @@ pub enum Answer {
     Syncing(bool),
     /// To [`Ask::PeerCount`].
     PeerCount(u64),
+    /// To [`Ask::Code`] and [`Ask::Call`].
+    Bytes(Bytes),
 }
 
 /// A sign that a node may have something new. It only wakes a tracker: truth is asked for, so a

@@ -216,7 +216,7 @@ pub struct LaneRows {
 }
 
 /// Which canonical events a lane wants.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventQuery {
     /// Chain.
     pub chain: ChainId,
@@ -229,7 +229,7 @@ pub struct EventQuery {
 }
 
 /// Canonical events in order of block and position, whole blocks only.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventPage {
     /// Blocks that `logs.block` indexes.
     pub blocks: Vec<BatchBlock>,

@@ -1,7 +1,7 @@
 //! From JSON-RPC to questions. What cannot be a question is refused in geth's words.
 
 use crate::Words;
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, Bytes};
 use event::{AnyOf, Filter, Tag};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -87,6 +87,25 @@ impl Call {
     /// Returns the block that the first parameter names.
     pub(crate) fn place(&self) -> Result<Place, Words> {
         place(self.param(0)).ok_or_else(|| wrong("invalid argument 0: not a block"))
+    }
+
+    /// Returns the block that this parameter names.
+    pub(crate) fn place_at(&self, at: usize) -> Result<Place, Words> {
+        place(self.param(at)).ok_or_else(|| wrong("invalid argument 1: not a block"))
+    }
+
+    /// Returns an address.
+    pub(crate) fn address(&self, value: &Value) -> Result<Address, Words> {
+        let address = value.as_str().and_then(|text| text.parse().ok());
+        address.ok_or_else(|| wrong("invalid address"))
+    }
+
+    /// Returns contract and call data of `eth_call`.
+    pub(crate) fn target(&self) -> Result<(Address, Bytes), Words> {
+        let call = self.param(0);
+        let data = call["data"].as_str().or(call["input"].as_str()).unwrap_or("0x");
+        let data = data.parse().map_err(|_| wrong("invalid call data"))?;
+        Ok((self.address(&call["to"])?, data))
     }
 
     /// Returns the height, where the call asks for the header of one by its number.

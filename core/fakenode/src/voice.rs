@@ -229,6 +229,7 @@ impl Voice {
                 json!({"startingBlock": "0x0", "currentBlock": "0x1", "highestBlock": "0x2"})
             }
             Answer::PeerCount(count) => quantity(*count),
+            Answer::Bytes(bytes) => json!(bytes),
         })
     }
 
@@ -257,6 +258,16 @@ impl Voice {
             "eth_getBlockReceipts" => {
                 let block = self.block_of(call, call.place()?, is_socket).await?;
                 Ok((Ask::Receipts { block }, asked(method, BlockRange::one(block.number))))
+            }
+            "eth_getCode" => {
+                let address = call.address(call.param(0))?;
+                let block = self.block_of(call, call.place_at(1)?, is_socket).await?;
+                Ok((Ask::Code { address, block }, asked(method, BlockRange::one(block.number))))
+            }
+            "eth_call" => {
+                let (to, data) = call.target()?;
+                let block = self.block_of(call, call.place_at(1)?, is_socket).await?;
+                Ok((Ask::Call { to, data, block }, asked(method, BlockRange::one(block.number))))
             }
             "eth_getLogs" => {
                 let (filter, span) = logs_wanted(call.param(0))?;

@@ -66,7 +66,8 @@ async fn head(node: &dyn Node, tag: Tag, timer: &dyn Timer) -> Result<Head, Faul
     }
 }
 
-async fn ask(node: &dyn Node, ask: Ask, timer: &dyn Timer) -> Result<Answer, Fault> {
+/// Asks until there is an answer, or a fault that waiting does not mend; a bounded number of times.
+pub async fn ask(node: &dyn Node, ask: Ask, timer: &dyn Timer) -> Result<Answer, Fault> {
     let mut attempt = 1;
     loop {
         match node.ask(ask.clone()).await {

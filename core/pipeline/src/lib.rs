@@ -5,6 +5,7 @@
 //! the one writer of a ledger; [`LaneRun`] takes what became known to a plugin. [`watch`]
 //! follows the head through all nodes at once and fills gaps by replaying.
 
+mod audit;
 mod given_up;
 mod greet;
 mod lane;
@@ -14,7 +15,10 @@ mod replay;
 mod timer;
 mod watch;
 
-pub use greet::{Greeting, greet};
+pub use audit::{
+    AnchorFound, AuditOutcome, AuditRequest, LedgerPages, Seat, Sink, audit, block_at,
+};
+pub use greet::{Greeting, ask, greet};
 pub use lane::{LaneError, LaneReport, LaneRun};
 pub use owner::{
     AwayOwner, ChainSetup, Claim, Holder, LaneHandle, OnAck, OnCommit, Owner, OwnerHandle,

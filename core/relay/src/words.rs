@@ -4,7 +4,7 @@ use crate::{frame::FRAME_BYTES_MAX, sound::unsound, split::halves};
 use alloy_primitives::{Address, B256};
 use event::{
     Ack, AnchorPolicy, AnyOf, BlockRange, ChainId, ChainProfile, ChainState, Claimed, Column,
-    Evidence, Filter, LedgerError, Report, Value, Verify,
+    EventPage, EventQuery, Evidence, Filter, LedgerError, Report, Value, Verify,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::sync::Arc;
@@ -66,6 +66,8 @@ pub enum Request {
     Digest,
     /// What is inconsistent in it.
     Check,
+    /// Canonical events.
+    Events(EventQuery),
 }
 
 /// What a client is going to report.
@@ -144,6 +146,8 @@ pub enum Reply {
     Digest(B256),
     /// To `Check`.
     Problems(Vec<String>),
+    /// To `Events`.
+    Page(Box<EventPage>),
 }
 
 /// Why the owner does not answer.

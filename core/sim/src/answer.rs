@@ -2,16 +2,20 @@
 
 use crate::{
     Trouble,
-    chain::{Block, View},
+    chain::{Block, View, parties},
     faults::{
         Active, Part, answer_of, fault, tamper_head, tamper_headers, tamper_logs, tamper_receipts,
         tamper_view,
     },
 };
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use event::{
     Answer, Ask, BlockAnswer, BlockRange, Fault, FaultClass, Filter, Head, Log, NodeId, Tag,
 };
 use std::sync::Arc;
+
+/// What contracts are said to consist of.
+const CODE: [u8; 2] = [0x60, 0x80];
 
 /// Peers of a node without trouble.
 const PEERS: u64 = 25;
@@ -83,8 +87,31 @@ impl Answering<'_> {
             Ask::PeerCount => {
                 Ok(Answer::PeerCount(if self.has(&Trouble::NoPeers) { 0 } else { PEERS }))
             }
+            Ask::Code { address, block } => match self.view.by_hash(&block.hash) {
+                Some(_) if self.view.tree().has_token(*address) => {
+                    Ok(Answer::Bytes(Bytes::from_static(&CODE)))
+                }
+                Some(_) => Ok(Answer::Bytes(Bytes::new())),
+                None => Err(self.unknown(ask, "header not found")),
+            },
+            Ask::Call { to, data, block } => {
+                let moved = self.moved(*to, data, block.hash);
+                moved.map(Answer::Bytes).ok_or_else(|| self.unknown(ask, "execution reverted"))
+            }
         };
         answer.map(Told::from)
+    }
+
+    /// The one function that tokens have, `moved()`: the sum of all transfers of the token up to
+    /// the block.
+    fn moved(&self, token: Address, data: &[u8], at: B256) -> Option<Bytes> {
+        let is_call = data == &keccak256("moved()")[..4] && self.view.tree().has_token(token);
+        let last = self.view.by_hash(&at).filter(|_| is_call)?.number;
+        let blocks = (0..=last).filter_map(|number| self.view.at(number));
+        let logs = blocks.flat_map(|block| block.logs()).filter(|log| log.address == token);
+        let values = logs.filter_map(|log| parties(&log.topics, &log.data));
+        let sum: i64 = values.map(|(_, _, value)| value).sum();
+        Some(U256::from(u64::try_from(sum).ok()?).to_be_bytes::<32>().into())
     }
 
     fn has(&self, trouble: &Trouble) -> bool {

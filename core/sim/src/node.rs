@@ -286,6 +286,7 @@ fn told(told: &Result<Told, Fault>) -> u64 {
         Ok(Answer::Syncing(syncing)) => u64::from(*syncing),
         Ok(Answer::PeerCount(count)) => *count,
         Ok(Answer::ClientVersion(_)) => 0,
+        Ok(Answer::Bytes(bytes)) => key_of(bytes),
         Err(fault) => key_of(fault.text.as_bytes()),
     }
 }

@@ -9,7 +9,7 @@ use super::{
 };
 use abi::{ContractSpec, Schemas};
 use aggregator::{Admission, Policy};
-use event::{AnchorPolicy, ChainId, LedgerError};
+use event::{AnchorPolicy, ChainId, LedgerError, Reader as _};
 use futures_util::FutureExt;
 use pipeline::{ChainSetup, Claim, Holder, OwnerHandle, Reply as OwnerReply};
 use relay::{Desk, DeskAnswer, Hello, Joined, Joining, More, Refusal, Reply, Request};
@@ -196,6 +196,10 @@ impl Desk for OwnerDesk {
             Request::Query(sql) => self.query(sql, more),
             Request::Digest => self.reads.read(|reader| Ok(Reply::Digest(reader.digest()?))),
             Request::Check => self.reads.read(|reader| Ok(Reply::Problems(reader.check()?))),
+            Request::Events(query) => self.reads.read(move |reader| {
+                let page = reader.another()?.events(&query)?;
+                Ok(Reply::Page(Box::new(page)))
+            }),
         }
     }
 

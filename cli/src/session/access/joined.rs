@@ -3,7 +3,8 @@
 use super::carried::Carried;
 use crate::command_error::{CommandError, ErrorKind};
 use event::{
-    Ack, BlockRange, ChainId, ChainState, Claimed, Evidence, Filter, LedgerError, Report, Verify,
+    Ack, BlockRange, ChainId, ChainState, Claimed, EventPage, EventQuery, Evidence, Filter,
+    LedgerError, Report, Verify,
 };
 use futures_channel::oneshot;
 use pipeline::{AwayOwner, Claim, OnAck};
@@ -94,6 +95,13 @@ impl Joined {
     pub(crate) async fn digest(&self) -> Result<alloy_primitives::B256, Miss> {
         match self.ask(Request::Digest).await? {
             Reply::Digest(digest) => Ok(digest),
+            _ => Err(another()),
+        }
+    }
+
+    pub(crate) async fn events(&self, query: &EventQuery) -> Result<EventPage, Miss> {
+        match self.ask(Request::Events(query.clone())).await? {
+            Reply::Page(page) => Ok(*page),
             _ => Err(another()),
         }
     }

@@ -11,7 +11,9 @@ use crate::{
     environment::Environment,
 };
 use alloy_primitives::B256;
-use event::{ChainId, ChainState, Column, LedgerError, Store, Value};
+use event::{
+    ChainId, ChainState, Column, EventPage, EventQuery, LedgerError, Reader as _, Store, Value,
+};
 use relay::{ConnectError, Reply, Request, Role};
 use std::{ops::ControlFlow, path::Path, path::PathBuf, time::Instant};
 use store::{DuckLedger, OpenMode};
@@ -77,6 +79,14 @@ impl Look {
         self.asked(|source, runtime| match source {
             Source::File(ledger) => Ok(ledger.load(chain)?),
             Source::Owner(joined) => runtime.block_on(joined.load(chain)),
+        })
+    }
+
+    /// Returns canonical events.
+    pub(crate) fn events(&mut self, query: &EventQuery) -> Result<EventPage, CommandError> {
+        self.asked(|source, runtime| match source {
+            Source::File(ledger) => Ok(ledger.events(query)?),
+            Source::Owner(joined) => runtime.block_on(joined.events(query)),
         })
     }
 

@@ -133,7 +133,7 @@ fn without(range: BlockRange, holes: impl Iterator<Item = BlockRange>) -> Vec<Bl
 }
 
 /// Names a filter for people.
-fn told(filter: &Filter) -> String {
+pub(in crate::session) fn told(filter: &Filter) -> String {
     let contracts = match &filter.addresses {
         AnyOf::Any => "any contract".to_owned(),
         AnyOf::Of(addresses) => match addresses.as_slice() {

@@ -1,11 +1,12 @@
 //! One world, one node of it, and every way to it.
 
+use alloy_primitives::{Bytes, keccak256};
 use event::{Answer, AnyOf, Ask, BlockNumHash, BlockRange, Fault, Filter, Node, NodeId, Tag};
 use fakenode::{Dialect, Drive, FakeNode, FakeSettings, WireRule};
 use node::{HttpConfig, HttpNode, SocketConfig, SocketNode};
 use sim::{
     Rule, SimNode, World, WorldSettings,
-    chain::{token, transfer_topic},
+    chain::{holder, token, transfer_topic},
 };
 use std::sync::Arc;
 
@@ -102,6 +103,7 @@ pub(crate) fn id(world: &World, number: u64) -> BlockNumHash {
 pub(crate) fn questions(world: &World) -> Vec<Ask> {
     let (some, nowhere) = (id(world, 20), BlockNumHash { number: 3, hash: [7; 32].into() });
     let any = Arc::new(Filter::any());
+    let moved = Bytes::copy_from_slice(&keccak256("moved()")[..4]);
     vec![
         Ask::ChainId,
         Ask::ClientVersion,
@@ -124,6 +126,10 @@ pub(crate) fn questions(world: &World) -> Vec<Ask> {
         Ask::Receipts { block: nowhere },
         Ask::Syncing,
         Ask::PeerCount,
+        Ask::Code { address: token(0), block: some },
+        Ask::Code { address: holder(0), block: some },
+        Ask::Code { address: token(0), block: nowhere },
+        Ask::Call { to: token(0), data: moved, block: some },
     ]
 }
 

@@ -4,7 +4,7 @@
 
 use super::{Endpoint, Exchange, LARGEST_HEADER_BATCH, Question};
 use crate::{
-    hex::Quantity,
+    hex::{Data, Quantity},
     origin::Reply,
     wire::{block::BlockFields, envelope, logs::LogsSeed, receipt::ReceiptFields, request},
 };
@@ -74,6 +74,19 @@ impl<E: Exchange> Endpoint<E> {
             Ask::PeerCount => {
                 let count: Quantity = self.call("net_peerCount", "").await?;
                 Ok(Answer::PeerCount(count.0))
+            }
+            Ask::Code { address, block } => {
+                let params = format!(r#""{address:#x}",{{"blockHash":"{}"}}"#, block.hash);
+                let code: Data = self.call("eth_getCode", &params).await?;
+                Ok(Answer::Bytes(code.0.into()))
+            }
+            Ask::Call { to, data, block } => {
+                let params = format!(
+                    r#"{{"to":"{to:#x}","data":"{data}"}},{{"blockHash":"{}"}}"#,
+                    block.hash
+                );
+                let returned: Data = self.call("eth_call", &params).await?;
+                Ok(Answer::Bytes(returned.0.into()))
             }
         }
     }

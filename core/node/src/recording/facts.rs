@@ -2,7 +2,7 @@
 //! reads them; headers and receipts in the shape of [`event`].
 
 use crate::wire::logs::LogsSeed;
-use alloy_primitives::{B256, hex};
+use alloy_primitives::{Address, B256, Bytes, hex};
 use event::{BlockAnswer, BlockNumHash, BlockRange, Filter, Header, LogsAnswer, Receipt};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer, de::DeserializeSeed, ser::SerializeSeq,
@@ -28,6 +28,8 @@ pub(super) enum Line<'a> {
     Logs(LogsFact<'a>),
     LogsByHash(LogsByHashFact<'a>),
     Receipts(ReceiptsFact<'a>),
+    Code(CodeFact<'a>),
+    Call(CallFact<'a>),
     End(End),
 }
 
@@ -96,6 +98,21 @@ pub(super) struct LogsByHashFact<'a> {
 pub(super) struct ReceiptsFact<'a> {
     pub(super) block: BlockNumHash,
     pub(super) receipts: Cow<'a, [Receipt]>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct CodeFact<'a> {
+    pub(super) address: Address,
+    pub(super) block: BlockNumHash,
+    pub(super) code: Cow<'a, Bytes>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct CallFact<'a> {
+    pub(super) to: Address,
+    pub(super) data: Cow<'a, Bytes>,
+    pub(super) block: BlockNumHash,
+    pub(super) returned: Cow<'a, Bytes>,
 }
 
 /// Logs as a list of JSON-RPC logs.

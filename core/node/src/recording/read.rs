@@ -9,7 +9,7 @@ use super::{
     facts::{End, Line, Opening},
 };
 use crate::wire::request::{METHODS, method_index};
-use alloy_primitives::{B256, Keccak256};
+use alloy_primitives::{Address, B256, Bytes, Keccak256};
 use event::{
     Answer, AnswerFuture, AnyOf, Ask, BlockAnswer, BlockNumHash, BlockRange, ChainId, Fault,
     FaultClass, Filter, Head, LogRef, Logs, LogsAnswer, Node, NodeId, Receipt, Tag,
@@ -44,6 +44,9 @@ pub struct Recording {
     ranges: Vec<FilterTape>,
     by_block: HashMap<B256, Vec<(Arc<Filter>, LogsAnswer)>>,
     receipts: HashMap<B256, Vec<Receipt>>,
+    code: HashMap<(Address, B256), Bytes>,
+    /// What calls returned, by contract, block and call data.
+    returned: HashMap<(Address, B256, Bytes), Bytes>,
     calls: [AtomicU64; METHODS.len()],
 }
 
@@ -114,6 +117,8 @@ impl Recording {
             ranges: Vec::new(),
             by_block: HashMap::new(),
             receipts: HashMap::new(),
+            code: HashMap::new(),
+            returned: HashMap::new(),
             calls: std::array::from_fn(|_| AtomicU64::new(0)),
         };
         let mut filters = HashMap::new();
@@ -177,6 +182,13 @@ impl Recording {
             Line::Receipts(fact) => {
                 self.receipts.insert(fact.block.hash, fact.receipts.into_owned());
             }
+            Line::Code(fact) => {
+                self.code.insert((fact.address, fact.block.hash), fact.code.into_owned());
+            }
+            Line::Call(fact) => {
+                let key = (fact.to, fact.block.hash, fact.data.into_owned());
+                self.returned.insert(key, fact.returned.into_owned());
+            }
             Line::End(_) => return Err("the end in the middle".to_owned()),
         }
         Ok(())
@@ -229,6 +241,16 @@ impl Recording {
             },
             Ask::Syncing => Err(self.not_recorded(ask, "whether the node was syncing")),
             Ask::PeerCount => Err(self.not_recorded(ask, "the number of peers")),
+            Ask::Code { address, block } => match self.code.get(&(*address, block.hash)) {
+                Some(code) => Ok(Answer::Bytes(code.clone())),
+                None => Err(self.not_recorded(ask, &format!("the code of {address}"))),
+            },
+            Ask::Call { to, data, block } => {
+                match self.returned.get(&(*to, block.hash, data.clone())) {
+                    Some(returned) => Ok(Answer::Bytes(returned.clone())),
+                    None => Err(self.not_recorded(ask, &format!("this call to {to}"))),
+                }
+            }
         }
     }
 
@@ -335,6 +357,8 @@ const fn method_of(ask: &Ask) -> &'static str {
         Ask::Receipts { .. } => "eth_getBlockReceipts",
         Ask::Syncing => "eth_syncing",
         Ask::PeerCount => "net_peerCount",
+        Ask::Code { .. } => "eth_getCode",
+        Ask::Call { .. } => "eth_call",
     }
 }
 

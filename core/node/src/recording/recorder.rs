@@ -6,7 +6,8 @@
 use super::{
     FORMAT_VERSION, RecordingError,
     facts::{
-        End, HeadFact, HeaderFact, Line, LogsByHashFact, LogsFact, Opening, ReceiptsFact, Rows,
+        CallFact, CodeFact, End, HeadFact, HeaderFact, Line, LogsByHashFact, LogsFact, Opening,
+        ReceiptsFact, Rows,
     },
 };
 use crate::wire::request;
@@ -213,6 +214,21 @@ impl Tape {
                 self.write(&Line::Receipts(ReceiptsFact {
                     block: *block,
                     receipts: Cow::Borrowed(receipts.as_slice()),
+                }))
+            }
+            (Ask::Code { address, block }, Answer::Bytes(code)) => {
+                self.write(&Line::Code(CodeFact {
+                    address: *address,
+                    block: *block,
+                    code: Cow::Borrowed(code),
+                }))
+            }
+            (Ask::Call { to, data, block }, Answer::Bytes(returned)) => {
+                self.write(&Line::Call(CallFact {
+                    to: *to,
+                    data: Cow::Borrowed(data),
+                    block: *block,
+                    returned: Cow::Borrowed(returned),
                 }))
             }
             _ => Ok(()),

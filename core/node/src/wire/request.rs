@@ -5,7 +5,7 @@ use event::{AnyOf, Filter, Tag};
 use std::fmt::Write;
 
 /// The methods this crate calls, in the order that [`method_index`] counts.
-pub(crate) const METHODS: [&str; 9] = [
+pub(crate) const METHODS: [&str; 11] = [
     "eth_chainId",
     "web3_clientVersion",
     "eth_getLogs",
@@ -15,6 +15,8 @@ pub(crate) const METHODS: [&str; 9] = [
     "eth_syncing",
     "net_peerCount",
     "eth_subscribe",
+    "eth_getCode",
+    "eth_call",
 ];
 
 /// Returns the position of `method` in [`METHODS`].

@@ -98,6 +98,8 @@ impl Node for Chain {
                 Ask::Receipts { block } => Answer::Receipts(receipts(block.number)),
                 Ask::Syncing => Answer::Syncing(false),
                 Ask::PeerCount => Answer::PeerCount(3),
+                Ask::Code { address, .. } => Answer::Bytes(Bytes::copy_from_slice(&address[..3])),
+                Ask::Call { data, .. } => Answer::Bytes(data),
                 Ask::Head(_) | Ask::HeaderByHash { .. } => {
                     return Err(Fault {
                         node: self.0.clone(),
@@ -164,6 +166,8 @@ async fn a_recording_gives_back_what_was_asked_while_recording() {
         by_hash(&narrow(), at(20)),
         Ask::Headers { range: range(1, 10) },
         Ask::Receipts { block: at(4) },
+        Ask::Code { address: Address::repeat_byte(7), block: at(4) },
+        Ask::Call { to: Address::repeat_byte(7), data: Bytes::from_static(&[1, 2]), block: at(4) },
     ];
     let recording = recording(&asks).await;
     let chain = Chain(NodeId::new("chain"));
@@ -174,6 +178,10 @@ async fn a_recording_gives_back_what_was_asked_while_recording() {
     let header = Ask::HeaderByHash { hash: hash(3) };
     assert_eq!(recording.ask(header).await, Ok(Answer::Headers(vec![block(3)])));
     assert_eq!(recording.calls()["eth_getBlockByNumber"], 11);
+    for other in [at(5), BlockNumHash { number: 4, hash: hash(9) }] {
+        let code = Ask::Code { address: Address::repeat_byte(7), block: other };
+        assert_eq!(class(&recording, code).await, FaultClass::NotRecorded);
+    }
 }
 
 #[tokio::test]

@@ -1,10 +1,10 @@
 //! Every block that was ever mined, which branch of them is canonical, and what of it is final.
 
 use crate::{
-    chain::{Block, Traffic, Transaction, block::Place},
+    chain::{Block, Traffic, Transaction, block::Place, token},
     rng::{Rng, hash},
 };
-use alloy_primitives::{B256, keccak256};
+use alloy_primitives::{Address, B256, keccak256};
 use event::{BlockNumHash, ChainId, NodeId};
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -55,6 +55,11 @@ impl Tree {
             mined: 0,
             now_ms: 0,
         }
+    }
+
+    /// Whether this is a token of the chain; other addresses have no code that anybody can ask for.
+    pub fn has_token(&self, address: Address) -> bool {
+        (0..self.traffic.tokens).any(|n| token(n) == address)
     }
 
     /// Sets the time at which blocks are mined from now on, in milliseconds.

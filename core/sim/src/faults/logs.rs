@@ -58,9 +58,27 @@ pub(crate) fn tamper_logs(
             parts.extend(first.map(|block| Part::honest(block, &Filter::any())));
             continue;
         }
+        if *active.trouble() == Trouble::MovedLog {
+            move_logs(parts, active);
+            continue;
+        }
         for part in parts.iter_mut().filter(|part| active.hits(part.block.number)) {
             tamper_part(part, filter, now_ms, active);
         }
+    }
+}
+
+/// Moves a log of each block hit into the next block of the answer, by name and hash.
+fn move_logs(parts: &mut [Part], active: &Active) {
+    for at in 1..parts.len() {
+        let [.., from, to] = &mut parts[..=at] else { continue };
+        let number = from.block.number;
+        if from.logs.is_empty() || !active.hits(number) {
+            continue;
+        }
+        let moved = from.logs.remove(active.pick(number, from.logs.len()));
+        let (block_number, block_hash) = (to.block.number, to.block.hash);
+        to.logs.push(Log { block_number, block_hash, log_index: moved.log_index + 1_000, ..moved });
     }
 }
 

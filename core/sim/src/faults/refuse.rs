@@ -19,6 +19,8 @@ pub(crate) const fn method_of(ask: &Ask) -> &'static str {
         Ask::Receipts { .. } => "eth_getBlockReceipts",
         Ask::Syncing => "eth_syncing",
         Ask::PeerCount => "net_peerCount",
+        Ask::Code { .. } => "eth_getCode",
+        Ask::Call { .. } => "eth_call",
     }
 }
 

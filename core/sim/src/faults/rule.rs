@@ -37,10 +37,12 @@ impl Methods {
     pub const SYNCING: Self = Self(1 << 9);
     /// `net_peerCount`.
     pub const PEER_COUNT: Self = Self(1 << 10);
+    /// `eth_getCode` and `eth_call`.
+    pub const STATE: Self = Self(1 << 12);
     /// Announcements of the subscription.
     pub const HINTS: Self = Self(1 << 11);
     /// Everything that is asked for. Announcements are not.
-    pub const ASKS: Self = Self((1 << 11) - 1);
+    pub const ASKS: Self = Self(((1 << 11) - 1) | Self::STATE.0);
     /// Everything.
     pub const ALL: Self = Self(u16::MAX);
 
@@ -69,6 +71,7 @@ impl Methods {
             Ask::Receipts { .. } => Self::RECEIPTS,
             Ask::Syncing => Self::SYNCING,
             Ask::PeerCount => Self::PEER_COUNT,
+            Ask::Code { .. } | Ask::Call { .. } => Self::STATE,
         }
     }
 }
@@ -271,5 +274,12 @@ pub(crate) fn ask_key(ask: &Ask) -> u64 {
         Ask::Headers { range } => hash(method, &[range.first(), range.last()]),
         Ask::HeaderByHash { hash: block } => hash(method, &[key_of(block.as_slice())]),
         Ask::Receipts { block } => hash(method, &[key_of(block.hash.as_slice())]),
+        Ask::Code { address, block } => {
+            hash(method, &[key_of(address.as_slice()), key_of(block.hash.as_slice())])
+        }
+        Ask::Call { to, data, block } => {
+            let call = [key_of(to.as_slice()), key_of(data), key_of(block.hash.as_slice())];
+            hash(method, &call)
+        }
     }
 }

@@ -96,6 +96,8 @@ pub enum Trouble {
     AlteredLog,
     /// One log more in each of the rule's blocks that has any, made so that the bloom admits it.
     AddedLog,
+    /// One log of each of the rule's blocks is said to be of the block after it.
+    MovedLog,
     /// `[]` wherever the filter names addresses (F36).
     AddressFilterBroken,
     /// Log indexes start at 0 in each transaction (F37).
@@ -177,6 +179,7 @@ impl Trouble {
             Self::LostLog => "lost log",
             Self::AlteredLog => "altered log",
             Self::AddedLog => "added log",
+            Self::MovedLog => "moved log",
             Self::AddressFilterBroken => "address filter broken",
             Self::LogIndexPerTransaction => "log index per transaction",
             Self::LogIndexShifted { .. } => "log index shifted",

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod audits;
 mod backfill;
 mod behind;
 mod happenings;

@@ -1,0 +1,172 @@
+//! An audit with real nodes and a real ledger: opens what the plan names, lets the pipeline ask and
+//! `audit` judge, and holds expectations against what came of it. Writes nothing.
+
+mod code;
+mod expect;
+mod ledger;
+mod scratch;
+#[cfg(test)]
+mod tests;
+
+use super::{
+    clock::{WallTimer, stop},
+    inputs,
+    ledger::profile_of,
+    nodes::{OpenNode, finish_recordings, open_nodes},
+    telling::Lines,
+};
+use crate::{
+    audit_report::{AuditReport, Audited},
+    command_error::{CommandError, ErrorKind},
+    environment::Environment,
+    interrupt::Interrupt,
+    plan::AuditPlan,
+    range::Bounds,
+};
+use ::audit::EventKey;
+use event::{AnchorPolicy, BlockRange, Decoder, EventSchema, Prover};
+use pipeline::{AuditRequest, Timer};
+use std::{sync::Arc, time::Instant};
+
+/// Nodes that must agree on the last block where several are named.
+const AGREED_DEFAULT: u8 = 2;
+
+/// Runs a plan on a runtime of its own.
+pub(crate) fn audit(
+    plan: &AuditPlan,
+    environment: &Environment,
+) -> Result<AuditReport, CommandError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let interrupt = Interrupt::listen()?;
+        run(plan, environment, &interrupt).await
+    })
+}
+
+/// Runs a plan on the runtime of whoever calls.
+pub(super) async fn run(
+    plan: &AuditPlan,
+    environment: &Environment,
+    interrupt: &Interrupt,
+) -> Result<AuditReport, CommandError> {
+    let timer = Arc::new(WallTimer(Instant::now()));
+    // Everything the user can have got wrong is looked at before a node is asked.
+    let contracts = &plan.chain.contracts;
+    let schemas = Arc::new(inputs::schemas(contracts)?);
+    let filters = inputs::filters(contracts, &schemas);
+    let checks = match &plan.expectations {
+        Some(expectations) => expectations.resolve(schemas.schemas(), contracts)?,
+        None => crate::expectations::Checks::default(),
+    };
+    let nodes = open_nodes(&plan.chain, plan.record.as_deref(), &*timer).await;
+    let nodes = nodes.map_err(undecided)?;
+    let chain = nodes.first().map(|node| node.greeting.chain).unwrap_or_default();
+    let profile = profile_of(&plan.chain, chain);
+    let range = range(plan, &nodes)?;
+    let mut ledger = ledger::Compared::find(plan, chain, environment)?;
+    let code = code::check(plan, &nodes, range, &*timer).await?;
+
+    let prover: Arc<dyn Prover> = Arc::new(proof::Proof);
+    let needs_scratch = checks.need_sql() && !ledger.is_compared();
+    let scratch = match needs_scratch {
+        true => Some(scratch::Scratch::start(&profile, plan.require, &schemas, prover.clone())?),
+        false => None,
+    };
+    let order = counting_order(schemas.schemas());
+    let request = AuditRequest {
+        profile: profile.clone(),
+        filters: filters.clone(),
+        range,
+        require: plan.require,
+        anchor: plan
+            .anchor
+            .or((plan.chain.nodes.len() > 1).then_some(AnchorPolicy::Agreed(AGREED_DEFAULT))),
+        nodes: nodes.iter().map(OpenNode::for_replay).collect(),
+        concurrency: usize::from(plan.concurrency.get()),
+        events: order.iter().map(|at| key_of(&schemas.schemas()[*at])).collect(),
+    };
+    let lines = Lines::new(environment, plan.quiet);
+    let stop = stop(interrupt.clone(), plan.max_time);
+    let outcome = {
+        let mut pages = ledger.pages();
+        let pages: Option<&mut pipeline::LedgerPages<'_>> = match &mut pages {
+            Some(pages) => Some(&mut **pages),
+            None => None,
+        };
+        let sink = scratch.as_ref().map(scratch::Scratch::owner);
+        pipeline::audit(request, prover, pages, sink, &*timer, stop, &lines).await
+    };
+    lines.clear();
+    let outcome = outcome?;
+    let mut counts = vec![0; schemas.schemas().len()];
+    for (at, count) in order.iter().zip(&outcome.verdict.events) {
+        counts[*at] = *count;
+    }
+    let scratch = scratch.map(scratch::Scratch::close).transpose()?;
+    let sql_on = scratch.as_ref().map(|closed| closed.path.clone()).or(ledger.path());
+    let expected = {
+        let sql = sql_on.as_deref().map(|path| expect::Sql { path, environment });
+        expect::check(&checks, &outcome, &counts, sql, &nodes, &*timer).await?
+    };
+    finish_recordings(&nodes)?;
+    Ok(AuditReport::new(Audited {
+        plan,
+        profile,
+        nodes: nodes.iter().map(|node| (node.node.as_ref(), &node.greeting)).collect(),
+        range,
+        filters: &filters,
+        schemas: schemas.schemas(),
+        counts,
+        outcome,
+        ledger: ledger.told(),
+        code,
+        expected,
+        interrupted: interrupt.code(),
+        elapsed_ms: timer.now_ms(),
+    }))
+}
+
+/// Where no node answers nothing can be decided, and a check says so with its own exit code.
+fn undecided(error: CommandError) -> CommandError {
+    match error.kind {
+        ErrorKind::LeftOpen => CommandError { kind: ErrorKind::Undecided, ..error },
+        _ => error,
+    }
+}
+
+/// Returns the blocks meant. A range always has a first block here: an audit continues nothing.
+fn range(plan: &AuditPlan, nodes: &[OpenNode]) -> Result<BlockRange, CommandError> {
+    let status = nodes.iter().map(|node| &node.greeting.status);
+    let bounds = Bounds {
+        start: plan.chain.start_block,
+        finalized: status.clone().filter_map(|status| status.finalized).max(),
+        latest: status.map(|status| status.head.number).max(),
+    };
+    let resolved = plan.range.resolve(&bounds).map_err(|error| {
+        let hint = error.hint();
+        CommandError::usage(error).context("the block range means no blocks").hint(hint)
+    })?;
+    resolved.ok_or_else(|| {
+        CommandError::usage("it would start beyond its end")
+            .context("the block range means no blocks")
+            .hint("name the first block, as in -b 18M:+10k")
+    })
+}
+
+/// The order in which a log is looked for an event: as decoding does, those that name a contract
+/// first, and anonymous events last.
+fn counting_order(schemas: &[EventSchema]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..schemas.len()).collect();
+    order.sort_by_key(|at| (schemas[*at].topic0.is_none(), schemas[*at].addresses.is_any()));
+    order
+}
+
+fn key_of(schema: &EventSchema) -> EventKey {
+    let indexed = schema.columns.iter().filter(|column| column.indexed).count();
+    let topics = indexed + usize::from(schema.topic0.is_some());
+    EventKey {
+        addresses: schema.addresses.clone(),
+        topic0: schema.topic0,
+        topics: u8::try_from(topics).unwrap_or(u8::MAX),
+    }
+}

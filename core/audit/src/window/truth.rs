@@ -1,0 +1,158 @@
+//! What a window knows of a block: what is shown of it, who said something else, and why it is open.
+
+use super::{Shown, Window, kind_of};
+use crate::{
+    Finding, Kind, Told, Who,
+    compare::{Difference, difference, findings},
+    parts::cover,
+};
+use event::{Content, Filter, Flaw, NodeId, Verify};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// What was shown of a block.
+#[derive(Clone, Debug)]
+pub(crate) struct Truth<'a> {
+    pub(crate) content: Content,
+    pub(crate) logs: Vec<&'a Told>,
+}
+
+impl Window {
+    /// Whether so many spoke that they could agree as demanded.
+    pub(super) fn is_contested(&self, number: u64) -> bool {
+        match self.settings.require {
+            Verify::Agree(wanted) => self.trusted_words(number).count() >= usize::from(wanted),
+            _ => false,
+        }
+    }
+
+    /// Whether what is shown of a block is in doubt until receipts prove it.
+    pub(crate) fn is_unproven(&self, number: u64, truth: &Truth<'_>) -> bool {
+        truth.content < Content::Receipts
+            && (self.suspect.contains(&number) || !self.differences(number, truth).is_empty())
+    }
+
+    /// Returns what is shown of a block as demanded.
+    pub(crate) fn truth(&self, number: u64) -> Option<Truth<'_>> {
+        let required = self.settings.require.required();
+        let shown = self.shown.get(&number).map_or(&[][..], Vec::as_slice);
+        if let Some(truth) = self.shown_as(shown, Content::Receipts) {
+            return Some(truth);
+        }
+        match required {
+            Content::Receipts => None,
+            Content::Bloom => self.shown_as(shown, Content::Bloom),
+            Content::Claimed => {
+                let (_, logs) = self.trusted_words(number).next()?;
+                Some(Truth { content: Content::Claimed, logs })
+            }
+            Content::Agreed(wanted) => {
+                let words: Vec<_> = self.trusted_words(number).map(|(_, logs)| logs).collect();
+                let same = |one: &[&Told], other: &[&Told]| {
+                    difference(one.iter().copied(), other.iter().copied()).is_none()
+                };
+                words.iter().find_map(|logs| {
+                    let agreed = words.iter().filter(|other| same(logs, other)).count();
+                    let agreed = u8::try_from(agreed).unwrap_or(u8::MAX);
+                    let content = Content::Agreed(agreed);
+                    (agreed >= wanted).then(|| Truth { content, logs: logs.clone() })
+                })
+            }
+        }
+    }
+
+    fn shown_as<'a>(&'a self, shown: &'a [Shown], least: Content) -> Option<Truth<'a>> {
+        let first = shown.iter().find(|part| part.content >= least)?;
+        // Parts of two branches are no whole.
+        let parts = || shown.iter().filter(|p| p.content >= least && p.hash == first.hash);
+        let filters: Vec<&Arc<Filter>> = parts().map(|part| &part.filter).collect();
+        cover(&self.filter, &filters).then(|| Truth {
+            content: parts().map(|part| part.content).min().unwrap_or(least),
+            logs: parts().flat_map(|part| &part.logs).collect(),
+        })
+    }
+
+    /// What trusted nodes said of the whole filter.
+    fn trusted_words(&self, number: u64) -> impl Iterator<Item = (&Who, Vec<&Told>)> {
+        self.words_of(number).filter(|(who, _)| match who {
+            Who::Node(node) => self.settings.trusted.contains(node),
+            Who::Ledger => false,
+        })
+    }
+
+    fn words_of(&self, number: u64) -> impl Iterator<Item = (&Who, Vec<&Told>)> {
+        self.words.iter().filter_map(move |(who, words)| {
+            let parts = words.get(&number)?;
+            let filters: Vec<&Arc<Filter>> = parts.iter().map(|part| &part.filter).collect();
+            let whole = cover(&self.filter, &filters);
+            whole.then(|| (who, parts.iter().flat_map(|part| &part.logs).collect()))
+        })
+    }
+
+    /// Returns who said something else than the truth, and what.
+    pub(crate) fn differences<'a>(
+        &'a self,
+        number: u64,
+        truth: &Truth<'a>,
+    ) -> Vec<(&'a Who, Difference<'a>)> {
+        let compared = self
+            .words_of(number)
+            .map(|(who, told)| (who, difference(told.iter().copied(), truth.logs.iter().copied())));
+        compared.filter(|(_, difference)| !difference.is_none()).collect()
+    }
+
+    /// Names what differs: of each of them over all blocks, since a log may have been moved.
+    pub(crate) fn findings(&self, found: BTreeMap<&Who, Difference<'_>>) -> Vec<Finding> {
+        found.into_iter().flat_map(|(who, found)| findings(self.index, who, found)).collect()
+    }
+
+    /// Names evidence that does not hold; that of the block only where another shows what is so.
+    pub(crate) fn evidence_findings(&self) -> Vec<Finding> {
+        let told = self.flaws.iter().filter_map(|((node, number, flaw), (block, count, text))| {
+            let kind = kind_of(*flaw)?;
+            let is_proved =
+                self.truth(*number).is_some_and(|truth| truth.content == Content::Receipts);
+            (kind != Kind::Evidence || is_proved).then(|| Finding {
+                filter: self.index,
+                kind,
+                who: Who::Node(node.clone()),
+                block: *block,
+                log: None,
+                count: *count,
+                detail: format!("{flaw}: {text}"),
+            })
+        });
+        told.collect()
+    }
+
+    /// Whether several nodes gave receipts, and those of none of them recompute: a chain whose
+    /// receipts are hashed in another way looks like that.
+    fn is_check_suspect(&self, number: u64) -> bool {
+        let failed =
+            |node: &NodeId| self.flaws.contains_key(&(node.clone(), number, Flaw::ReceiptsRoot));
+        let trusted = &self.settings.trusted;
+        trusted.len() > 1 && trusted.iter().all(failed)
+    }
+
+    /// Says why a block is not shown.
+    pub(crate) fn reason(&self, number: u64) -> String {
+        let mut reasons: Vec<String> = Vec::new();
+        for (node, told) in &self.reasons {
+            if let Some((_, reason)) = told.iter().rev().find(|(range, _)| range.contains(number)) {
+                reasons.push(format!("{node}: {reason}"));
+            }
+        }
+        if self.is_check_suspect(number) {
+            let suspect = "the receipts of every node fail the same check, which is itself suspect";
+            reasons.insert(0, suspect.to_owned());
+        }
+        if let Some(truth) = self.truth(number)
+            && !self.differences(number, &truth).is_empty()
+        {
+            reasons.insert(0, "it was told differently, and no receipts prove which".to_owned());
+        }
+        match reasons.is_empty() {
+            true => format!("no node showed it as `{}` demands", self.settings.require),
+            false => reasons.join("; "),
+        }
+    }
+}

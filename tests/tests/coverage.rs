@@ -1,0 +1,48 @@
+//! `headcount coverage` of a ledger that was filled in several ways.
+
+use headcount_tests::{Program, RecordedChain, ScriptedNode, skip};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+const TRANSFER: &str = "Transfer(address indexed from, address indexed to, uint256 value)";
+
+#[test]
+fn coverage_draws_what_is_proved_on_one_word_and_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(program) = Program::in_folder(folder.path()) else {
+        skip!("coverage: headcount is not built (make build)");
+    };
+    let Some(chain) = RecordedChain::load() else {
+        skip!("coverage: fixtures/ are not made (make fixtures)");
+    };
+    let chain = Arc::new(chain);
+    let node = ScriptedNode::honest(&chain);
+    let url = format!("one={}", node.url());
+    for (range, verify) in [("1:10", "prove"), ("11:20", "off"), ("31:40", "prove")] {
+        let replay = ["replay", "-r", &url, "-e", TRANSFER, "-b", range, "--verify", verify];
+        program.run(replay.iter().chain(&["--ledger", "l.duckdb"])).expect_success();
+    }
+    let before = std::fs::read(folder.path().join("l.duckdb")).unwrap();
+    let told = program.run(["coverage", "--ledger", "l.duckdb", "--format", "json"]);
+    let report: Value = serde_json::from_str(&told.expect_success().stdout).unwrap();
+    let filter = &report["chains"][0]["filters"][0];
+    let head = chain.head();
+    assert_eq!(report["chains"][0]["finalized"], head);
+    assert_eq!(filter["range"], json!({"first": 1, "last": head, "count": head}));
+    let blocks = json!({
+        "proved": 20, "agreed": 0, "single_source": 10, "open": head - 30, "unprovable": 0,
+    });
+    assert_eq!(filter["blocks"], blocks, "{report:#}");
+    let known: Vec<&Value> =
+        filter["ranges"].as_array().unwrap().iter().map(|range| &range["known"]).collect();
+    assert_eq!(known, ["proved", "single_source", "open", "proved", "open"]);
+    assert_eq!(filter["ranges"][1]["content"], "claimed");
+    assert_eq!(filter["ranges"][0]["nodes"], json!(["one"]));
+
+    let told = program.run(["coverage", "--ledger", "l.duckdb"]).expect_success();
+    let bar = told.stdout.lines().find(|line| line.contains("[#")).unwrap();
+    assert!(bar.contains('-') && bar.contains('.') && bar.ends_with(".]"), "{}", told.stdout);
+    assert!(told.stdout.contains("single source: 11:20 (10 blocks), claimed on one-node"));
+    assert_eq!(std::fs::read(folder.path().join("l.duckdb")).unwrap(), before);
+    program.run(["coverage", "--ledger", "gone.duckdb"]).expect_code(2);
+}
