@@ -120,6 +120,12 @@ impl DuckLedger {
         typed::backfill(&self.conn, decoder)
     }
 
+    /// Forgets prepared statements. After tables were made DuckDB plans each older one anew, every
+    /// time that it runs.
+    fn plan_anew(&self) {
+        self.conn.flush_prepared_statement_cache();
+    }
+
     /// Drops versions of plugin rows and state that nothing can go back to.
     pub fn compact_lanes(&mut self) -> std::result::Result<(), LedgerError> {
         lanes::compact(&self.conn, &mut self.lanes)
@@ -162,6 +168,7 @@ impl Store for DuckLedger {
 
     fn prepare_schemas(&mut self, schemas: &[EventSchema]) -> Result<()> {
         typed::prepare(&self.conn, schemas)?;
+        self.plan_anew();
         self.schemas = schemas.to_vec();
         Ok(())
     }
@@ -171,7 +178,9 @@ impl Store for DuckLedger {
     }
 
     fn open_lane(&mut self, lane: &LaneId, descriptor: &Descriptor) -> Result<LaneState> {
-        lanes::open(&self.conn, &mut self.lanes, lane, descriptor)
+        let opened = lanes::open(&self.conn, &mut self.lanes, lane, descriptor);
+        self.plan_anew();
+        opened
     }
 
     fn apply(&mut self, commits: &[Commit]) -> Result<()> {
