@@ -29,7 +29,7 @@ pub(crate) fn complaint(summary: &Summary) -> Option<CommandError> {
     match summary.status {
         Status::Open => Some(open(summary)),
         Status::Failed => Some(failed(summary)),
-        Status::Done | Status::Stopped | Status::Interrupted => None,
+        Status::Done | Status::Stopped | Status::Interrupted | Status::Skipped => None,
     }
 }
 
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn what_is_well_is_no_complaint() {
-        for status in [Status::Done, Status::Stopped, Status::Interrupted] {
+        for status in [Status::Done, Status::Stopped, Status::Interrupted, Status::Skipped] {
             assert!(complaint(&summary(status)).is_none());
             assert!(warnings(&summary(status)).is_empty());
         }

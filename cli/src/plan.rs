@@ -13,7 +13,7 @@ mod watch;
 pub(crate) use self::{audit::AuditPlan, health::HealthPlan};
 pub(crate) use chain::ChainPlan;
 pub(crate) use drill::DrillPlan;
-pub(crate) use replay::{DEFAULT_CONCURRENCY, ReplayPlan};
+pub(crate) use replay::{DEFAULT_CONCURRENCY, IfBusy, ReplayPlan};
 pub(crate) use watch::{Emit, WatchPlan};
 
 use crate::{

@@ -17,6 +17,18 @@ pub(crate) enum SummaryFormat {
     Json,
 }
 
+/// Form of the summary of a replay on stdout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ReplayFormat {
+    /// A few lines
+    #[default]
+    Human,
+    /// One line, for a log
+    Line,
+    /// One JSON object
+    Json,
+}
+
 /// Result of one replay.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Summary {
@@ -36,6 +48,10 @@ pub(crate) struct Summary {
     pub(crate) evidence: Option<EvidenceSummary>,
     /// Blocks.
     pub(crate) blocks: BlocksSummary,
+    /// Missing blocks that another process reads just now: they were left to it.
+    pub(crate) held: Vec<HeldSummary>,
+    /// The process that uses the ledger, where `--if-busy skip` left it to it.
+    pub(crate) in_use_by: Option<u32>,
     /// Events.
     pub(crate) events: EventsSummary,
     /// Events that were found and never decoded: declared otherwise than they are logged.
@@ -67,6 +83,8 @@ pub(crate) enum Status {
     Stopped,
     /// Stopped by a signal.
     Interrupted,
+    /// What was left to do another process does just now.
+    Skipped,
     /// `--fail-on-incident`, and there was one; or a header that contradicts `--anchor`.
     Failed,
 }
@@ -74,7 +92,7 @@ pub(crate) enum Status {
 impl Status {
     /// Whether a ledger that could not be closed well decides the exit code.
     pub(crate) const fn is_left_to_the_disk(self) -> bool {
-        matches!(self, Self::Done | Self::Stopped | Self::Open)
+        matches!(self, Self::Done | Self::Stopped | Self::Open | Self::Skipped)
     }
 }
 
@@ -120,6 +138,15 @@ pub(crate) struct OpenSummary {
     pub(crate) range: RangeSummary,
     /// Why.
     pub(crate) reason: String,
+}
+
+/// A range that another process reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct HeldSummary {
+    /// Blocks.
+    pub(crate) range: RangeSummary,
+    /// Process.
+    pub(crate) process: u32,
 }
 
 /// What became of the logs.
@@ -218,7 +245,7 @@ impl fmt::Display for RangeSummary {
 impl Summary {
     /// Whether somebody should look at it, `--quiet` or not.
     pub(crate) fn is_worth_telling(&self) -> bool {
-        self.status != Status::Done
+        !matches!(self.status, Status::Done | Status::Skipped)
             || !self.incidents.is_empty()
             || self.events.undecodable > 0
             || self.plugins.iter().any(|plugin| {
@@ -229,19 +256,65 @@ impl Summary {
     /// Writes it: it is the data of `replay`, so it belongs on stdout.
     pub(crate) fn write(
         &self,
-        format: SummaryFormat,
+        format: ReplayFormat,
         is_quiet: bool,
         out: &mut impl Write,
     ) -> io::Result<()> {
         match format {
-            SummaryFormat::Json => {
+            ReplayFormat::Json => {
                 serde_json::to_writer(&mut *out, self).map_err(io::Error::from)?;
                 writeln!(out)?;
             }
-            SummaryFormat::Human if is_quiet && !self.is_worth_telling() => {}
-            SummaryFormat::Human => write!(out, "{self}")?,
+            ReplayFormat::Human | ReplayFormat::Line if is_quiet && !self.is_worth_telling() => {}
+            ReplayFormat::Human if self.is_only_skipped() => writeln!(out, "{}", self.line())?,
+            ReplayFormat::Human => write!(out, "{self}")?,
+            ReplayFormat::Line => writeln!(out, "{}", self.line())?,
         }
         out.flush()
+    }
+
+    /// Whether nothing was done because another process does it.
+    fn is_only_skipped(&self) -> bool {
+        self.status == Status::Skipped && self.blocks.fetched == 0
+    }
+
+    /// Returns all of it in one line, for a log.
+    pub(crate) fn line(&self) -> String {
+        let mut words = Vec::new();
+        if let Some(process) = self.in_use_by {
+            words.push(format!("process {process} uses the ledger"));
+        }
+        let read = grouped(self.blocks.fetched);
+        match (&self.range, self.is_only_skipped()) {
+            (Some(range), true) => words.push(format!("blocks {range}")),
+            (Some(range), false) => words.push(format!("blocks {range}: {read} read")),
+            (None, true) => {}
+            (None, false) => words.push("no new blocks".to_owned()),
+        }
+        let held = self.held.iter().map(|held| {
+            let HeldSummary { range, process } = held;
+            format!("{}:{} is being read by process {process}", range.first, range.last)
+        });
+        words.extend(held);
+        if !self.is_only_skipped() {
+            let (new, known) = (grouped(self.events.new), grouped(self.events.known));
+            words.push(format!("{new} new events, {known} known"));
+            let open: u64 = self.blocks.open.iter().map(|open| open.range.count).sum();
+            let calls: u64 = self.nodes.iter().flat_map(|node| node.calls.values()).sum();
+            words.push(format!("{} blocks open", grouped(open)));
+            words.push(format!("{} incidents", grouped(self.incidents.len() as u64)));
+            words.push(format!("{} calls", grouped(calls)));
+            words.push(format!("{:.1} s", self.elapsed_ms as f64 / 1000.0));
+        }
+        let status = match self.status {
+            Status::Done => "done",
+            Status::Open => "open",
+            Status::Stopped => "stopped",
+            Status::Interrupted => "interrupted",
+            Status::Skipped => "skipped",
+            Status::Failed => "failed",
+        };
+        format!("{status}: {}", words.join(", "))
     }
 }
 
@@ -290,6 +363,9 @@ impl Summary {
             grouped(read),
             grouped(before)
         )?;
+        for held in &self.held {
+            writeln!(f, "held     {}: process {} reads it just now", held.range, held.process)?;
+        }
         for open in &self.blocks.open {
             writeln!(f, "open     {}: {}", open.range, open.reason)?;
         }
@@ -477,7 +553,7 @@ mod tests {
             ]
         );
         let mut out = Vec::new();
-        summary.write(SummaryFormat::Json, true, &mut out).unwrap();
+        summary.write(ReplayFormat::Json, true, &mut out).unwrap();
         let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(json["incidents"].as_array().unwrap().len(), 5);
     }
@@ -485,17 +561,41 @@ mod tests {
     #[test]
     fn quiet_says_nothing_unless_something_is_wrong() {
         let mut out = Vec::new();
-        summary().write(SummaryFormat::Human, true, &mut out).unwrap();
+        summary().write(ReplayFormat::Human, true, &mut out).unwrap();
         assert!(out.is_empty());
         let open = Summary { status: Status::Open, ..summary() };
-        open.write(SummaryFormat::Human, true, &mut out).unwrap();
+        open.write(ReplayFormat::Human, true, &mut out).unwrap();
         assert!(!out.is_empty());
+    }
+
+    #[test]
+    fn a_log_has_one_line_and_what_was_skipped_is_one() {
+        assert_eq!(
+            summary().line(),
+            "done: blocks 18000000:18009999 (10_000 blocks): 9_000 read, 1_234_567 new events, \
+             0 known, 0 blocks open, 0 incidents, 13 calls, 12.3 s"
+        );
+        let range = RangeSummary { first: 5, last: 9, count: 5 };
+        let skipped = Summary {
+            status: Status::Skipped,
+            range: Some(range),
+            held: vec![HeldSummary { range, process: 7 }],
+            ..Summary::default()
+        };
+        let told = "skipped: blocks 5:9 (5 blocks), 5:9 is being read by process 7";
+        assert_eq!(skipped.line(), told);
+        let mut out = Vec::new();
+        skipped.write(ReplayFormat::Human, false, &mut out).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), format!("{told}\n"));
+        let mut out = Vec::new();
+        skipped.write(ReplayFormat::Human, true, &mut out).unwrap();
+        assert!(out.is_empty());
     }
 
     #[test]
     fn programs_read_one_object() {
         let mut out = Vec::new();
-        summary().write(SummaryFormat::Json, true, &mut out).unwrap();
+        summary().write(ReplayFormat::Json, true, &mut out).unwrap();
         let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(json["status"], "done");
         assert_eq!(json["range"]["count"], 10_000);

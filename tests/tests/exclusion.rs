@@ -1,11 +1,9 @@
-//! One process uses a ledger at a time, whoever it is; the next one is told who holds it.
+//! A ledger that another program holds is left to it, and it is named.
 
-use headcount_tests::{Bent, Program, RecordedChain, ScriptedNode, skip, tool, workspace};
+use headcount_tests::{Program, skip, tool, workspace};
 use std::{
     io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
-    sync::{Arc, mpsc},
-    time::Duration,
 };
 
 /// Opens the file as any program would, says so, and holds it until its input ends.
@@ -79,37 +77,5 @@ fn a_ledger_held_by_another_duckdb_client_is_exit_75_with_its_pid() {
     drop(client.0.stdin.take());
     client.0.wait().unwrap();
     assert_eq!(std::fs::read(folder.path().join("l.duckdb")).unwrap(), before, "left untouched");
-    replay(&program).expect_success();
-}
-
-#[test]
-fn a_second_headcount_is_told_who_holds_the_ledger_while_the_first_runs() {
-    let folder = tempfile::tempdir().unwrap();
-    let Some(program) = Program::in_folder(folder.path()) else {
-        skip!("two processes: headcount is not built (make build)");
-    };
-    let chain = Arc::new(RecordedChain::load().expect("the recording is part of the project"));
-    // A node that keeps the first one waiting for logs: by then it has opened the ledger.
-    let (asked, was_asked) = mpsc::channel();
-    let node = ScriptedNode::start(&chain, move |call, truth| {
-        if call.method != "eth_getLogs" {
-            return Bent::Result(truth);
-        }
-        let _ = asked.send(());
-        Bent::Silence
-    });
-    let first = Ended(program.start(arguments(&node.url())));
-    was_asked.recv_timeout(Duration::from_secs(60)).expect("the first one gets as far as logs");
-
-    for outcome in [
-        replay(&program),
-        program.run(["query", "--ledger", "l.duckdb", "select 1"]),
-        program.run(["ledger", "check", "--ledger", "l.duckdb"]),
-    ] {
-        let outcome = outcome.expect_code(75);
-        let pid = first.0.id().to_string();
-        assert!(outcome.stderr.contains(&pid), "no pid {pid} in: {}", outcome.stderr);
-    }
-    drop(first);
     replay(&program).expect_success();
 }

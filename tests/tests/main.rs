@@ -21,6 +21,8 @@ mod real_node;
 mod reorg;
 mod rerun;
 mod secrets;
+mod shared_ledger;
+mod shared_watch;
 mod stock_duckdb;
 mod tidy;
 mod watch;

@@ -8,7 +8,7 @@ use std::{
 };
 
 /// Floor 1: a stage imports `event` and never another stage.
-const STAGES: [&str; 10] = [
+const STAGES: [&str; 11] = [
     "node",
     "tracker",
     "proof",
@@ -19,11 +19,12 @@ const STAGES: [&str; 10] = [
     "store",
     "dispatcher",
     "host",
+    "relay",
 ];
 
 /// Each engine has one owner; of a protocol the other end may have one too. The bench and the tests
 /// measure from outside and own nothing.
-const OWNERS: [(&str, &str); 16] = [
+const OWNERS: [(&str, &str); 17] = [
     ("alloy-consensus", "proof"),
     ("alloy-trie", "proof"),
     ("alloy-dyn-abi", "abi"),
@@ -33,6 +34,7 @@ const OWNERS: [(&str, &str); 16] = [
     ("tokio-tungstenite", "node"),
     // The server end, for drills.
     ("tokio-tungstenite", "fakenode"),
+    ("postcard", "relay"),
     ("duckdb", "store"),
     ("wasmtime", "host"),
     ("wasmtime-wasi", "host"),

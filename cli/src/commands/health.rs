@@ -59,7 +59,7 @@ pub(crate) fn cmd_health(
     environment: &Environment,
 ) -> Result<ExitCode, CommandError> {
     let plan = HealthPlan::resolve(args, environment)?;
-    let report = session::health(&plan)?;
+    let report = session::health(&plan, environment)?;
     report.write(plan.format, plan.quiet, &mut stdout().lock())?;
     if let Some(complaint) = report.complaint() {
         complaint.tell();

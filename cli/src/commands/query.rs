@@ -42,7 +42,7 @@ pub(crate) fn cmd_query(
     environment: &Environment,
 ) -> Result<ExitCode, CommandError> {
     let sql = statement(&args.sql)?;
-    let ledger = open_to_read(&args.place, environment)?;
+    let mut ledger = open_to_read(&args.place, environment)?;
     let format = args.format.unwrap_or(match environment.stdout_is_terminal {
         true => QueryFormat::Table,
         false => QueryFormat::Ndjson,

@@ -6,11 +6,11 @@ use crate::{
     complaint,
     environment::Environment,
     exit_codes::ExitCode,
-    plan::{DEFAULT_CONCURRENCY, ReplayPlan},
+    plan::{DEFAULT_CONCURRENCY, IfBusy, ReplayPlan},
     proof_level::parse_anchor,
     secret::redacted,
     session,
-    summary::SummaryFormat,
+    summary::ReplayFormat,
 };
 use event::AnchorPolicy;
 use std::{
@@ -22,7 +22,8 @@ use std::{
 /// Read a range of blocks into the ledger, prove it, and hand what is new to plugins
 ///
 /// What the ledger covers already is not read again, so a command that was interrupted or left
-/// open is simply run again.
+/// open is simply run again. Where another process uses the ledger it reads for that process; what
+/// that one or a third is reading just now is left to it.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct ReplayArgs {
@@ -69,9 +70,13 @@ pub(crate) struct ReplayArgs {
     #[arg(long, value_name = "TIME")]
     pub(crate) max_time: Option<String>,
 
+    /// What to do where another process uses the ledger, a running `watch` for example
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
+    pub(crate) if_busy: IfBusy,
+
     /// Form of the summary on stdout
     #[arg(long, value_enum, default_value_t)]
-    pub(crate) format: SummaryFormat,
+    pub(crate) format: ReplayFormat,
 
     /// No progress, and no summary where nothing is wrong
     #[arg(short, long)]
@@ -108,6 +113,9 @@ Examples:
 
   What is new since the last time, from what headcount.toml names:
     headcount replay
+
+  From cron, beside a running `headcount watch` or not; silent unless something is wrong:
+    headcount replay --quiet --max-time 9m --ledger /var/lib/headcount/events.duckdb
 
   Without a network, from a recording:
     headcount replay -r recording.ndjson.gz -e abi.json -b 17173049:17173050 --ledger new.duckdb

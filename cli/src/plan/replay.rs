@@ -15,13 +15,25 @@ use crate::{
     proof_level::check_levels,
     range::RangeSpec,
     record_path::check_record_path,
-    summary::SummaryFormat,
+    summary::ReplayFormat,
 };
 use event::AnchorPolicy;
 use std::{num::NonZeroU16, path::PathBuf, time::Duration};
 
 /// Requests in flight per node, at most, where the user says nothing.
 pub(crate) const DEFAULT_CONCURRENCY: NonZeroU16 = NonZeroU16::new(8).expect("8 is not 0");
+
+/// What a replay does where another process owns the ledger.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum IfBusy {
+    /// Read for that process, and take its place when it ends
+    #[default]
+    Join,
+    /// Wait until it has ended
+    Wait,
+    /// Say so in one line and end with exit code 0
+    Skip,
+}
 
 /// A replay, decided.
 #[derive(Clone, Debug)]
@@ -44,10 +56,12 @@ pub(crate) struct ReplayPlan {
     pub(crate) fail_on_incident: bool,
     /// Requests in flight per node, at most.
     pub(crate) concurrency: NonZeroU16,
+    /// What to do where another process owns the ledger.
+    pub(crate) if_busy: IfBusy,
     /// When to stop.
     pub(crate) max_time: Option<Duration>,
     /// Form of the summary.
-    pub(crate) format: SummaryFormat,
+    pub(crate) format: ReplayFormat,
     /// Whether to be silent where nothing is wrong.
     pub(crate) quiet: bool,
 }
@@ -96,6 +110,7 @@ impl ReplayPlan {
             refetch: args.refetch,
             fail_on_incident: args.fail_on_incident,
             concurrency: args.concurrency,
+            if_busy: args.if_busy,
             max_time,
             format: args.format,
             quiet: args.quiet,

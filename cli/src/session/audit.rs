@@ -63,7 +63,7 @@ pub(super) async fn run(
     let chain = nodes.first().map(|node| node.greeting.chain).unwrap_or_default();
     let profile = profile_of(&plan.chain, chain);
     let range = range(plan, &nodes)?;
-    let mut ledger = ledger::Compared::find(plan, chain)?;
+    let mut ledger = ledger::Compared::find(plan, chain, environment)?;
     let code = code::check(plan, &nodes, range, &*timer).await?;
 
     let prover: Arc<dyn Prover> = Arc::new(proof::Proof);
@@ -104,8 +104,10 @@ pub(super) async fn run(
     }
     let scratch = scratch.map(scratch::Scratch::close).transpose()?;
     let sql_on = scratch.as_ref().map(|closed| closed.path.clone()).or(ledger.path());
-    let expected =
-        expect::check(&checks, &outcome, &counts, sql_on.as_deref(), &nodes, &*timer).await?;
+    let expected = {
+        let sql = sql_on.as_deref().map(|path| expect::Sql { path, environment });
+        expect::check(&checks, &outcome, &counts, sql, &nodes, &*timer).await?
+    };
     finish_recordings(&nodes)?;
     Ok(AuditReport::new(Audited {
         plan,

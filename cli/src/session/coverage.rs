@@ -1,19 +1,18 @@
 //! What a ledger covers, sorted by how well it is known. Asks no node.
 
-use super::health::told;
+use super::{Look, health::told};
 use crate::{
     command_error::CommandError,
     coverage_report::{ChainCoverage, CoverageReport, FilterCoverage, Known, Part},
 };
-use event::{BlockRange, ChainId, Content, Flaw, Interval, Store};
+use event::{BlockRange, ChainId, Content, Flaw, Interval, Value};
 use std::ops::ControlFlow;
-use store::{DuckLedger, Value};
 
 /// Flaws of receipts that were to prove a block.
 const UNPROVED: [Flaw; 3] = [Flaw::ReceiptsRoot, Flaw::ReceiptCount, Flaw::ReceiptBlock];
 
 /// Reads the coverage of every chain.
-pub(crate) fn coverage(ledger: &mut DuckLedger) -> Result<CoverageReport, CommandError> {
+pub(crate) fn coverage(ledger: &mut Look) -> Result<CoverageReport, CommandError> {
     let mut chains = Vec::new();
     for chain in ledger.chains()? {
         let state = ledger.load(chain)?;
@@ -31,7 +30,7 @@ pub(crate) fn coverage(ledger: &mut DuckLedger) -> Result<CoverageReport, Comman
 }
 
 /// Returns ranges for which receipts did not hold up.
-fn unproved(ledger: &DuckLedger, chain: ChainId) -> Result<Vec<BlockRange>, CommandError> {
+fn unproved(ledger: &mut Look, chain: ChainId) -> Result<Vec<BlockRange>, CommandError> {
     let flaws: Vec<String> = UNPROVED.iter().map(|flaw| format!("'{flaw}'")).collect();
     let sql = format!(
         "SELECT DISTINCT first_block, last_block FROM main.incidents

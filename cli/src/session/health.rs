@@ -4,7 +4,10 @@ mod ledger;
 mod probe;
 
 use super::{clock::unix_now_s, inputs, nodes::open_node};
-use crate::{command_error::CommandError, health_report::HealthReport, plan::HealthPlan};
+use crate::{
+    command_error::CommandError, environment::Environment, health_report::HealthReport,
+    plan::HealthPlan,
+};
 use event::{ChainId, ChainProfile};
 use health::{ChainSample, heights_to_compare, judge};
 use ledger::FoundLedger;
@@ -13,7 +16,10 @@ use probe::{Probed, ask_hashes, probe_all};
 use std::{collections::BTreeMap, time::Duration};
 
 /// Runs a check on a runtime of its own.
-pub(crate) fn health(plan: &HealthPlan) -> Result<HealthReport, CommandError> {
+pub(crate) fn health(
+    plan: &HealthPlan,
+    environment: &Environment,
+) -> Result<HealthReport, CommandError> {
     // What the configuration names is looked at before anything is asked.
     let schemas = inputs::schemas(&plan.contracts)?;
     let wanted = inputs::filters(&plan.contracts, &schemas);
@@ -22,8 +28,10 @@ pub(crate) fn health(plan: &HealthPlan) -> Result<HealthReport, CommandError> {
     runtime.block_on(async {
         let mut probed = probe_all(nodes).await;
         // Opened after the nodes were waited for, and closed before they are again: while it is
-        // open no other process can write to it.
-        let ledger = FoundLedger::read(plan, &wanted, |chains| chain(plan, chains, &probed))?;
+        // open no other process can own it.
+        let ledger = tokio::task::block_in_place(|| {
+            FoundLedger::read(plan, environment, &wanted, |chains| chain(plan, chains, &probed))
+        })?;
         for node in &mut probed {
             node.sample.incidents = ledger.incidents_of(&node.sample.node);
         }

@@ -15,6 +15,16 @@ use std::{collections::BTreeMap, sync::Arc};
 
 /// Turns contracts into typed tables. A contract without events stays raw.
 pub(super) fn schemas(contracts: &[ContractPlan]) -> Result<Schemas, CommandError> {
+    Schemas::parse(&specs(contracts)?).map_err(|error| {
+        let hint = error.hint();
+        CommandError::usage(error)
+            .context("an event cannot be decoded as it is declared")
+            .hint(hint)
+    })
+}
+
+/// Reads what contracts declare, with the text of ABI files.
+pub(super) fn specs(contracts: &[ContractPlan]) -> Result<Vec<abi::ContractSpec>, CommandError> {
     let mut specs = Vec::new();
     for contract in contracts.iter().filter(|contract| !contract.events.is_empty()) {
         let mut events = Vec::new();
@@ -38,12 +48,7 @@ pub(super) fn schemas(contracts: &[ContractPlan]) -> Result<Schemas, CommandErro
             events,
         });
     }
-    Schemas::parse(&specs).map_err(|error| {
-        let hint = error.hint();
-        CommandError::usage(error)
-            .context("an event cannot be decoded as it is declared")
-            .hint(hint)
-    })
+    Ok(specs)
 }
 
 /// What to ask nodes for: the decoded events, and every log of contracts without events.

@@ -1,19 +1,22 @@
-//! The ledger of a replay: opened, and asked what it knows of the chain.
+//! The ledger of a replay: opened or joined, and asked what it knows of the chain.
 
-use super::nodes::OpenNode;
+use super::{
+    access::{Joined, Miss, Owned, Reached, Seeker},
+    nodes::OpenNode,
+};
 use crate::{
     command_error::CommandError,
     environment::Environment,
-    ledger_path::LedgerPath,
     plan::{ChainPlan, ReplayPlan},
     range::Bounds,
 };
 use aggregator::{Admission, Aggregator, Policy};
 use event::{
-    Anchor, AnchorPolicy, BlockRange, ChainId, ChainProfile, Filter, Interval, Node, Store,
+    Anchor, AnchorPolicy, BlockRange, ChainId, ChainProfile, ChainState, Filter, Interval, Node,
+    Store,
 };
 use std::sync::Arc;
-use store::{DuckLedger, Failpoints, OpenMode, OpenOptions};
+use store::{DuckLedger, Failpoints, OpenOptions};
 
 pub(super) fn profile(plan: &ReplayPlan, nodes: &[OpenNode]) -> ChainProfile {
     let chain = nodes.first().map_or(ChainId(0), |node| node.greeting.chain);
@@ -37,53 +40,97 @@ pub(super) fn profile_of(plan: &ChainPlan, chain: ChainId) -> ChainProfile {
 
 /// Memory that DuckDB may use while it is written: without a limit its cache grows with the file,
 /// with this one a backfill of a million events is as fast (measured).
-const LEDGER_MEMORY: &str = "128MB";
+const LEDGER_MEMORY: &str = "80MB";
+
+/// A ledger, opened as it can be.
+pub(super) enum Access {
+    /// Owned by this process.
+    Own(Box<DuckLedger>, Owned),
+    /// Owned by another one.
+    Joined(Joined),
+}
 
 /// The ledger, and what is to be read into it.
 pub(super) struct Resolved {
-    pub(super) ledger: DuckLedger,
+    pub(super) access: Access,
+    /// Coverage of the chain before it begins.
+    pub(super) covered: Vec<(Arc<Filter>, Vec<Interval>)>,
     /// Which blocks; `None` where the ledger covers all of them.
     pub(super) range: Option<BlockRange>,
     /// Blocks whose headers must lead to the block that the operator knows.
     pub(super) anchored: Option<BlockRange>,
 }
 
-/// Opens the ledger and says which blocks are meant. A new ledger is made only when it is clear
-/// that there is something to put in.
-pub(super) fn resolve(
+/// Opens the ledger, or joins its owner, and says which blocks are meant: those that were `decided`
+/// before, where an owner has ended meanwhile. A new ledger is made only when it is clear that there
+/// is something to put in.
+pub(super) async fn resolve(
     plan: &ReplayPlan,
     environment: &Environment,
+    seeker: &Seeker,
     profile: &ChainProfile,
     filters: &[Filter],
     nodes: &[OpenNode],
-) -> Result<Resolved, CommandError> {
-    let mut ledger = match plan.ledger.path.exists() {
-        true => Some(open(&plan.ledger, environment)?),
+    decided: Option<Option<BlockRange>>,
+) -> Result<Resolved, Miss> {
+    let mut reached = match seeker.is_there() {
+        true => Some(seeker.reach().await?),
         false => None,
     };
-    if let Some(ledger) = &ledger {
-        let nodes: Vec<_> = nodes.iter().map(|node| node.node.clone()).collect();
-        check_chain(ledger, &plan.chain, profile, &nodes)?;
+    let all_nodes: Vec<_> = nodes.iter().map(|node| node.node.clone()).collect();
+    loop {
+        let mut state = ChainState::default();
+        let access = match reached.take() {
+            Some(Reached::Own(owned)) if plan.ledger.path.exists() => {
+                let mut ledger = open(&owned, environment)?;
+                check_chain(&ledger.chains()?, &plan.chain, profile, &all_nodes)?;
+                state = ledger.load(profile.chain)?;
+                Ok(Access::Own(Box::new(ledger), owned))
+            }
+            Some(Reached::Joined(joined)) => {
+                check_chain(&joined.chains().await?, &plan.chain, profile, &all_nodes)?;
+                state = joined.load(profile.chain).await?;
+                Ok(Access::Joined(joined))
+            }
+            new => Err(new),
+        };
+        let covered = state.coverage.clone();
+        let range = match decided {
+            Some(range) => range,
+            None => range_of(plan, state, profile, filters, nodes)?,
+        };
+        let anchored = range.map(|range| anchored(plan, range)).transpose()?.flatten();
+        let access = match access {
+            Ok(access) => access,
+            Err(Some(Reached::Own(owned))) => {
+                Access::Own(Box::new(open(&owned, environment)?), owned)
+            }
+            // Somebody else may be making it at the same time.
+            Err(_) => {
+                reached = Some(seeker.reach().await?);
+                continue;
+            }
+        };
+        return Ok(Resolved { access, covered, range, anchored });
     }
-    let bounds = bounds(ledger.as_mut(), profile, filters, plan, nodes)?;
-    let range = plan.range.resolve(&bounds).map_err(|error| {
-        let hint = error.hint();
-        CommandError::usage(error).context("the block range means no blocks").hint(hint)
-    })?;
-    let anchored = range.map(|range| anchored(plan, range)).transpose()?.flatten();
-    let ledger = match ledger {
-        Some(ledger) => ledger,
-        None => open(&plan.ledger, environment)?,
-    };
-    Ok(Resolved { ledger, range, anchored })
 }
 
-/// Opens the ledger, or makes it.
-pub(super) fn open(
-    ledger: &LedgerPath,
-    environment: &Environment,
-) -> Result<DuckLedger, CommandError> {
-    let path = &ledger.path;
+fn range_of(
+    plan: &ReplayPlan,
+    state: ChainState,
+    profile: &ChainProfile,
+    filters: &[Filter],
+    nodes: &[OpenNode],
+) -> Result<Option<BlockRange>, CommandError> {
+    let bounds = bounds(state, profile, filters, plan, nodes);
+    plan.range.resolve(&bounds).map_err(|error| {
+        let hint = error.hint();
+        CommandError::usage(error).context("the block range means no blocks").hint(hint)
+    })
+}
+
+/// Opens a ledger that is owned, or makes it.
+pub(super) fn open(owned: &Owned, environment: &Environment) -> Result<DuckLedger, CommandError> {
     let failpoints = match environment.variable("HEADCOUNT_FAILPOINT") {
         Some(text) => Failpoints::parse(text).map_err(|error| {
             CommandError::usage(error).hint("HEADCOUNT_FAILPOINT is for kill tests: NAME:COUNT")
@@ -92,7 +139,7 @@ pub(super) fn open(
     };
     let memory_limit = Some(LEDGER_MEMORY.to_owned());
     let options = OpenOptions { failpoints, memory_limit, ..OpenOptions::default() };
-    Ok(DuckLedger::open_with(path, OpenMode::Create, &options)?)
+    Ok(DuckLedger::open_owned(&owned.ownership, &options)?)
 }
 
 /// What is demanded. With one word a log is admitted and labelled so; agreement of several nodes
@@ -103,12 +150,11 @@ pub(super) fn policy(plan: &ReplayPlan) -> Policy {
 
 /// A ledger may hold several chains, but a second one is more often a node given by mistake.
 pub(super) fn check_chain(
-    ledger: &DuckLedger,
+    known: &[ChainId],
     plan: &ChainPlan,
     profile: &ChainProfile,
     nodes: &[Arc<dyn Node>],
 ) -> Result<(), CommandError> {
-    let known = ledger.chains()?;
     if plan.expected_chain.is_some() || known.is_empty() || known.contains(&profile.chain) {
         return Ok(());
     }
@@ -152,21 +198,21 @@ pub(super) fn rests_on_other_headers(
 
 /// What open ends of the range mean here.
 fn bounds(
-    ledger: Option<&mut DuckLedger>,
+    state: ChainState,
     profile: &ChainProfile,
     filters: &[Filter],
     plan: &ReplayPlan,
     nodes: &[OpenNode],
-) -> Result<Bounds, CommandError> {
+) -> Bounds {
     let status = nodes.iter().map(|node| &node.greeting.status);
     let finalized = status.clone().filter_map(|status| status.finalized).max();
     let latest = status.map(|status| status.head.number).max();
-    let start = if let Some(ledger) = ledger.filter(|_| plan.range.needs_start()) {
-        let known = Aggregator::new(profile.clone(), policy(plan), ledger.load(profile.chain)?);
+    let start = if plan.range.needs_start() {
+        let known = Aggregator::new(profile.clone(), policy(plan), state);
         let filters: Vec<_> = filters.iter().cloned().map(Arc::new).collect();
         known.first_uncovered(&filters, plan.chain.verify).or(plan.chain.start_block)
     } else {
         plan.chain.start_block
     };
-    Ok(Bounds { start, finalized, latest })
+    Bounds { start, finalized, latest }
 }

@@ -8,8 +8,8 @@ use crate::{
     plan::ReplayPlan,
     progress::{Progress, ProgressLines},
     summary::{
-        BlocksSummary, EventsSummary, EvidenceSummary, IncidentSummary, NodeSummary, OpenSummary,
-        PluginSummary, Status, Summary,
+        BlocksSummary, EventsSummary, EvidenceSummary, HeldSummary, IncidentSummary, NodeSummary,
+        OpenSummary, PluginSummary, Status, Summary,
     },
 };
 use event::{AnchorPolicy, BlockRange, ChainProfile, Flaw};
@@ -65,8 +65,7 @@ impl Ended<'_> {
         let failure = self.failure().filter(|_| status == Status::Failed);
         let Self { plan, profile, nodes, range, outcome, evidence, owner_report, lane_reports } =
             self;
-        let raw = owner_report.decoded.unknown;
-        let undecodable = owner_report.decoded.undecodable;
+        let (raw, undecodable) = (outcome.decoded.unknown, outcome.decoded.undecodable);
         let summary = Summary {
             status,
             failure,
@@ -97,8 +96,11 @@ impl Ended<'_> {
                 raw,
             },
             undecoded: owner_report.undecoded.into_iter().map(Into::into).collect(),
-            incidents: owner_report
-                .incidents
+            held: (outcome.held.iter())
+                .map(|(range, process)| HeldSummary { range: (*range).into(), process: *process })
+                .collect(),
+            incidents: outcome
+                .told
                 .into_iter()
                 .map(|incident| IncidentSummary {
                     node: incident.node.to_string(),
@@ -109,7 +111,10 @@ impl Ended<'_> {
                 })
                 .collect(),
             plugins: lane_reports.into_iter().map(|lane| plugin_summary(lane, range)).collect(),
-            more: matches!(status, Status::Stopped | Status::Interrupted | Status::Open),
+            more: matches!(
+                status,
+                Status::Stopped | Status::Interrupted | Status::Open | Status::Skipped
+            ),
             not_folded: owner_report.not_folded,
             elapsed_ms,
             ..empty_summary(plan, &profile, &nodes)
@@ -119,7 +124,7 @@ impl Ended<'_> {
 
     /// Why the check that was asked for has failed, if it has.
     fn failure(&self) -> Option<String> {
-        let incidents = &self.owner_report.incidents;
+        let incidents = &self.outcome.told;
         if let AnchorPolicy::Checkpoint(block) = self.plan.anchor
             && let Some(other) = incidents.iter().find(|incident| {
                 incident.flaw == Flaw::AnchorMismatch && incident.range.contains(block.number)
@@ -141,9 +146,11 @@ impl Ended<'_> {
         if self.outcome.stopped {
             return (Status::Stopped, ExitCode::Done);
         }
-        match self.outcome.open.is_empty() {
-            true => (Status::Done, ExitCode::Done),
-            false => (Status::Open, ExitCode::LeftOpen),
+        match (self.outcome.open.is_empty(), self.outcome.held.is_empty()) {
+            (true, true) => (Status::Done, ExitCode::Done),
+            // Another process does it just now.
+            (true, false) => (Status::Skipped, ExitCode::Done),
+            (false, _) => (Status::Open, ExitCode::LeftOpen),
         }
     }
 }

@@ -8,13 +8,14 @@ mod stream;
 mod tell;
 
 use super::{
+    access::{Owned, OwnerDesk, Reached, Seeker},
     clock::{WallTimer, stop},
     inputs,
     lanes::LaneSetup,
     ledger,
 };
 use crate::{
-    command_error::CommandError,
+    command_error::{CommandError, ErrorKind},
     complaint,
     environment::Environment,
     exit_codes::ExitCode,
@@ -30,6 +31,7 @@ use futures_channel::mpsc;
 use futures_util::future::{Either, join_all, select};
 use live::Live;
 use pipeline::{ChainSetup, ChainView, Owner, WatchRequest, WatchWatcher, watch};
+use relay::{Hello, Role};
 use reload::{CHANGES_MAX, reload};
 use running::{Running, RunningChain};
 use std::{
@@ -89,7 +91,9 @@ pub(super) async fn run(
     // Everything the user can have got wrong is looked at before the ledger is touched.
     let contracts = merged_contracts(&plan.chains)?;
     let schemas = Arc::new(inputs::schemas(&contracts)?);
-    inputs::load_plugins(&plan.plugins, &contracts, &plan.ledger)?;
+    let plugins = inputs::load_plugins(&plan.plugins, &contracts, &plan.ledger)?;
+    let names = plugins.iter().map(|plugin| plugin.descriptor().name.clone()).collect();
+    drop(plugins);
     let mut chains = Vec::new();
     for chain_plan in &plan.chains {
         let opened = tokio::select! {
@@ -105,15 +109,21 @@ pub(super) async fn run(
             plan: chain_plan.clone(),
         });
     }
-    let mut ledger = ledger::open(&plan.ledger, environment)?;
+    let owned = tokio::select! {
+        owned = own(plan, environment) => owned?,
+        () = stop(interrupt.clone(), plan.max_time) => return Ok(code_of(&interrupt)),
+    };
+    let mut ledger = ledger::open(&owned, environment)?;
     let mut states = Vec::new();
+    let known = ledger.chains()?;
     for chain in &chains {
-        ledger::check_chain(&ledger, &chain.plan, &chain.profile, &chain.nodes)?;
+        ledger::check_chain(&known, &chain.plan, &chain.profile, &chain.nodes)?;
         states.push(ledger.load(chain.profile.chain)?);
     }
     ledger.prepare_schemas(schemas.schemas())?;
     ledger.backfill_typed(&*schemas)?;
     let reader = ledger.reader()?;
+    let for_clients = ledger.reader()?;
     let prover: Arc<dyn Prover> = Arc::new(proof::Proof);
     let setups = chains
         .iter()
@@ -124,9 +134,18 @@ pub(super) async fn run(
     let (stream, writing) = Stream::start(&live, is_json, environment.stdout_is_terminal)?;
     let owner = owner.showing(show(plan, &live, &stream)).spawn()?;
 
+    let policies = chains.iter().map(|chain| (chain.profile.chain, chain.policy));
+    let specs = inputs::specs(&contracts)?;
+    let desk = OwnerDesk::new(&owner, for_clients, policies, names, specs);
     let mut requests = Vec::new();
-    let mut running =
-        Running { plan: plan.clone(), chains: Vec::new(), owner: &owner, timer: &timer, reader };
+    let mut running = Running {
+        plan: plan.clone(),
+        chains: Vec::new(),
+        owner: &owner,
+        timer: &timer,
+        reader,
+        desk: desk.clone(),
+    };
     for (index, (chain, state)) in chains.into_iter().zip(&states).enumerate() {
         let (changes, receiver) = mpsc::channel(CHANGES_MAX);
         let mut request = request(plan, &chain, state);
@@ -144,6 +163,9 @@ pub(super) async fn run(
         running.start_lanes(index).await?;
     }
 
+    if let Some(server) = &owned.server {
+        server.serve(desk.clone());
+    }
     let watcher = Watching { live: live.clone(), stream: stream.clone(), emit: plan.emit };
     let watching = requests.into_iter().map(|request| {
         let (owner, prover, timer) = (&owner, prover.clone(), &*timer);
@@ -163,9 +185,16 @@ pub(super) async fn run(
         }
     };
     let lane_reports = running.join_lanes(stopped).await;
+    // Clients see the end of this owner when the ledger is free, and go on with the next.
+    if let Some(server) = &owned.server {
+        server.drain().await;
+    }
+    desk.close().await;
+    drop(desk);
     let owner_report = tokio::task::spawn_blocking(move || owner.close())
         .await
         .map_err(|_| CommandError::bug("the ledger's closing was cancelled"))??;
+    drop(owned);
     lane_reports?;
     live.clear();
     let mut open = 0;
@@ -190,6 +219,31 @@ pub(super) async fn run(
     match plan.until_block.is_some() && open > 0 && is_by_itself {
         true => Ok(ExitCode::LeftOpen),
         false => Ok(code_of(&interrupt)),
+    }
+}
+
+/// Takes the ledger. A process that only reads a range is waited for, another watch is not.
+async fn own(plan: &WatchPlan, environment: &Environment) -> Result<Owned, CommandError> {
+    let seeker = Seeker::new(&plan.ledger.path, environment, Role::Watch);
+    let mut told = None;
+    loop {
+        let joined = match seeker.reach().await? {
+            Reached::Own(owned) => return Ok(owned),
+            Reached::Joined(joined) => joined,
+        };
+        let Hello { role, pid, .. } = joined.owner().clone();
+        if role == Role::Watch {
+            let hint = "end that process, or name another file with --ledger; `headcount replay` can \
+                        read for it";
+            return Err(CommandError::new(ErrorKind::LeftOpen, seeker.busy(Some(pid)))
+                .context(format!("process {pid} watches into this ledger already"))
+                .hint(hint));
+        }
+        if !plan.quiet && told != Some(pid) {
+            writeln!(stderr(), "waiting for process {pid} ({role}), which uses the ledger")?;
+            told = Some(pid);
+        }
+        joined.client.lost().await;
     }
 }
 

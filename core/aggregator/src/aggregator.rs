@@ -90,6 +90,8 @@ pub struct Aggregator {
     pub(crate) claims: Claims,
     /// Told with the next commit.
     pub(crate) incidents: Vec<Incident>,
+    /// Candidates that were dropped, told with the next commit.
+    pub(crate) dropped: Vec<EventId>,
 }
 
 impl Aggregator {
@@ -109,6 +111,7 @@ impl Aggregator {
             votes: Votes::default(),
             claims: Claims::default(),
             incidents: Vec::new(),
+            dropped: Vec::new(),
         };
         aggregator.see_covered(&held);
         aggregator.recall(state.sightings);
@@ -224,7 +227,9 @@ impl Aggregator {
 
     /// Returns a commit for what changed without a report, if anything did.
     pub fn flush(&mut self) -> Option<Commit> {
-        (self.finalized_rose || !self.incidents.is_empty()).then(|| self.commit())
+        let has_news =
+            self.finalized_rose || !self.incidents.is_empty() || !self.dropped.is_empty();
+        has_news.then(|| self.commit())
     }
 
     /// Takes a report. `known` holds the ids stored in [`Self::known_range`] on any branch; without
@@ -297,6 +302,7 @@ impl Aggregator {
         }
         cut.commit.finalized = self.rose().or(cut.commit.finalized);
         cut.commit.incidents.append(&mut self.incidents);
+        cut.commit.candidates_closed.append(&mut self.dropped);
         cut.outcome(&self.coverage)
     }
 
@@ -309,6 +315,7 @@ impl Aggregator {
         let mut commit = Commit::empty(self.profile.chain);
         commit.finalized = self.rose();
         commit.incidents.append(&mut self.incidents);
+        commit.candidates_closed.append(&mut self.dropped);
         commit
     }
 

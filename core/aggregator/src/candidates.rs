@@ -25,7 +25,11 @@ impl Candidates {
         held
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(crate) const fn held(&self) -> usize {
+        self.count
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
         self.count == 0
     }
 
@@ -84,6 +88,17 @@ impl Candidates {
         }
         self.count -= 1;
         Some(closed)
+    }
+
+    /// Drops the candidates of some blocks and returns them.
+    pub(crate) fn drop_blocks(&mut self, is_gone: impl Fn(u64, &B256) -> bool) -> Vec<EventId> {
+        let gone = self.by_block.extract_if(.., |hash, block| {
+            block.values().next().is_some_and(|candidate| is_gone(candidate.number, hash))
+        });
+        let gone: Vec<_> = gone.map(|(_, block)| block).collect();
+        let ids: Vec<EventId> = gone.into_iter().flat_map(BTreeMap::into_keys).collect();
+        self.count -= ids.len();
+        ids
     }
 
     fn put(&mut self, candidate: Candidate) {

@@ -74,6 +74,11 @@ impl Canonical {
         self.finalized
     }
 
+    /// Returns how many blocks are held: of the window, shown to be final, of left branches.
+    pub(crate) fn held(&self) -> (usize, usize, usize) {
+        (self.chain.len(), self.confirmed.len(), self.orphans.len())
+    }
+
     pub(crate) const fn is_halted(&self) -> bool {
         self.is_halted
     }

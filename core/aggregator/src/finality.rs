@@ -37,6 +37,11 @@ impl Claims {
         (number < before && self.told.insert(node.clone())).then_some(before)
     }
 
+    /// Returns how many claims are held.
+    pub(crate) fn held(&self) -> usize {
+        self.latest.len()
+    }
+
     /// Returns the highest number that so many nodes claim, or a higher one.
     fn agreed(&self, nodes: usize) -> Option<u64> {
         let mut numbers: Vec<u64> = self.latest.values().map(|(number, _)| *number).collect();

@@ -15,6 +15,7 @@ mod coverage;
 mod cut;
 mod extend;
 mod finality;
+mod held;
 mod known;
 mod missed;
 mod occurrence;

@@ -215,8 +215,12 @@ impl Aggregator {
     /// keeps them, so that a slow node can close it.
     pub(crate) fn forget_final(&mut self) {
         let Some(finalized) = self.canonical.finalized() else { return };
+        self.sightings.forget_through(finalized);
         let agree = matches!(self.policy.verify, Verify::Agree(_));
         let canonical = &self.canonical;
+        // Nobody asks for a block again that left for good: what waits in it would wait for ever.
+        let is_left = |number, hash: &_| number <= finalized && canonical.is_orphan(number, hash);
+        self.dropped.extend(self.candidates.drop_blocks(is_left));
         let gone = self.votes.forget_through(finalized, |key, ballot| {
             agree && !ballot.is_closed && !canonical.is_orphan(key.number, &key.hash)
         });

@@ -21,6 +21,17 @@ pub(crate) struct Sightings {
 }
 
 impl Sightings {
+    /// Forgets what was said of blocks up to this height: they are reported no more, or by a backfill
+    /// that says again what it has to say.
+    pub(crate) fn forget_through(&mut self, number: u64) {
+        self.said.retain(|(said, ..), _| *said > number);
+    }
+
+    /// Returns how many are remembered.
+    pub(crate) fn held(&self) -> usize {
+        self.said.len()
+    }
+
     /// Returns sightings of the blocks marked in `due` that were not said before, with the ids
     /// `given` in each.
     pub(crate) fn cut(

@@ -201,8 +201,8 @@ impl Votes {
         Some((key, ballot))
     }
 
-    #[cfg(test)]
-    pub(crate) fn sizes(&self) -> (usize, usize, usize) {
+    /// Returns how many ballots, blocks seen and ids are held.
+    pub(crate) fn held(&self) -> (usize, usize, usize) {
         (self.ballots.len(), self.seen.len(), self.ids_held)
     }
 }

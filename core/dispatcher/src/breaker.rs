@@ -26,6 +26,11 @@ impl Breaker {
         self.bad_batches >= policy.breaker_batches
     }
 
+    /// Number of letters remembered.
+    pub(crate) fn held(&self) -> usize {
+        self.letters.len()
+    }
+
     /// Forgets letters that were rolled back: their numbers will be given again.
     pub(crate) fn forget_from(&mut self, seq: u64) {
         self.letters.retain(|old| *old < seq);

@@ -38,6 +38,11 @@ struct Table {
 }
 
 impl Group {
+    /// Number of batches, dead letters and keys held.
+    pub(crate) fn held(&self) -> usize {
+        self.entries.len() + self.dead_letters.len() + self.old.len()
+    }
+
     /// Makes room for a batch: final ones share an entry.
     pub(crate) fn open(&mut self, range: BlockRange, is_final: bool) {
         if let Some(last) = self.entries.last_mut().filter(|last| last.is_final && is_final) {

@@ -15,6 +15,11 @@ impl Interest {
         Self { filters, known: BTreeMap::new() }
     }
 
+    /// Number of filters known.
+    pub(crate) fn held(&self) -> usize {
+        self.filters.len() + self.known.len()
+    }
+
     /// Learns whether rows about `filter` can concern the lane.
     pub(crate) fn learn(&mut self, filter: &Filter) {
         let concerns = self.filters.iter().any(|own| own.meets(filter));

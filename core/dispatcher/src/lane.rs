@@ -11,7 +11,7 @@ use crate::{
 use alloy_primitives::{B256, keccak256};
 use event::{
     BlockRange, Cursor, DeadLetter, Decoder, Descriptor, Effects, EventId, EventPage, EventQuery,
-    Filter, JournalRow, LaneCommit, LaneId, LaneState, PluginFault, PluginState, Visibility,
+    Filter, Held, JournalRow, LaneCommit, LaneId, LaneState, PluginFault, PluginState, Visibility,
     content_digest,
 };
 use std::sync::Arc;
@@ -203,6 +203,19 @@ impl Lane {
     /// Returns why the plugin is halted, if it is.
     pub fn halted(&self) -> Option<&str> {
         self.halted.as_deref()
+    }
+
+    /// Returns the number of entries of everything that is held; of these only the plugin's state may
+    /// grow with the chain.
+    pub fn held(&self) -> Held {
+        vec![
+            ("batches of a lane", self.batches.len()),
+            ("work of a lane", self.group.held()),
+            ("dead letters of a lane", self.breaker.held()),
+            ("filters of a lane", self.interest.held()),
+            ("events of a lane", self.page.as_ref().map_or(0, |page| page.logs.len())),
+            ("keys of a plugin", self.state.0.len()),
+        ]
     }
 
     /// Takes the newest word of the ledger.

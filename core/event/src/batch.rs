@@ -19,7 +19,7 @@ pub enum Phase {
 }
 
 /// A block with at least one event in the batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchBlock {
     /// Height.
     pub number: u64,

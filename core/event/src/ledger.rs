@@ -1,15 +1,15 @@
 //! The seams to the ledger: reports in and answers out for commands, commits for the owner.
 
 use crate::{
-    BatchBlock, BlockNumHash, BlockRange, BlockRow, Candidate, ChainId, Commit, Decoder,
-    Descriptor, EventId, EventSchema, Filter, FilterId, Interval, JournalRow, Logs, PluginState,
-    Report, Sighting, StateWrite, TableRows,
+    BatchBlock, BlockNumHash, BlockRange, BlockRow, Candidate, ChainId, Commit, DecodeStats,
+    Decoder, Descriptor, EventId, EventSchema, Filter, FilterId, Incident, Interval, JournalRow,
+    Logs, PluginState, Report, Sighting, StateWrite, TableRows,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Why the ledger could not be used.
-#[derive(Debug, thiserror::Error)]
+/// Why the ledger could not be used. Travels to the clients of an owner as it is.
+#[derive(Clone, Debug, Serialize, Deserialize, thiserror::Error)]
 pub enum LedgerError {
     /// Another process holds it.
     #[error("ledger {path} is in use{}", pid.map(|p| format!(" by process {p}")).unwrap_or_default())]
@@ -65,10 +65,23 @@ pub struct Ack {
     pub open: Vec<(BlockRange, String)>,
     /// Flaws recorded.
     pub incidents: u64,
+    /// The first of them, in words; the ledger has all.
+    pub told: Vec<Incident>,
+    /// What decoding left raw of the new events.
+    pub decoded: DecodeStats,
     /// Highest block that the ledger holds for final after it.
     pub finalized: Option<u64>,
     /// Newest block at or below that height which the ledger knows.
     pub final_block: Option<BlockNumHash>,
+}
+
+/// What a process may read of a range, given what others are reading just now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claimed {
+    /// What is missing and nobody else reads: it is the asker's now, until it is released.
+    pub work: Vec<(Filter, BlockRange)>,
+    /// What is missing and others read, each with the process; 0 is the owner of the ledger.
+    pub held: Vec<(BlockRange, u32)>,
 }
 
 /// How every command reaches the ledger, whether its owner is this process or another one.
@@ -78,7 +91,7 @@ pub trait Ledger {
 }
 
 /// What the aggregator needs to know of a chain when a process starts.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChainState {
     /// Coverage by filter, intervals sorted.
     pub coverage: Vec<(Arc<Filter>, Vec<Interval>)>,
@@ -203,7 +216,7 @@ pub struct LaneRows {
 }
 
 /// Which canonical events a lane wants.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventQuery {
     /// Chain.
     pub chain: ChainId,
@@ -216,7 +229,7 @@ pub struct EventQuery {
 }
 
 /// Canonical events in order of block and position, whole blocks only.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventPage {
     /// Blocks that `logs.block` indexes.
     pub blocks: Vec<BatchBlock>,

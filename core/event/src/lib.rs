@@ -15,11 +15,13 @@ mod evidence;
 mod fault;
 mod filter;
 mod header;
+mod held;
 mod identity;
 mod judgement;
 mod ledger;
 mod logs;
 mod report;
+mod rows;
 mod schema;
 
 pub use ask::{
@@ -39,14 +41,16 @@ pub use evidence::{Anchor, AnchorPolicy, Content, Evidence, Verify};
 pub use fault::{Fault, FaultClass, Flaw, Incident};
 pub use filter::{AnyOf, Filter, FilterId};
 pub use header::{Header, Outcome, Receipt};
+pub use held::Held;
 pub use identity::{EventId, content_digest};
 pub use judgement::{BlockVerdict, Judgement, Prover, Recovered};
 pub use ledger::{
-    Ack, ChainState, Cursor, DeadLetter, EventPage, EventQuery, LaneCommit, LaneId, LaneRows,
-    LaneState, Ledger, LedgerError, Reader, Store,
+    Ack, ChainState, Claimed, Cursor, DeadLetter, EventPage, EventQuery, LaneCommit, LaneId,
+    LaneRows, LaneState, Ledger, LedgerError, Reader, Store,
 };
 pub use logs::{Log, LogRef, Logs};
 pub use report::{NodeId, REPORT_VERSION, Report, ReportedBlock, Via};
+pub use rows::{Column, Value};
 pub use schema::{
     ColumnData, ColumnType, DecodeStats, Decoder, EventSchema, Packed, SchemaColumn, TypedRows,
 };

@@ -101,6 +101,7 @@ impl std::fmt::Debug for LaneRun {
 impl LaneRun {
     /// Runs until the plugin has handled everything and the owner was closed, or it is halted.
     pub fn run(mut self, timer: &dyn Timer) -> Result<LaneReport, LaneError> {
+        self.reader = self.owner.reader(self.reader);
         let descriptor = self.plugin.descriptor().clone();
         let name = descriptor.name.clone();
         let in_ledger = |source| LaneError::Ledger { plugin: name.clone(), source };

@@ -10,6 +10,7 @@ mod given_up;
 mod greet;
 mod lane;
 mod owner;
+mod recent;
 mod replay;
 mod timer;
 mod watch;
@@ -20,7 +21,8 @@ pub use audit::{
 pub use greet::{Greeting, ask, greet};
 pub use lane::{LaneError, LaneReport, LaneRun};
 pub use owner::{
-    ChainSetup, LaneHandle, OnCommit, Owner, OwnerHandle, OwnerReport, Reply, Undecoded,
+    AwayOwner, ChainSetup, Claim, Holder, LaneHandle, OnAck, OnCommit, Owner, OwnerHandle,
+    OwnerReport, Reply, Undecoded,
 };
 pub use replay::{
     Progress, ReplayError, ReplayNode, ReplayOutcome, ReplayRequest, Watcher, replay,

@@ -3,18 +3,26 @@
 //! [`Owner`] is plain and synchronous, so that a simulation can step it; [`Owner::spawn`] puts it
 //! on a thread of its own, because DuckDB blocks.
 
+mod away;
+mod claims;
 mod decoding;
 mod handle;
+mod sharing;
 
+pub use away::AwayOwner;
+pub use claims::{Claim, Holder};
 pub use decoding::Undecoded;
 pub use handle::{LaneHandle, OwnerHandle};
+pub(crate) use sharing::Claiming;
 
+use crate::recent::Recent;
 use aggregator::{Aggregator, JournalCounter, Policy};
+use claims::Claims;
 use decoding::Decoding;
 use dispatcher::Ready;
 use event::{
     Ack, BlockRange, ChainId, ChainProfile, ChainState, Commit, Content, DecodeStats, Decoder,
-    Filter, Incident, LedgerError, Prover, Report, Store, Verify,
+    Filter, Held, Incident, LedgerError, Prover, Report, Store, Verify,
 };
 use futures_channel::oneshot;
 use handle::{Inline, Line, Message};
@@ -25,10 +33,11 @@ use std::{
 };
 
 /// Events gathered before a transaction is written: with the report that goes over it a little less
-/// than a DuckDB row group of 122,880 rows. A transaction a little over one leaves a small row group
-/// behind each time, and the next checkpoint writes all of them again (measured: half as much
-/// again in time and in file size).
-const FLUSH_EVENTS: usize = 100_000;
+/// than two DuckDB row groups of 122,880 rows. The first of them goes into the file while it is
+/// appended, the second at the commit. A transaction of less than one group is copied once more
+/// before that (measured: a tenth of the time); one that leaves a small group behind has the next
+/// checkpoint write all of them again (half as much again in time and in file size).
+const FLUSH_EVENTS: usize = 215_000;
 /// Longest time a report waits for others before its transaction is written.
 const FLUSH_AFTER: Duration = Duration::from_millis(500);
 
@@ -73,7 +82,7 @@ struct LaneWatch {
 pub type OnCommit = Box<dyn FnMut(&[Commit], &dyn Decoder) + Send>;
 
 /// Called once the report's transaction took effect, or could not.
-type OnAck = Box<dyn FnOnce(Result<Ack, Arc<LedgerError>>) + Send>;
+pub type OnAck = Box<dyn FnOnce(Result<Ack, Arc<LedgerError>>) + Send>;
 
 struct Pending {
     ack: Ack,
@@ -91,10 +100,12 @@ pub struct Owner {
     commit_events: usize,
     pending: Vec<Pending>,
     lanes: Vec<LaneWatch>,
+    claims: Claims,
     /// Nothing more comes: a lane is told once how far it can go, and then nothing.
     is_ending: bool,
     on_commit: Option<OnCommit>,
     decoding: Decoding,
+    recent: Recent,
     report: OwnerReport,
 }
 
@@ -113,11 +124,12 @@ impl Owner {
         setups: Vec<ChainSetup>,
     ) -> Result<Self, LedgerError> {
         store.prepare_schemas(decoder.schemas())?;
-        let mut chains = BTreeMap::new();
+        let (mut chains, recent) = (BTreeMap::new(), Recent::default());
         let mut journal_seq = 0;
         for ChainSetup { profile, policy } in setups {
             let state: ChainState = store.load(profile.chain)?;
             journal_seq = journal_seq.max(state.journal_seq);
+            recent.open(profile.chain, &state);
             let aggregator = Aggregator::new(profile.clone(), policy, state);
             chains.insert(profile.chain, (profile, aggregator));
         }
@@ -131,9 +143,11 @@ impl Owner {
             commit_events: 0,
             pending: Vec::new(),
             lanes: Vec::new(),
+            claims: Claims::default(),
             is_ending: false,
             on_commit: None,
             decoding: Decoding::default(),
+            recent,
             report: OwnerReport::default(),
         })
     }
@@ -170,18 +184,22 @@ impl Owner {
         let outcome = aggregator.on_report(report, judgement, known, &mut self.journal);
         let (finalized, final_block) = (aggregator.finalized(), aggregator.final_block());
         let mut commit = outcome.commit;
+        let mut decoded = DecodeStats::default();
         for batch in &mut commit.events {
             let (typed, stats) = self.decoder.decode(&batch.logs);
             self.decoding.count(self.decoder.schemas(), &batch.logs, &typed);
             batch.typed = typed;
-            self.report.decoded.undecodable += stats.undecodable;
-            self.report.decoded.unknown += stats.unknown;
+            decoded.undecodable += stats.undecodable;
+            decoded.unknown += stats.unknown;
         }
+        self.report.decoded.undecodable += decoded.undecodable;
+        self.report.decoded.unknown += decoded.unknown;
+        let told = commit.incidents.iter().take(INCIDENTS_TOLD_MAX).cloned().collect();
         let room = INCIDENTS_TOLD_MAX.saturating_sub(self.report.incidents.len());
         self.report.incidents.extend(commit.incidents.iter().take(room).cloned());
         self.commit_events += commit.event_count();
         self.commits.push(commit);
-        Ok(Ack { finalized, final_block, ..outcome.ack })
+        Ok(Ack { finalized, final_block, told, decoded, ..outcome.ack })
     }
 
     /// Writes what was gathered in one transaction, answers the acks, and tells the lanes.
@@ -197,6 +215,7 @@ impl Owner {
     fn write(&mut self) -> Result<(), LedgerError> {
         if !self.commits.is_empty() {
             self.store.apply(&self.commits)?;
+            self.recent.on_commits(&self.commits);
             if let Some(on_commit) = &mut self.on_commit {
                 on_commit(&self.commits, &*self.decoder);
             }
@@ -234,16 +253,18 @@ impl Owner {
     /// Puts the owner on a thread of its own.
     pub fn spawn(self) -> std::io::Result<OwnerHandle> {
         let (sender, receiver) = mpsc::channel();
+        let recent = self.recent.clone();
         let thread =
             std::thread::Builder::new().name("ledger".into()).spawn(move || self.run(&receiver))?;
-        Ok(OwnerHandle { line: Line::Thread(sender), thread: Some(thread) })
+        Ok(OwnerHandle { thread: Some(thread), recent, ..OwnerHandle::over(Line::Thread(sender)) })
     }
 
     /// Leaves the owner where it is called: every message is handled, and a report written, before
     /// the call returns. For a simulation, where nothing may happen at a time of its own.
     pub fn inline(self) -> OwnerHandle {
+        let recent = self.recent.clone();
         let inline = Arc::new(Mutex::new(Inline { owner: Some(self), ended: None }));
-        OwnerHandle { line: Line::Inline(inline), thread: None }
+        OwnerHandle { recent, ..OwnerHandle::over(Line::Inline(inline)) }
     }
 
     fn run(mut self, receiver: &mpsc::Receiver<Message>) -> Result<OwnerReport, LedgerError> {
@@ -275,6 +296,19 @@ impl Owner {
             Message::Missing { chain, filter, range, verify, reply } => {
                 let _ = reply.send(self.missing(chain, &filter, range, verify));
             }
+            Message::Claim(claim, reply) => {
+                let claimed = self.claim(&claim);
+                if let Err(claimed) = reply.send(claimed) {
+                    // Whoever asked is gone, and its release may be, too.
+                    drop(claimed);
+                    self.claims.release(claim.holder);
+                }
+            }
+            Message::Release(holder) => self.claims.release(holder),
+            Message::ReleaseAll(process) => self.claims.release_all(process),
+            Message::AddChain(setup, reply) => {
+                let _ = reply.send(self.add_chain(*setup));
+            }
             Message::Evidence { chain, filters, range, reply } => {
                 let filters: Vec<_> = filters.into_iter().map(Arc::new).collect();
                 let aggregator = self.chains.get(&chain).map(|(_, aggregator)| aggregator);
@@ -283,6 +317,13 @@ impl Owner {
             Message::Waiting { chain, reply } => {
                 let aggregator = self.chains.get(&chain).map(|(_, aggregator)| aggregator);
                 let _ = reply.send(aggregator.map(Aggregator::waiting).unwrap_or_default());
+            }
+            Message::Held { chain, reply } => {
+                let mut held = self.chains.get(&chain).map_or_else(Held::new, |(_, a)| a.held());
+                held.push(("commits to write", self.commits.len()));
+                held.push(("acks to send", self.pending.len()));
+                held.push(("incidents to tell at the end", self.report.incidents.len()));
+                let _ = reply.send(held);
             }
             Message::Halt { chain, at, nodes, branch } => {
                 if let Some((_, aggregator)) = self.chains.get_mut(&chain) {

@@ -1,8 +1,11 @@
 //! `replay`: reads what is missing of a range, node after node, until it is covered or no node
 //! is left. What cannot be had stays open and is named.
 
-use crate::{OwnerHandle, Timer, given_up::GivenUp};
-use event::{BlockRange, ChainProfile, Filter, LedgerError, Node, NodeId, Prover, Verify};
+use crate::{OwnerHandle, Timer, given_up::GivenUp, owner::Claiming};
+use event::{
+    BlockRange, ChainProfile, Claimed, DecodeStats, Filter, Incident, LedgerError, Node, NodeId,
+    Prover, Verify,
+};
 use futures_util::{
     FutureExt, StreamExt, future::FusedFuture, select_biased, stream::FuturesUnordered,
 };
@@ -10,8 +13,11 @@ use std::{collections::BTreeMap, future::Future, sync::Arc};
 use tracker::{Action, Backfill, BackfillConfig, NodeStatus, Surrender};
 
 /// Logs handed to the owner and not acknowledged yet, at most: one transaction being
-/// written and one being gathered, about 150 MB.
-const UNACKED_LOGS_MAX: u64 = 200_000;
+/// written and the beginning of the next, about 150 MB.
+const UNACKED_LOGS_MAX: u64 = 300_000;
+
+/// Incidents that an outcome tells, at most; the ledger has all of them.
+const INCIDENTS_TOLD_MAX: usize = 100;
 
 /// Passes through one node while it turns out to be on another branch, at most: the deepest reorg
 /// that one run follows, in blocks. Beyond it the rest stays open for the next run.
@@ -87,8 +93,14 @@ pub struct ReplayOutcome {
     pub known_events: u64,
     /// Flaws recorded.
     pub incidents: u64,
+    /// The first of them.
+    pub told: Vec<Incident>,
+    /// What decoding left raw.
+    pub decoded: DecodeStats,
     /// What stays open, with why.
     pub open: Vec<(BlockRange, String)>,
+    /// What another process reads just now, with which; 0 is the owner of the ledger.
+    pub held: Vec<(BlockRange, u32)>,
     /// Stopped before the end by the operator or the clock.
     pub stopped: bool,
 }
@@ -116,9 +128,12 @@ pub async fn replay(
     let mut stop = std::pin::pin!(stop.fuse());
     let mut outcome = ReplayOutcome::default();
     let mut reasons = BTreeMap::new();
-    let mut work = first_work(&request, owner).await?;
+    let claiming = owner.claiming();
+    let Claimed { work, held } = claim(&request, &claiming).await?;
+    outcome.held = held;
+    let mut work = first_work(&request, work);
     let mut progress = Progress { blocks_total: blocks_of(&work), ..Progress::default() };
-    outcome.blocks_covered_before = request.range.count() - progress.blocks_total;
+    outcome.blocks_covered_before = covered_before(&request, &work, &outcome.held);
     for node in &request.nodes {
         if work.is_empty() || outcome.stopped {
             break;
@@ -141,7 +156,8 @@ pub async fn replay(
         let mut pass = within;
         for _ in 0..REORG_PASSES_MAX {
             drive.run(&request, prover.clone(), pass.clone(), stop.as_mut()).await?;
-            work = missing(&request, owner).await?;
+            let claimed = claim(&request, &claiming).await?;
+            (work, drive.outcome.held) = (shared(claimed.work), claimed.held);
             // Blocks that were covered are open now: the node is on another branch, and what was
             // read took them off. They are read on that branch, down to where the two meet.
             let (within, _) = split_at_head(work.clone(), node.status.head.number);
@@ -152,37 +168,56 @@ pub async fn replay(
         }
         drive.given_up.tell();
     }
-    for range in merged(&work) {
-        let reason = reasons
-            .values()
-            .find(|(reported, _)| reported.intersection(&range).is_some())
-            .map_or_else(|| "not read yet".to_owned(), |(_, reason)| reason.clone());
-        outcome.open.push((range, reason));
-    }
+    outcome.open = with_reasons(merged(&work), reasons.into_values().collect());
     outcome.blocks_read = progress.blocks_done;
     Ok(outcome)
 }
 
 type Work = Vec<(Arc<Filter>, BlockRange)>;
 
-async fn first_work(request: &ReplayRequest, owner: &OwnerHandle) -> Result<Work, ReplayError> {
-    if request.refetch {
-        let all = request.filters.iter().map(|f| (Arc::new(f.clone()), request.range));
-        return Ok(all.collect());
-    }
-    missing(request, owner).await
+/// Claims what is missing, in place of what was claimed before.
+async fn claim(request: &ReplayRequest, claiming: &Claiming) -> Result<Claimed, ReplayError> {
+    let ReplayRequest { profile: ChainProfile { chain, .. }, range, verify, .. } = request;
+    let reply = claiming.claim(*chain, request.filters.clone(), *range, *verify);
+    reply.await.map_err(|_| ReplayError::OwnerGone)
 }
 
-async fn missing(request: &ReplayRequest, owner: &OwnerHandle) -> Result<Work, ReplayError> {
-    let ReplayRequest { profile: ChainProfile { chain, .. }, range, verify, .. } = request;
-    let mut work = Work::new();
-    for filter in &request.filters {
-        let reply = owner.missing(*chain, filter.clone(), *range, *verify);
-        for (range, filters) in reply.await.map_err(|_| ReplayError::OwnerGone)? {
-            work.extend(filters.into_iter().map(|filter| (Arc::new(filter), range)));
-        }
+/// What is read first: what is missing, or all of it where that is asked for, whoever reads it.
+fn first_work(request: &ReplayRequest, missing: Vec<(Filter, BlockRange)>) -> Work {
+    match request.refetch {
+        true => request.filters.iter().map(|f| (Arc::new(f.clone()), request.range)).collect(),
+        false => shared(missing),
     }
-    Ok(work)
+}
+
+fn shared(work: Vec<(Filter, BlockRange)>) -> Work {
+    work.into_iter().map(|(filter, range)| (Arc::new(filter), range)).collect()
+}
+
+/// Blocks of the range that nobody has to read.
+fn covered_before(request: &ReplayRequest, work: &Work, held: &[(BlockRange, u32)]) -> u64 {
+    let any = Arc::new(Filter::any());
+    let held = held.iter().map(|(range, _)| (any.clone(), *range));
+    request.range.count() - blocks_of(&work.iter().cloned().chain(held).collect())
+}
+
+/// Says of each open range why it is: the lowest of the reasons (by their first blocks) that are
+/// about a block of it. Both are sorted, and one may be many: each is passed over once.
+fn with_reasons(
+    open: Vec<BlockRange>,
+    reasons: Vec<(BlockRange, String)>,
+) -> Vec<(BlockRange, String)> {
+    let mut left = reasons.as_slice();
+    let reason = |range: BlockRange| {
+        while left.first().is_some_and(|(about, _)| about.last() < range.first()) {
+            left = &left[1..];
+        }
+        let near = left.iter().take_while(|(about, _)| about.first() <= range.last());
+        let mut about = near.filter(|(about, _)| about.intersection(&range).is_some());
+        let reason = about.next().map_or("not read yet", |(_, reason)| reason);
+        (range, reason.to_owned())
+    };
+    open.into_iter().map(reason).collect()
 }
 
 /// Blocks that the work touches, each counted once.
@@ -193,7 +228,10 @@ fn blocks_of(work: &Work) -> u64 {
 /// Whether all blocks of `work` are among those of `pass`.
 fn is_within(work: &Work, pass: &Work) -> bool {
     let pass = merged(pass);
-    merged(work).iter().all(|range| pass.iter().any(|read| read.covers(range)))
+    merged(work).iter().all(|range| {
+        let at = pass.partition_point(|read| read.last() < range.last());
+        pass.get(at).is_some_and(|read| read.covers(range))
+    })
 }
 
 /// The blocks that the work touches, in order and without overlaps.
@@ -339,6 +377,10 @@ impl Drive<'_> {
         self.outcome.new_events += ack.new_events;
         self.outcome.known_events += ack.known_events;
         self.outcome.incidents += ack.incidents;
+        let room = INCIDENTS_TOLD_MAX.saturating_sub(self.outcome.told.len());
+        self.outcome.told.extend(ack.told.into_iter().take(room));
+        self.outcome.decoded.undecodable += ack.decoded.undecodable;
+        self.outcome.decoded.unknown += ack.decoded.unknown;
         for (range, reason) in ack.open {
             // What the node refused says more than what is missing for it.
             let reason = match &fault {
@@ -358,6 +400,17 @@ impl Drive<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_open_range_is_told_the_lowest_reason_that_is_about_it() {
+        let range = |first, last| BlockRange::new(first, last).expect("first is not above last");
+        let reasons = [(range(1, 4), "a"), (range(2, 30), "b"), (range(9, 9), "c")];
+        let reasons = reasons.map(|(about, reason)| (about, reason.to_owned()));
+        let open = vec![range(3, 3), range(7, 7), range(9, 12), range(31, 40)];
+        let told = with_reasons(open, reasons.to_vec());
+        let told: Vec<&str> = told.iter().map(|(_, reason)| reason.as_str()).collect();
+        assert_eq!(told, ["a", "b", "b", "not read yet"]);
+    }
 
     #[test]
     fn a_head_as_high_as_numbers_go_has_nothing_beyond_it() {

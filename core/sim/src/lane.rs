@@ -11,6 +11,8 @@ pub struct LaneStepper {
     lane: Lane,
     plugin: Box<dyn Plugin>,
     store: MemoryStore,
+    /// What the owner keeps of the store for its lanes, where the lane has an owner.
+    reader: Option<Box<dyn Reader>>,
     learnt: BTreeSet<event::FilterId>,
     /// Highest delivery number that took effect.
     delivered: u64,
@@ -46,7 +48,22 @@ impl LaneStepper {
         let delivered = stored.cursor.map_or(0, |cursor| cursor.next_seq.saturating_sub(1));
         let lane = Lane::new(id, descriptor, stored, policy, filters, start.unwrap_or(0));
         let (learnt, violations) = (BTreeSet::new(), Vec::new());
-        Ok(Self { lane, plugin, store, learnt, delivered, handled: delivered, violations })
+        Ok(Self {
+            lane,
+            plugin,
+            store,
+            reader: None,
+            learnt,
+            delivered,
+            handled: delivered,
+            violations,
+        })
+    }
+
+    /// Reads through `reader`, which must never say anything else than the store.
+    #[must_use]
+    pub fn reading(self, reader: Box<dyn Reader>) -> Self {
+        Self { reader: Some(reader), ..self }
     }
 
     /// Returns the lane.
@@ -66,7 +83,7 @@ impl LaneStepper {
         loop {
             match self.lane.next(now_ms) {
                 Action::ReadJournal { after, limit } => {
-                    let rows = self.store.journal(chain, after, limit)?;
+                    let rows = self.read(|reader| reader.journal(chain, after, limit))?;
                     for id in rows.iter().filter_map(|row| row.filter) {
                         if self.learnt.insert(id)
                             && let Some(filter) = self.store.filter(id)?
@@ -76,7 +93,10 @@ impl LaneStepper {
                     }
                     self.lane.on_journal(&rows);
                 }
-                Action::ReadEvents(query) => self.lane.on_events(self.store.events(&query)?),
+                Action::ReadEvents(query) => {
+                    let page = self.read(|reader| reader.events(&query))?;
+                    self.lane.on_events(page);
+                }
                 Action::Handle(batch) => {
                     self.check_numbers(&batch.seq);
                     let handled = self.plugin.handle(&batch, self.lane.state());
@@ -100,6 +120,23 @@ impl LaneStepper {
                 Action::Halted(_) => return Ok(Stepped::Halted),
             }
         }
+    }
+
+    /// Reads, and compares what the owner's memory says with the store.
+    fn read<T: PartialEq + std::fmt::Debug>(
+        &mut self,
+        mut ask: impl FnMut(&mut dyn Reader) -> Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
+        let stored = ask(&mut self.store)?;
+        if let Some(reader) = &mut self.reader {
+            let answer = ask(&mut **reader)?;
+            if answer != stored {
+                let text = format!("{answer:?} is read, {stored:?} is stored");
+                self.violations.push(Violation { invariant: "I4 dispatch", text });
+            }
+            return Ok(answer);
+        }
+        Ok(stored)
     }
 
     /// Delivery numbers rise, and none that took effect is used again (I4).

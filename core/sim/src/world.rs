@@ -168,6 +168,14 @@ impl World {
         asks.and_then(|asks| asks.values().max().copied()).unwrap_or(0)
     }
 
+    /// Forgets the blocks below a height, and what was asked so far: for runs so long that the world
+    /// itself would be most of the memory.
+    pub fn forget_below(&self, number: u64) {
+        let mut state = self.lock();
+        state.tree.forget_below(number);
+        state.nodes.values_mut().for_each(|node| node.asks.clear());
+    }
+
     /// Moves on to the next moment at which something happens or somebody is woken, and lets it
     /// happen. Returns that moment; `None`, with nothing moved, when it lies behind `limit_ms`.
     pub fn advance(&self, limit_ms: u64) -> Option<u64> {

@@ -6,24 +6,37 @@ use crate::{
         addresses, append, constant, data, decoded, fixed, fixed_or_null, hashes, record_batch,
         texts, topics, u32s, u64s,
     },
-    blocks, coverage,
+    blocks, candidates, coverage,
     error::{Result, statement_failed},
+    few_rows::{FEW_ROWS_MAX, Rows},
     ledger::DuckLedger,
-    sql::atomically,
+    sql::{atomically, execute_cached},
     tables::TYPED_SCHEMA,
     typed,
 };
+use alloy_primitives::B256;
 use duckdb::{
     Appender, Connection,
     arrow::{array::ArrayRef, record_batch::RecordBatch},
     params,
 };
-use event::{Commit, EventBatch, LedgerError, Op, TypedRows};
+use event::{ChainId, Commit, EventBatch, EventSchema, LedgerError, Op, TypedRows};
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::mpsc,
     thread,
 };
+
+/// What the one writer remembers of the file, so that it need not look.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// Filters that the file can name.
+    pub(crate) filters: BTreeSet<B256>,
+    /// Height above which there is no row in `blocks`, by chain.
+    pub(crate) tops: BTreeMap<ChainId, u64>,
+    /// Height above which there is no row in `sightings`, by chain.
+    pub(crate) sighted: BTreeMap<ChainId, u64>,
+}
 
 /// Applies all commits or none.
 pub(crate) fn apply(ledger: &mut DuckLedger, commits: &[Commit]) -> Result<()> {
@@ -32,14 +45,16 @@ pub(crate) fn apply(ledger: &mut DuckLedger, commits: &[Commit]) -> Result<()> {
     }
     let failpoints = ledger.failpoints.clone();
     failpoints.pass("store.apply.before_begin");
+    // After an error nothing is remembered: it is not in the file.
+    let mut known = std::mem::take(&mut ledger.known);
     let next = atomically(&ledger.conn, || {
         let next = write_events(ledger, commits)?;
-        blocks::write(&ledger.conn, commits)?;
+        blocks::write(&ledger.conn, &mut known, commits)?;
         write_journal(&ledger.conn, commits)?;
-        coverage::write(&ledger.conn, commits)?;
-        coverage::write_sightings(&ledger.conn, commits)?;
+        coverage::write(&ledger.conn, &mut known.filters, commits)?;
+        coverage::write_sightings(&ledger.conn, &mut known, commits)?;
+        candidates::write(&ledger.conn, commits)?;
         for commit in commits {
-            write_candidates(&ledger.conn, commit)?;
             write_refuted(&ledger.conn, commit)?;
             write_finalized(&ledger.conn, commit)?;
         }
@@ -48,7 +63,7 @@ pub(crate) fn apply(ledger: &mut DuckLedger, commits: &[Commit]) -> Result<()> {
         failpoints.pass("store.apply.before_commit");
         Ok(next)
     })?;
-    ledger.next_event = next;
+    (ledger.next_event, ledger.known) = (next, known);
     failpoints.pass("store.apply.after_commit");
     Ok(())
 }
@@ -72,6 +87,9 @@ fn write_events(ledger: &DuckLedger, commits: &[Commit]) -> Result<u64> {
     if count == 0 {
         return Ok(first);
     }
+    if count <= FEW_ROWS_MAX {
+        return insert_events(ledger, commits, first);
+    }
     let (sender, prepared) = mpsc::sync_channel(PREPARED_MAX);
     thread::scope(|scope| {
         scope.spawn(move || prepare(commits, first, &sender));
@@ -79,6 +97,31 @@ fn write_events(ledger: &DuckLedger, commits: &[Commit]) -> Result<u64> {
         append_events(ledger, prepared)
     })?;
     Ok(first + count as u64)
+}
+
+/// Writes a handful of events without threads and appenders; returns the next free number.
+fn insert_events(ledger: &DuckLedger, commits: &[Commit], mut next: u64) -> Result<u64> {
+    for commit in commits {
+        for batch in commit.events.iter().filter(|batch| !batch.logs.is_empty()) {
+            let prepared = prepare_batch(commit.chain.0, next, batch)?;
+            next += batch.logs.len() as u64;
+            let mut raw = Rows::to(&ledger.conn, "main", "events", prepared.raw.num_rows())?;
+            raw.append(prepared.raw)?;
+            raw.finish()?;
+            for (number, batch) in prepared.typed {
+                let table = typed::physical(schema(ledger, number)?);
+                let mut rows = Rows::to(&ledger.conn, TYPED_SCHEMA, &table, batch.num_rows())?;
+                rows.append(batch)?;
+                rows.finish()?;
+            }
+        }
+    }
+    Ok(next)
+}
+
+fn schema(ledger: &DuckLedger, number: u32) -> Result<&EventSchema> {
+    let schema = ledger.schemas.get(number as usize);
+    schema.ok_or_else(|| LedgerError::Internal(format!("no schema {number} was prepared")))
 }
 
 /// Makes the columns of each batch, in order, until one does not fit or nobody wants more.
@@ -114,9 +157,7 @@ fn append_events(ledger: &DuckLedger, prepared: mpsc::Receiver<Result<Prepared>>
     for batch in prepared {
         let batch = batch?;
         for (number, rows) in batch.typed {
-            let Some(schema) = ledger.schemas.get(number as usize) else {
-                return Err(LedgerError::Internal(format!("no schema {number} was prepared")));
-            };
+            let schema = schema(ledger, number)?;
             let table = match tables.entry(number) {
                 Entry::Occupied(table) => table.into_mut(),
                 Entry::Vacant(place) => {
@@ -213,57 +254,6 @@ pub(crate) const fn op_name(op: Op) -> &'static str {
     }
 }
 
-fn write_candidates(conn: &Connection, commit: &Commit) -> Result<()> {
-    let gone = commit.candidates.iter().map(|candidate| &candidate.id);
-    for id in gone.chain(&commit.candidates_closed) {
-        conn.execute(
-            "DELETE FROM candidates WHERE chain = ? AND block_hash = ? AND tx_hash = ?
-                AND digest = ? AND occurrence = ?",
-            params![
-                id.chain.0,
-                id.block_hash.as_slice(),
-                id.tx_hash.as_slice(),
-                id.digest.as_slice(),
-                id.occurrence
-            ],
-        )
-        .map_err(statement_failed)?;
-    }
-    for candidate in &commit.candidates {
-        if candidate.log.len() != 1 {
-            return Err(LedgerError::Internal("a candidate that is not one log".into()));
-        }
-        let (id, log) = (&candidate.id, candidate.log.row(0));
-        let topic = |position: usize| log.topics.get(position).map(|topic| topic.to_vec());
-        let sql = format!(
-            "INSERT INTO candidates VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {})",
-            coverage::NODES_PARAMETER
-        );
-        conn.execute(
-            &sql,
-            params![
-                id.chain.0,
-                id.block_hash.as_slice(),
-                id.tx_hash.as_slice(),
-                id.digest.as_slice(),
-                id.occurrence,
-                candidate.number,
-                log.tx_index,
-                log.log_index,
-                log.address.as_slice(),
-                topic(0),
-                topic(1),
-                topic(2),
-                topic(3),
-                log.data,
-                coverage::joined(&candidate.nodes)
-            ],
-        )
-        .map_err(statement_failed)?;
-    }
-    Ok(())
-}
-
 fn write_refuted(conn: &Connection, commit: &Commit) -> Result<()> {
     for id in &commit.refuted {
         let event = crate::events::number_of(conn, id)?;
@@ -302,12 +292,8 @@ fn write_incidents(conn: &Connection, commits: &[Commit]) -> Result<()> {
 fn write_finalized(conn: &Connection, commit: &Commit) -> Result<()> {
     let Some(finalized) = commit.finalized else { return Ok(()) };
     let chain = commit.chain.0;
-    let updated = conn
-        .execute(
-            "UPDATE chains SET finalized = greatest(finalized, ?) WHERE chain = ?",
-            params![finalized, chain],
-        )
-        .map_err(statement_failed)?;
+    let sql = "UPDATE chains SET finalized = greatest(finalized, ?) WHERE chain = ?";
+    let updated = execute_cached(conn, sql, params![finalized, chain])?;
     if updated == 0 {
         conn.execute("INSERT INTO chains VALUES (?, ?)", params![chain, finalized])
             .map_err(statement_failed)?;

@@ -1,6 +1,6 @@
 //! Columns of logs and decoded values as Arrow arrays and back: one copy per column, no row work.
 
-use crate::error::{Result, statement_failed};
+use crate::{error::Result, few_rows::Rows};
 use alloy_primitives::{Address, B256};
 use duckdb::{
     Connection,
@@ -28,9 +28,9 @@ pub(crate) fn append(
         return Ok(());
     }
     let batch = record_batch(columns)?;
-    let mut appender = conn.appender_to_db(table, schema).map_err(statement_failed)?;
-    appender.append_record_batch(batch).map_err(statement_failed)?;
-    appender.flush().map_err(statement_failed)
+    let mut rows = Rows::to(conn, schema, table, batch.num_rows())?;
+    rows.append(batch)?;
+    rows.finish()
 }
 
 /// Joins columns; names play no part in appending.

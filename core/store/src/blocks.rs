@@ -1,6 +1,7 @@
 //! Blocks as they are written: inserted once, afterwards only their canonical state changes.
 
 use crate::{
+    append::Known,
     arrow_columns::{append, constant, fixed, fixed_or_null},
     error::{Result, statement_failed},
     sql::{hash_at, hash_or_null_at},
@@ -17,7 +18,7 @@ use std::{collections::BTreeMap, sync::Arc};
 type Rows = BTreeMap<(u64, B256), BlockRow>;
 
 /// Writes the blocks of all commits; the last word on a block wins.
-pub(crate) fn write(conn: &Connection, commits: &[Commit]) -> Result<()> {
+pub(crate) fn write(conn: &Connection, known: &mut Known, commits: &[Commit]) -> Result<()> {
     let mut chains: BTreeMap<ChainId, Rows> = BTreeMap::new();
     for commit in commits {
         let rows = chains.entry(commit.chain).or_default();
@@ -32,7 +33,13 @@ pub(crate) fn write(conn: &Connection, commits: &[Commit]) -> Result<()> {
         }
     }
     for (chain, rows) in chains {
-        write_chain(conn, chain, rows)?;
+        let top = match known.tops.get(&chain) {
+            Some(top) => *top,
+            None => top(conn, chain)?,
+        };
+        let new_top = rows.last_key_value().map_or(top, |(&(last, _), _)| last.max(top));
+        write_chain(conn, chain, top, rows)?;
+        known.tops.insert(chain, new_top);
     }
     Ok(())
 }
@@ -44,14 +51,25 @@ fn update(row: &mut BlockRow, news: &BlockRow) {
     row.canonical = news.canonical;
 }
 
-fn write_chain(conn: &Connection, chain: ChainId, mut rows: Rows) -> Result<()> {
+/// Returns a height above which no block of the chain is stored.
+fn top(conn: &Connection, chain: ChainId) -> Result<u64> {
+    let sql = "SELECT coalesce(max(number), 0) FROM blocks WHERE chain = ?";
+    conn.query_row(sql, [chain.0], |row| row.get(0)).map_err(statement_failed)
+}
+
+fn write_chain(conn: &Connection, chain: ChainId, top: u64, mut rows: Rows) -> Result<()> {
     let (Some((&(first, _), _)), Some((&(last, _), _))) =
         (rows.first_key_value(), rows.last_key_value())
     else {
         return Ok(());
     };
     let sql = "chain = ? AND number BETWEEN ? AND ?";
-    for known in read(conn, sql, params![chain.0, first, last])? {
+    let stored = match first > top {
+        // A new head, which nothing is known of.
+        true => Vec::new(),
+        false => read(conn, sql, params![chain.0, first, last])?,
+    };
+    for known in stored {
         let Some(news) = rows.remove(&(known.number, known.hash)) else { continue };
         let mut row = known.clone();
         update(&mut row, &news);
@@ -97,7 +115,7 @@ pub(crate) fn read(
         "SELECT number, hash, parent, timestamp, canonical FROM blocks
             WHERE {condition} ORDER BY number, hash"
     );
-    let mut statement = conn.prepare(&sql).map_err(statement_failed)?;
+    let mut statement = conn.prepare_cached(&sql).map_err(statement_failed)?;
     let rows = statement.query_map(params, |row| {
         Ok(BlockRow {
             number: row.get(0)?,

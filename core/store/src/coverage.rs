@@ -2,20 +2,24 @@
 //! first, so that many small reports cost as many statements as filters.
 
 use crate::{
-    arrow_columns::{fixed, texts, u64s},
+    append::Known,
+    arrow_columns::{append, fixed, texts, u64s},
     error::{Result, statement_failed},
-    sql::run,
+    sql::{execute_cached, run, text},
 };
 use alloy_primitives::B256;
 use duckdb::{Connection, params};
 use event::{ChainId, Commit, CoverageChange, Filter, Interval, LedgerError, NodeId, Sighting};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// Stands between node names where a list travels as one text: no name holds it.
 pub(crate) const NODE_SEPARATOR: char = '\u{1f}';
 
-/// SQL that turns [`joined`] text back into a list.
-pub(crate) const NODES_PARAMETER: &str = "list_filter(string_split(?, chr(31)), x -> x <> '')";
+/// Sightings replaced one by one, at most; more of them are compared as a table.
+const FEW_SIGHTINGS_MAX: usize = 8;
 
 /// Returns node names as one text.
 pub(crate) fn joined(nodes: &[NodeId]) -> String {
@@ -53,7 +57,11 @@ impl Folded {
 }
 
 /// Writes the coverage changes of all commits, in order.
-pub(crate) fn write(conn: &Connection, commits: &[Commit]) -> Result<()> {
+pub(crate) fn write(
+    conn: &Connection,
+    interned: &mut BTreeSet<B256>,
+    commits: &[Commit],
+) -> Result<()> {
     let mut folded: BTreeMap<(ChainId, B256), Folded> = BTreeMap::new();
     // Hashing a wide filter for each of many reports would show.
     let mut ids: Vec<(Arc<Filter>, B256)> = Vec::new();
@@ -75,7 +83,10 @@ pub(crate) fn write(conn: &Connection, commits: &[Commit]) -> Result<()> {
         }
     }
     for ((chain, id), folded) in &folded {
-        intern(conn, *id, &folded.filter)?;
+        if !interned.contains(id) {
+            intern(conn, *id, &folded.filter)?;
+            interned.insert(*id);
+        }
         replace(conn, *chain, *id, folded)?;
     }
     Ok(())
@@ -84,46 +95,49 @@ pub(crate) fn write(conn: &Connection, commits: &[Commit]) -> Result<()> {
 fn intern(conn: &Connection, id: B256, filter: &Filter) -> Result<()> {
     let spec = serde_json::to_string(filter)
         .map_err(|error| LedgerError::Internal(format!("filter: {error}")))?;
-    conn.execute(
-        "INSERT INTO filters SELECT ?, ? WHERE NOT EXISTS (FROM filters WHERE filter = ?)",
-        params![id.as_slice(), spec, id.as_slice()],
-    )
-    .map(|_| ())
-    .map_err(statement_failed)
+    let sql = "INSERT INTO filters SELECT ?, ? WHERE NOT EXISTS (FROM filters WHERE filter = ?)";
+    execute_cached(conn, sql, params![id.as_slice(), spec, id.as_slice()]).map(|_| ())
 }
 
 fn replace(conn: &Connection, chain: ChainId, id: B256, folded: &Folded) -> Result<()> {
     for (first, last) in &folded.replaced {
-        conn.execute(
-            "DELETE FROM coverage WHERE chain = ? AND filter = ?
-                AND first_block <= ? AND last_block >= ?",
-            params![chain.0, id.as_slice(), last, first],
-        )
-        .map_err(statement_failed)?;
+        let sql = "DELETE FROM coverage WHERE chain = ? AND filter = ?
+            AND first_block <= ? AND last_block >= ?";
+        execute_cached(conn, sql, params![chain.0, id.as_slice(), last, first])?;
     }
-    let sql = format!("INSERT INTO coverage VALUES (?, ?, ?, ?, ?, ?, {NODES_PARAMETER}, ?, ?)");
-    let mut insert = conn.prepare(&sql).map_err(statement_failed)?;
     for interval in folded.intervals.values() {
-        let links = interval.links;
-        insert
-            .execute(params![
-                chain.0,
-                id.as_slice(),
-                interval.range.first(),
-                interval.range.last(),
-                interval.evidence.content.to_string(),
-                interval.evidence.anchor.to_string(),
-                joined(&interval.nodes),
-                links.map(|links| links.first_parent.to_vec()),
-                links.map(|links| links.last_hash.to_vec())
-            ])
-            .map_err(statement_failed)?;
+        let (range, evidence) = (interval.range, interval.evidence);
+        let (content, anchor) = (evidence.content.to_string(), evidence.anchor.to_string());
+        let nodes: Vec<String> = interval.nodes.iter().map(|node| text(&node.0)).collect();
+        // As text they are the same for every block: one plan serves all.
+        let columns = format!(
+            "?, ?, ?, ?, {}, {}, [{}]::VARCHAR[]",
+            text(&content),
+            text(&anchor),
+            nodes.join(", ")
+        );
+        let (id, first, last) = (id.as_slice(), range.first(), range.last());
+        match interval.links {
+            Some(links) => {
+                let sql = format!("INSERT INTO coverage VALUES ({columns}, ?, ?)");
+                let (parent, hash) = (links.first_parent.as_slice(), links.last_hash.as_slice());
+                execute_cached(conn, &sql, params![chain.0, id, first, last, parent, hash])?;
+            }
+            None => {
+                let sql = format!("INSERT INTO coverage VALUES ({columns}, NULL, NULL)");
+                execute_cached(conn, &sql, params![chain.0, id, first, last])?;
+            }
+        }
     }
     Ok(())
 }
 
 /// Writes who reported which block: the last word of a node by one way replaces the one before.
-pub(crate) fn write_sightings(conn: &Connection, commits: &[Commit]) -> Result<()> {
+pub(crate) fn write_sightings(
+    conn: &Connection,
+    known: &mut Known,
+    commits: &[Commit],
+) -> Result<()> {
     let mut rows: BTreeMap<_, (&Sighting, String)> = BTreeMap::new();
     for commit in commits {
         for row in &commit.sightings {
@@ -137,6 +151,20 @@ pub(crate) fn write_sightings(conn: &Connection, commits: &[Commit]) -> Result<(
         return Ok(());
     }
     let len = rows.len();
+    let tops = tops(conn, known, rows.iter().map(|(key, (row, _))| (key.0, row.number)))?;
+    if len <= FEW_SIGHTINGS_MAX {
+        for (key, (row, via)) in &rows {
+            if tops.get(&key.0).is_some_and(|top| row.number > *top) {
+                // The first word on a new head.
+                continue;
+            }
+            let sql = "DELETE FROM sightings WHERE chain = ? AND number = ? AND hash = ?
+                AND filter = ? AND node = ? AND via = ?";
+            let (hash, filter) = (row.hash.as_slice(), row.filter.0.as_slice());
+            let node = &*row.node.0;
+            execute_cached(conn, sql, params![key.0.0, row.number, hash, filter, node, via])?;
+        }
+    }
     let columns = vec![
         u64s(rows.keys().map(|key| key.0.0).collect()),
         u64s(rows.values().map(|(row, _)| row.number).collect()),
@@ -147,6 +175,9 @@ pub(crate) fn write_sightings(conn: &Connection, commits: &[Commit]) -> Result<(
         u64s(rows.values().map(|(row, _)| row.logs).collect()),
         fixed(len, rows.values().map(|(row, _)| &row.digest.0)),
     ];
+    if len <= FEW_SIGHTINGS_MAX {
+        return append(conn, "main", "sightings", columns);
+    }
     let first = rows.values().map(|(row, _)| row.number).min().unwrap_or_default();
     let last = rows.values().map(|(row, _)| row.number).max().unwrap_or_default();
     run(
@@ -172,4 +203,26 @@ pub(crate) fn write_sightings(conn: &Connection, commits: &[Commit]) -> Result<(
              INSERT INTO main.sightings FROM temp.new_sightings"
         ),
     )
+}
+
+/// Returns the height above which there was no sighting on each chain, and raises what is
+/// remembered of it.
+fn tops(
+    conn: &Connection,
+    known: &mut Known,
+    rows: impl Iterator<Item = (ChainId, u64)>,
+) -> Result<BTreeMap<ChainId, u64>> {
+    let mut tops = BTreeMap::new();
+    for (chain, number) in rows {
+        let remembered = match known.sighted.get(&chain) {
+            Some(top) => *top,
+            None => {
+                let sql = "SELECT coalesce(max(number), 0) FROM sightings WHERE chain = ?";
+                conn.query_row(sql, [chain.0], |row| row.get(0)).map_err(statement_failed)?
+            }
+        };
+        tops.entry(chain).or_insert(remembered);
+        known.sighted.insert(chain, remembered.max(number));
+    }
+    Ok(tops)
 }

@@ -15,12 +15,12 @@
 use crate::{
     check,
     error::{Result, statement_failed},
-    lane_rows,
-    query::{self, Value},
+    lane_rows, query,
     sql::quoted,
 };
 use alloy_primitives::B256;
 use duckdb::Connection;
+use event::Value;
 use sha2::{Digest, Sha256};
 use std::ops::ControlFlow;
 

@@ -3,6 +3,7 @@
 use crate::{
     arrow_columns::{constant, decoded, hashes, record_batch, u32s, u64s},
     error::{Result, statement_failed},
+    few_rows::Rows,
     sql::{number, quoted, run, text},
     tables::PLUGIN_SCHEMA,
 };
@@ -196,9 +197,9 @@ pub(crate) fn write(
             continue;
         }
         let kept = last_of_each_key(table, &own)?;
-        let mut appender = conn
-            .appender_to_db(&physical(&commit.lane.plugin, table), PLUGIN_SCHEMA)
-            .map_err(statement_failed)?;
+        let stored = physical(&commit.lane.plugin, table);
+        let count = own.iter().map(|rows| rows.rows.seq.len()).sum();
+        let mut appending = Rows::to(conn, PLUGIN_SCHEMA, &stored, count)?;
         for (rows, kept) in own.iter().zip(kept) {
             let batch = record_batch(columns(table, commit, rows, before)?)?;
             let batch = if kept.iter().all(|keep| *keep) {
@@ -208,9 +209,9 @@ pub(crate) fn write(
                     .map_err(|error| LedgerError::Internal(format!("plugin rows: {error}")))?
             };
             written += batch.num_rows() as u64;
-            appender.append_record_batch(batch).map_err(statement_failed)?;
+            appending.append(batch)?;
         }
-        appender.flush().map_err(statement_failed)?;
+        appending.finish()?;
     }
     match commit.rows.iter().find(|rows| rows.rows.table >= tables.len()) {
         Some(rows) => misfit(&commit.lane.plugin, &format!("has no table {}", rows.rows.table)),

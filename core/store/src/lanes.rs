@@ -9,7 +9,7 @@ use crate::{
     error::{Result, statement_failed},
     failpoint::Failpoints,
     lane_rows,
-    sql::{atomically, number, run, text},
+    sql::{atomically, execute_cached, number, run, text},
     tables::RESERVED_SCHEMAS,
 };
 use duckdb::{
@@ -34,11 +34,14 @@ const COMPACT_AFTER_VERSIONS: u64 = 200_000;
 #[derive(Debug, Default)]
 pub(crate) struct Lanes {
     plugins: BTreeMap<String, Vec<PluginTable>>,
+    /// The newest row of each lane as it was last written: there is no other writer.
+    rows: BTreeMap<LaneId, LaneRow>,
     versions_since_compaction: u64,
     versions_left: u64,
 }
 
 /// The stored row of a lane.
+#[derive(Clone, Debug)]
 struct LaneRow {
     generation: u32,
     start_block: u64,
@@ -60,6 +63,7 @@ pub(crate) fn open(
         lane_rows::prepare(conn, &lane.plugin, descriptor)
     })?;
     lanes.plugins.insert(lane.plugin.clone(), descriptor.tables.clone());
+    lanes.rows.remove(lane);
     let Some(row) = newest(conn, lane)? else {
         return Ok(LaneState { generation: 1, ..LaneState::default() });
     };
@@ -173,16 +177,25 @@ pub(crate) fn apply(
     if lanes.versions_since_compaction > COMPACT_AFTER_VERSIONS.max(lanes.versions_left) {
         compact(conn, lanes)?;
     }
+    // On an error they are read from the file the next time.
+    let mut rows = std::mem::take(&mut lanes.rows);
     let written = atomically(conn, || {
         let mut written = 0;
         for commit in commits {
             let tables = lanes.plugins.get(&commit.lane.plugin);
             let tables = tables.ok_or_else(|| fault(&commit.lane, "was not opened"))?;
-            written += apply_one(conn, tables, commit)?;
+            let stored = match rows.remove(&commit.lane) {
+                Some(row) => Some(row),
+                None => newest(conn, &commit.lane)?,
+            };
+            let (row, versions) = apply_one(conn, tables, commit, stored)?;
+            rows.insert(commit.lane.clone(), row);
+            written += versions;
         }
         failpoints.pass("store.lane.before_commit");
         Ok(written)
     })?;
+    lanes.rows = rows;
     lanes.versions_since_compaction += written;
     failpoints.pass("store.lane.after_commit");
     Ok(())
@@ -192,22 +205,25 @@ fn fault(lane: &LaneId, what: &str) -> LedgerError {
     LedgerError::Internal(format!("lane {} on chain {} {what}", lane.plugin, lane.chain))
 }
 
-/// Returns the number of versions written.
-fn apply_one(conn: &Connection, tables: &[PluginTable], commit: &LaneCommit) -> Result<u64> {
+/// Returns the row of the lane as it stands then, and the number of versions written.
+fn apply_one(
+    conn: &Connection,
+    tables: &[PluginTable],
+    commit: &LaneCommit,
+    newest: Option<LaneRow>,
+) -> Result<(LaneRow, u64)> {
     let lane = &commit.lane;
     let generation = commit.generation;
-    let newest = newest(conn, lane)?;
     if newest.as_ref().map(|row| row.cursor) != commit.before {
         return Err(fault(lane, "was moved by someone else"));
     }
     // The first commit of a rebuild opens a generation of its own, which has nothing yet.
     let row = newest.filter(|row| row.generation == generation);
     let before = row.as_ref().map_or(0, |row| row.last_batch);
-    let start_block = row.as_ref().map_or(commit.start_block, |row| row.start_block);
-    let undo_floor = row.as_ref().map_or(0, |row| row.undo_floor);
+    let old_floor = row.as_ref().map_or(0, |row| row.undo_floor);
     if let Some(from) = commit.undo_from {
-        if from < undo_floor {
-            return Err(fault(lane, &format!("cannot go back to {from}: below {undo_floor}")));
+        if from < old_floor {
+            return Err(fault(lane, &format!("cannot go back to {from}: below {old_floor}")));
         }
         undo(conn, tables, lane, generation, from)?;
     }
@@ -217,12 +233,19 @@ fn apply_one(conn: &Connection, tables: &[PluginTable], commit: &LaneCommit) -> 
     for letter in &commit.dead_letters {
         write_letter(conn, lane, generation, letter)?;
     }
-    let last_batch = before + commit.batches.len() as u64;
-    write_lane(conn, commit, start_block, undo_floor.max(commit.undo_floor), last_batch)?;
+    let written_row = LaneRow {
+        generation,
+        start_block: row.as_ref().map_or(commit.start_block, |row| row.start_block),
+        undo_floor: old_floor.max(commit.undo_floor),
+        cursor: commit.after,
+        last_batch: before + commit.batches.len() as u64,
+        halted: commit.halted.clone(),
+    };
+    write_lane(conn, lane, row.is_some(), &written_row)?;
     if commit.drop_older {
         drop_older(conn, tables, lane, generation)?;
     }
-    Ok(written)
+    Ok((written_row, written))
 }
 
 /// Deletes everything that derives from blocks at or above `from`.
@@ -297,9 +320,11 @@ fn write_batches(conn: &Connection, commit: &LaneCommit, before: u64) -> Result<
         arrow_columns::u64s(commit.batches.iter().map(BlockRange::last).collect()),
     ];
     append(conn, "main", "lane_batches", columns)?;
-    let own = of_lane(&commit.lane, commit.generation);
-    let floor = commit.undo_floor;
-    run(conn, &format!("DELETE FROM lane_batches WHERE {own} AND first_block < {floor}"))
+    let sql = "DELETE FROM lane_batches
+        WHERE plugin = ? AND chain = ? AND generation = ? AND first_block < ?";
+    let LaneId { plugin, chain } = &commit.lane;
+    execute_cached(conn, sql, params![plugin, chain.0, commit.generation, commit.undo_floor])
+        .map(|_| ())
 }
 
 fn write_letter(
@@ -332,33 +357,38 @@ fn write_letter(
     .map_err(statement_failed)
 }
 
-fn write_lane(
-    conn: &Connection,
-    commit: &LaneCommit,
-    start_block: u64,
-    undo_floor: u64,
-    last_batch: u64,
-) -> Result<()> {
-    let own = of_lane(&commit.lane, commit.generation);
-    run(conn, &format!("DELETE FROM lanes WHERE {own}"))?;
-    conn.execute(
-        "INSERT INTO lanes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+fn write_lane(conn: &Connection, lane: &LaneId, is_stored: bool, row: &LaneRow) -> Result<()> {
+    let sql = match is_stored {
+        true => {
+            "UPDATE lanes SET start_block = ?, undo_floor = ?, next_block = ?, next_seq = ?,
+                next_batch = ?, journal_seq = ?, last_batch = ?, halted = ?
+                WHERE plugin = ? AND chain = ? AND generation = ?"
+        }
+        false => {
+            "INSERT INTO lanes (start_block, undo_floor, next_block, next_seq, next_batch,
+                journal_seq, last_batch, halted, plugin, chain, generation)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        }
+    };
+    let LaneRow { generation, start_block, undo_floor, cursor, last_batch, halted } = row;
+    let changed = execute_cached(
+        conn,
+        sql,
         params![
-            commit.lane.plugin,
-            commit.lane.chain.0,
-            commit.generation,
             start_block,
             undo_floor,
-            commit.after.next_block,
-            commit.after.next_seq,
-            commit.after.next_batch,
-            commit.after.journal_seq,
+            cursor.next_block,
+            cursor.next_seq,
+            cursor.next_batch,
+            cursor.journal_seq,
             last_batch,
-            commit.halted
+            halted,
+            lane.plugin,
+            lane.chain.0,
+            generation
         ],
-    )
-    .map(|_| ())
-    .map_err(statement_failed)
+    )?;
+    if changed == 1 { Ok(()) } else { Err(fault(lane, &format!("is stored {changed} times"))) }
 }
 
 fn drop_older(

@@ -1,5 +1,9 @@
 //! The two handles to an open ledger: its one writer, and readers of the same process.
 
+mod reading;
+
+pub use reading::Interrupter;
+
 use crate::{
     append, check, digest,
     error::{Result, statement_failed},
@@ -8,17 +12,18 @@ use crate::{
     lanes, load,
     lock::LedgerLock,
     open::{self, OpenMode, OpenOptions},
-    query::{self, Column, EachRow},
+    ownership::Ownership,
+    query::{self, EachRow},
     sql, typed,
 };
 use alloy_primitives::B256;
 use duckdb::Connection;
 use event::{
-    BlockRange, ChainId, ChainState, Commit, Decoder, Descriptor, EventId, EventPage, EventQuery,
-    EventSchema, Filter, FilterId, JournalRow, LaneCommit, LaneId, LaneState, LedgerError, Reader,
-    Store,
+    BlockRange, ChainId, ChainState, Column, Commit, Decoder, Descriptor, EventId, EventPage,
+    EventQuery, EventSchema, Filter, FilterId, JournalRow, LaneCommit, LaneId, LaneState,
+    LedgerError, Reader, Store,
 };
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 /// An open ledger. Dropping it without [`Store::close`] loses nothing that was applied.
 #[derive(Debug)]
@@ -27,26 +32,29 @@ pub struct DuckLedger {
     pub(crate) conn: Connection,
     pub(crate) schemas: Vec<EventSchema>,
     pub(crate) next_event: u64,
+    pub(crate) known: append::Known,
     pub(crate) lanes: lanes::Lanes,
     pub(crate) failpoints: Failpoints,
     pager: Pager,
     writes: bool,
-    _lock: LedgerLock,
+    lock: Arc<LedgerLock>,
 }
 
 /// A second handle to the same open ledger, for another thread. It sees what was committed.
-/// It must be dropped before the process gives the ledger to another.
+/// The ledger is given to another process when it and the writer are dropped.
 #[derive(Debug)]
 pub struct LedgerReader {
+    // In this order, as above.
     conn: Connection,
     pager: Pager,
+    lock: Arc<LedgerLock>,
 }
 
 impl LedgerReader {
     /// Returns one more handle, for one more thread.
     pub fn another(&self) -> std::result::Result<Self, LedgerError> {
         let conn = self.conn.try_clone().map_err(statement_failed)?;
-        Ok(Self { conn, pager: Pager::default() })
+        Ok(Self { conn, pager: Pager::default(), lock: self.lock.clone() })
     }
 }
 
@@ -64,24 +72,43 @@ impl DuckLedger {
         options: &OpenOptions,
     ) -> std::result::Result<Self, LedgerError> {
         let (lock, conn) = open::open(path.as_ref(), mode, options)?;
+        Self::over(conn, Arc::new(lock), mode, options)
+    }
+
+    /// Opens a ledger that this process owns already, as owner; made when it is not there.
+    pub fn open_owned(
+        ownership: &Ownership,
+        options: &OpenOptions,
+    ) -> std::result::Result<Self, LedgerError> {
+        let conn = open::open_locked(&ownership.path, OpenMode::Create, options)?;
+        Self::over(conn, ownership.lock.clone(), OpenMode::Create, options)
+    }
+
+    fn over(
+        conn: Connection,
+        lock: Arc<LedgerLock>,
+        mode: OpenMode,
+        options: &OpenOptions,
+    ) -> std::result::Result<Self, LedgerError> {
         let next_event =
             sql::number(&conn, "SELECT coalesce(max(id) + 1, 1)::UBIGINT FROM events")?;
         Ok(Self {
             conn,
             schemas: Vec::new(),
             next_event,
+            known: append::Known::default(),
             lanes: lanes::Lanes::default(),
             failpoints: options.failpoints.clone(),
             pager: Pager::default(),
             writes: mode != OpenMode::ReadOnly,
-            _lock: lock,
+            lock,
         })
     }
 
     /// Returns a handle for another thread.
     pub fn reader(&self) -> std::result::Result<LedgerReader, LedgerError> {
         let conn = self.conn.try_clone().map_err(statement_failed)?;
-        Ok(LedgerReader { conn, pager: Pager::default() })
+        Ok(LedgerReader { conn, pager: Pager::default(), lock: self.lock.clone() })
     }
 
     /// Decodes stored events into typed tables that came later than they, and returns the number

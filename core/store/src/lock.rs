@@ -1,6 +1,7 @@
 //! Ownership of a ledger: a lock on `<ledger>.lock`, taken before DuckDB opens the file.
 //!
-//! The file stays when the lock is released: unlinking a lock file lets two owners in.
+//! The file holds the owner's pid and, in a second line, where it listens. It stays when the lock is
+//! released: unlinking a lock file lets two owners in.
 
 use crate::error::{Result, file_failed};
 use event::LedgerError;
@@ -10,8 +11,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A pid needs no more.
-const PID_BYTES_MAX: u64 = 32;
+/// A pid and the path of a socket need no more.
+const LOCK_BYTES_MAX: u64 = 4096;
 
 /// A held lock; released on drop, and by the system when the process dies.
 #[derive(Debug)]
@@ -31,8 +32,15 @@ impl LedgerLock {
             Err(TryLockError::WouldBlock) => return Err(busy(ledger, &mut file)),
             Err(TryLockError::Error(error)) => return Err(file_failed("locking", &path, &error)),
         }
-        write_pid(&mut file).map_err(|error| file_failed("writing", &path, &error))?;
+        write_owner(&file, None).map_err(|error| file_failed("writing", &path, &error))?;
         Ok(Self { file: Some(file), exclusive: true })
+    }
+
+    /// Writes into the file where the owner listens.
+    pub(crate) fn announce(&self, ledger: &Path, socket: &Path) -> Result<()> {
+        let Some(file) = self.file.as_ref().filter(|_| self.exclusive) else { return Ok(()) };
+        write_owner(file, Some(socket))
+            .map_err(|error| file_failed("writing", &beside(ledger, ".lock"), &error))
     }
 
     /// Takes the lock for one of several readers.
@@ -51,7 +59,11 @@ impl LedgerLock {
             Err(error) => return Err(file_failed("opening", &path, &error)),
         };
         match file.try_lock_shared() {
-            Ok(()) => Ok(Self { file: Some(file), exclusive: false }),
+            Ok(()) => {
+                // The pid of a process that was killed is not that of the holder.
+                let _ = file.set_len(0);
+                Ok(Self { file: Some(file), exclusive: false })
+            }
             Err(TryLockError::WouldBlock) => Err(busy(ledger, &mut file)),
             Err(TryLockError::Error(error)) => Err(file_failed("locking", &path, &error)),
         }
@@ -78,14 +90,40 @@ fn open(path: &Path) -> std::io::Result<File> {
     File::options().read(true).write(true).create(true).truncate(false).open(path)
 }
 
-fn write_pid(file: &mut File) -> std::io::Result<()> {
+/// Returns where the last owner of a ledger said that it listens, if it said so.
+pub(crate) fn announced(ledger: &Path) -> Option<PathBuf> {
+    let mut text = Vec::new();
+    File::open(beside(ledger, ".lock")).ok()?.take(LOCK_BYTES_MAX).read_to_end(&mut text).ok()?;
+    let mut lines = text.split(|byte| *byte == b'\n').skip(1);
+    let socket = lines.next().filter(|line| !line.is_empty())?;
+    Some(PathBuf::from(path_of(socket)?))
+}
+
+#[cfg(unix)]
+fn path_of(bytes: &[u8]) -> Option<&std::ffi::OsStr> {
+    Some(std::os::unix::ffi::OsStrExt::from_bytes(bytes))
+}
+
+#[cfg(not(unix))]
+fn path_of(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes).ok()
+}
+
+fn write_owner(mut file: &File, socket: Option<&Path>) -> std::io::Result<()> {
+    let mut text = format!("{}\n", std::process::id()).into_bytes();
+    if let Some(socket) = socket {
+        text.extend_from_slice(socket.as_os_str().as_encoded_bytes());
+        text.push(b'\n');
+    }
     file.set_len(0)?;
     file.rewind()?;
-    writeln!(file, "{}", std::process::id())
+    // In one piece: whoever reads it meanwhile sees nothing or all of it.
+    file.write_all(&text)
 }
 
 fn busy(ledger: &Path, file: &mut File) -> LedgerError {
     let mut text = String::new();
-    let _ = file.take(PID_BYTES_MAX).read_to_string(&mut text);
-    LedgerError::Busy { path: ledger.display().to_string(), pid: text.trim().parse().ok() }
+    let _ = file.take(LOCK_BYTES_MAX).read_to_string(&mut text);
+    let pid = text.lines().next().and_then(|line| line.trim().parse().ok());
+    LedgerError::Busy { path: ledger.display().to_string(), pid }
 }

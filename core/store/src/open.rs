@@ -22,6 +22,13 @@ use std::{
 /// that would make it so long goes straight into the file: rows of a backfill are written once.
 const WAL_MAX: &str = "16MB";
 
+/// A row group of a large transaction is written once it is full, and not held in memory for four
+/// more.
+const ROW_GROUPS_BUFFERED: &str = "1";
+
+/// Statements that stay prepared, at most: those that every block at the head runs, of some plugins.
+const STATEMENTS_KEPT: usize = 256;
+
 /// How a ledger is to be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenMode {
@@ -44,7 +51,7 @@ pub struct OpenOptions {
     pub failpoints: Failpoints,
 }
 
-/// Opens the file and returns the held lock beside the connection.
+/// Takes the lock that the mode needs, opens the file, and returns both.
 pub(crate) fn open(
     path: &Path,
     mode: OpenMode,
@@ -57,6 +64,15 @@ pub(crate) fn open(
         OpenMode::ReadOnly => LedgerLock::shared(path)?,
         OpenMode::Create | OpenMode::Existing => LedgerLock::exclusive(path)?,
     };
+    Ok((lock, open_locked(path, mode, options)?))
+}
+
+/// Opens the file of a ledger whose lock is held.
+pub(crate) fn open_locked(
+    path: &Path,
+    mode: OpenMode,
+    options: &OpenOptions,
+) -> Result<Connection> {
     if mode == OpenMode::Create && !path.exists() {
         create(path, options)?;
     }
@@ -68,12 +84,12 @@ pub(crate) fn open(
             let reason = format!("schema {found} must be brought to {SCHEMA_VERSION} by an owner");
             return Err(unreadable(path, reason));
         }
-        return Ok((lock, reader));
+        return Ok(reader);
     }
     drop(reader);
     let conn = connect(path, AccessMode::ReadWrite, options)?;
     tables::migrate(&conn, found)?;
-    Ok((lock, conn))
+    Ok(conn)
 }
 
 fn must_exist(path: &Path) -> Result<()> {
@@ -132,6 +148,7 @@ fn connect(path: &Path, access: AccessMode, options: &OpenOptions) -> Result<Con
     let reads_only = access == AccessMode::ReadOnly;
     let config = configure(access, options).map_err(statement_failed)?;
     let conn = Connection::open_with_flags(path, config).map_err(|e| open_failed(path, e))?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     if reads_only {
         run(&conn, "SET lock_configuration = true")?;
     }
@@ -145,7 +162,8 @@ fn configure(access: AccessMode, options: &OpenOptions) -> duckdb::Result<Config
         .access_mode(access)?
         .enable_autoload_extension(false)?
         .enable_external_access(false)?
-        .with("wal_autocheckpoint", WAL_MAX)?;
+        .with("wal_autocheckpoint", WAL_MAX)?
+        .with("write_buffer_row_group_count", ROW_GROUPS_BUFFERED)?;
     // While a thread of DuckDB works on a commit the thread that waits for it spins, on a core
     // that an owner needs for reading from nodes: half as many threads write as fast (measured).
     let threads = options.threads.or(writes.then(half_of_the_cores));

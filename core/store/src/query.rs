@@ -16,40 +16,8 @@ use duckdb::{
         UInt64Array,
     },
 };
-use event::LedgerError;
+use event::{Column, LedgerError, Value};
 use std::ops::ControlFlow;
-
-/// A column of a result.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Column {
-    /// Name.
-    pub name: String,
-    /// DuckDB's name of the type.
-    pub sql_type: String,
-}
-
-/// A value of a result.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Value {
-    /// NULL.
-    Null,
-    /// BOOLEAN.
-    Bool(bool),
-    /// Integers up to 64 bit, and HUGEINT.
-    Int(i128),
-    /// BIGNUM, UHUGEINT and DECIMAL: exact decimal text.
-    Number(String),
-    /// FLOAT and DOUBLE.
-    Float(f64),
-    /// VARCHAR.
-    Text(String),
-    /// BLOB.
-    Blob(Vec<u8>),
-    /// TIMESTAMP, DATE and TIME, as DuckDB writes them.
-    Time(String),
-    /// Lists, structs and the rest, as DuckDB writes them.
-    Other(String),
-}
 
 /// Is handed each row of a result with its columns; may stop it.
 pub type EachRow<'a> = dyn FnMut(&[Column], Vec<Value>) -> ControlFlow<()> + 'a;
@@ -161,5 +129,98 @@ fn worded(sql_type: &str, text: &str) -> Value {
         "DATE" | "TIME" | "TIME WITH TIME ZONE" => Value::Time(text),
         _ if sql_type.starts_with("TIMESTAMP") => Value::Time(text),
         _ => Value::Other(text),
+    }
+}
+
+/// Refuses what could be more than one statement.
+pub(crate) fn check_is_one(statement: &str) -> Result<()> {
+    match ends_before(statement.trim_end_matches([';', ' ', '\n', '\r', '\t'])) {
+        false => Ok(()),
+        true => Err(LedgerError::Sql("only one statement that returns rows can be run".into())),
+    }
+}
+
+/// Whether a semicolon stands outside of text, names and comments. Where it is not sure it says so.
+fn ends_before(statement: &str) -> bool {
+    let mut rest = statement;
+    while let Some(at) = rest.find(['\'', '"', '-', '/', '$', ';']) {
+        let (before, from) = rest.split_at(at);
+        let after = &from[1..];
+        rest = match from.as_bytes()[0] {
+            b';' => return true,
+            b'"' => behind(after, "\""),
+            b'\'' => {
+                let is_escaped = before.ends_with(['e', 'E', 'x', 'X', 'b', 'B', 'u', 'U', '&']);
+                // In `e'...'` a backslash may hide the end: with one in it nothing is sure.
+                let text = after.split('\'').next().unwrap_or_default();
+                if is_escaped && text.contains('\\') && after.contains(';') {
+                    return true;
+                }
+                behind(after, "'")
+            }
+            b'-' if after.starts_with('-') => {
+                after.find(['\n', '\r']).map_or("", |end| &after[end + 1..])
+            }
+            b'/' if after.starts_with('*') => {
+                // Comments nest: with one in another nothing is sure.
+                let comment = after.split("*/").next().unwrap_or_default();
+                if comment[1..].contains("/*") && after.contains(';') {
+                    return true;
+                }
+                behind(&after[1..], "*/")
+            }
+            b'$' => {
+                let tag = after.split('$').next().unwrap_or_default();
+                let is_tag = tag.chars().all(|c| c == '_' || c.is_alphanumeric())
+                    && !tag.starts_with(|c: char| c.is_numeric());
+                let follows_name = before.ends_with(|c: char| c == '_' || c.is_alphanumeric());
+                match after.contains('$') && is_tag && !follows_name {
+                    true => {
+                        let quote = format!("${tag}$");
+                        behind(&after[tag.len() + 1..], &quote)
+                    }
+                    false => after,
+                }
+            }
+            _ => after,
+        };
+    }
+    false
+}
+
+/// What comes behind the next `end`; nothing where there is none.
+fn behind<'a>(text: &'a str, end: &str) -> &'a str {
+    text.split_once(end).map_or("", |(_, behind)| behind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_statement_is_seen_wherever_it_hides() {
+        for one in [
+            "select 1",
+            "select 1 ; ",
+            "select ';' as \"a;b\" -- ;\n, 2 /* ; */ -- ;",
+            "select $$;$$, $x$ ; $x$, a$b",
+            "select 5 - 3 / 2, 'it''s; fine'",
+            "from (values (1))",
+        ] {
+            assert!(check_is_one(one).is_ok(), "{one}");
+        }
+        for two in [
+            "select 1; select 2",
+            "select 1) as q; drop table events; select * from (select 1",
+            "select e'\\'; drop table events; select ''",
+            "select /* /* */ */ 1; drop table events",
+            "select /* /* */ ; drop table events */ 1; select 1",
+            "select 'a' -- b\n; commit",
+            "select a$b$ ; commit; select $b$",
+            "select $1$ ; commit; select $1$",
+            "select 1 -- b\r; commit",
+        ] {
+            assert!(check_is_one(two).is_err(), "{two}");
+        }
     }
 }

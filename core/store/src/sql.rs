@@ -2,7 +2,7 @@
 
 use crate::error::{Result, statement_failed};
 use alloy_primitives::B256;
-use duckdb::{Connection, Row, types::Type};
+use duckdb::{Connection, Params, Row, types::Type};
 use std::fmt::Write;
 
 /// Returns the identifier in double quotes.
@@ -29,6 +29,13 @@ pub(crate) fn blob(bytes: &[u8]) -> String {
 /// Runs statements without parameters.
 pub(crate) fn run(conn: &Connection, sql: &str) -> Result<()> {
     conn.execute_batch(sql).map_err(statement_failed)
+}
+
+/// Runs a statement that is kept prepared: one of those that every block at the head runs.
+/// Returns the number of rows changed.
+pub(crate) fn execute_cached(conn: &Connection, sql: &str, params: impl Params) -> Result<usize> {
+    let mut statement = conn.prepare_cached(sql).map_err(statement_failed)?;
+    statement.execute(params).map_err(statement_failed)
 }
 
 /// Returns one number.

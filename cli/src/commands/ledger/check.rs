@@ -19,7 +19,7 @@ pub(crate) fn cmd_ledger_check(
     args: &CheckArgs,
     environment: &Environment,
 ) -> Result<ExitCode, CommandError> {
-    let ledger = open_to_read(&args.place, environment)?;
+    let mut ledger = open_to_read(&args.place, environment)?;
     let problems = ledger.check()?;
     let mut out = stdout().lock();
     if problems.is_empty() {

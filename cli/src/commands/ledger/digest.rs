@@ -22,7 +22,7 @@ pub(crate) fn cmd_ledger_digest(
     args: &DigestArgs,
     environment: &Environment,
 ) -> Result<ExitCode, CommandError> {
-    let ledger = open_to_read(&args.place, environment)?;
+    let mut ledger = open_to_read(&args.place, environment)?;
     writeln!(stdout(), "{}", ledger.digest()?)?;
     Ok(ExitCode::Done)
 }

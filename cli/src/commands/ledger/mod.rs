@@ -5,10 +5,9 @@ mod digest;
 
 use crate::{
     command_error::CommandError, commands::PlaceArgs, config_file::Config,
-    environment::Environment, exit_codes::ExitCode, ledger_path::LedgerPath,
+    environment::Environment, exit_codes::ExitCode, ledger_path::LedgerPath, session::Look,
 };
 use clap::Subcommand;
-use store::{DuckLedger, OpenMode};
 
 /// Take care of the ledger file
 #[derive(Debug, Subcommand)]
@@ -28,11 +27,11 @@ pub(crate) fn cmd_ledger(
     }
 }
 
-/// Opens the ledger that is meant, to read it only.
+/// Opens the ledger that is meant, to read it only; through its owner where it has one.
 pub(crate) fn open_to_read(
     place: &PlaceArgs,
     environment: &Environment,
-) -> Result<DuckLedger, CommandError> {
+) -> Result<Look, CommandError> {
     // A flag or variable is enough: a mistake in the file is then no reason not to look.
     let named = place.ledger.is_some() || environment.path("HEADCOUNT_LEDGER").is_some();
     let config = match named && place.config.is_none() {
@@ -43,5 +42,5 @@ pub(crate) fn open_to_read(
         LedgerPath::resolve(place.ledger.as_deref(), config.ledger.as_deref(), environment);
     ledger.check_exists()?;
     tracing::info!(ledger = %ledger.path.display(), "reading");
-    Ok(DuckLedger::open(&ledger.path, OpenMode::ReadOnly)?)
+    Look::open(&ledger.path, environment)
 }

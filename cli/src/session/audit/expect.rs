@@ -1,28 +1,38 @@
 //! Expectations held against what an audit found: counts, SQL, and what contracts say of themselves.
 
-use super::super::nodes::OpenNode;
+use super::{
+    super::{Look, nodes::OpenNode},
+    ledger::apart,
+};
 use crate::{
     audit_report::{ExpectationReport, Held},
     command_error::CommandError,
+    environment::Environment,
     expectations::{Checks, CountCheck, SqlCheck, SqlWanted, StateCheck, StateWanted},
     secret::redacted,
 };
 use ::audit::Status;
 use alloy_primitives::{Bytes, hex};
-use event::{Answer, Ask};
+use event::{Answer, Ask, Value};
 use pipeline::{AuditOutcome, Timer, ask, block_at};
 use std::{ops::ControlFlow, path::Path};
-use store::{DuckLedger, OpenMode, Value};
 
 /// Rows of a statement that are shown, at most.
 const ROWS_SHOWN: usize = 5;
+
+/// The ledger on which statements run.
+#[derive(Clone, Copy)]
+pub(super) struct Sql<'a> {
+    pub(super) path: &'a Path,
+    pub(super) environment: &'a Environment,
+}
 
 /// Checks everything. Wrong SQL is an error.
 pub(super) async fn check(
     checks: &Checks,
     outcome: &AuditOutcome,
     counts: &[u64],
-    sql_on: Option<&Path>,
+    sql_on: Option<Sql<'_>>,
     nodes: &[OpenNode],
     timer: &dyn Timer,
 ) -> Result<Vec<ExpectationReport>, CommandError> {
@@ -31,14 +41,13 @@ pub(super) async fn check(
     for check in &checks.counts {
         reports.push(count(check, counts.get(check.schema).copied().unwrap_or(0), is_whole));
     }
-    let ledger = sql_on.map(|path| DuckLedger::open(path, OpenMode::ReadOnly)).transpose()?;
     for check in &checks.sql {
-        if let Some(ledger) = &ledger {
+        if let Some(ledger) = sql_on {
             reports.push(sql(check, ledger, is_whole)?);
         }
     }
     for check in &checks.state {
-        let wanted = match (&check.wanted, &ledger) {
+        let wanted = match (&check.wanted, sql_on) {
             (StateWanted::Value(value), _) => value.clone(),
             (StateWanted::Sql(query), Some(ledger)) => {
                 let (rows, _) = rows_of(ledger, query)?;
@@ -93,7 +102,11 @@ fn count(check: &CountCheck, found: u64, is_whole: bool) -> ExpectationReport {
 }
 
 /// Values of each row as text, the first rows only, and how many rows there are.
-fn rows_of(ledger: &DuckLedger, query: &str) -> Result<(Vec<Vec<String>>, u64), CommandError> {
+fn rows_of(ledger: Sql<'_>, query: &str) -> Result<(Vec<Vec<String>>, u64), CommandError> {
+    apart(|| rows(&mut Look::open(ledger.path, ledger.environment)?, query))
+}
+
+fn rows(ledger: &mut Look, query: &str) -> Result<(Vec<Vec<String>>, u64), CommandError> {
     let (mut shown, mut count) = (Vec::new(), 0u64);
     ledger.query(query, &mut |_, row| {
         count += 1;
@@ -120,7 +133,7 @@ fn worded(value: &Value) -> String {
 
 fn sql(
     check: &SqlCheck,
-    ledger: &DuckLedger,
+    ledger: Sql<'_>,
     is_whole: bool,
 ) -> Result<ExpectationReport, CommandError> {
     let (shown, count) = rows_of(ledger, &check.query)

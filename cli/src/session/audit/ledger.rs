@@ -1,11 +1,14 @@
-//! The ledger that is compared: opened read-only for each window of blocks and closed again, so that
-//! whoever writes it is not held up for long.
+//! The ledger that is compared: looked at for each window of blocks, in its file or through the
+//! process that owns it, and let go again, so that whoever writes it is not held up for long.
 
-use crate::{audit_report::LedgerReport, command_error::CommandError, plan::AuditPlan};
-use event::{BlockRange, ChainId, EventPage, EventQuery, Filter, LedgerError, Reader};
+use super::super::Look;
+use crate::{
+    audit_report::LedgerReport, command_error::CommandError, environment::Environment,
+    plan::AuditPlan,
+};
+use event::{BlockRange, ChainId, EventPage, EventQuery, Filter, LedgerError};
 use pipeline::LedgerPages;
-use std::{path::PathBuf, sync::Arc};
-use store::{DuckLedger, OpenMode};
+use std::{path::PathBuf, sync::Arc, thread};
 
 /// Events read at once.
 const PAGE_EVENTS: usize = 50_000;
@@ -15,15 +18,21 @@ pub(super) struct Compared {
     /// File; `None` where nothing is compared.
     path: Option<PathBuf>,
     chain: ChainId,
+    environment: Environment,
     told: LedgerReport,
 }
 
 impl Compared {
     /// Looks whether there is one that holds this chain.
-    pub(super) fn find(plan: &AuditPlan, chain: ChainId) -> Result<Self, CommandError> {
+    pub(super) fn find(
+        plan: &AuditPlan,
+        chain: ChainId,
+        environment: &Environment,
+    ) -> Result<Self, CommandError> {
         let without = |path: String, reason: &str| Self {
             path: None,
             chain,
+            environment: environment.clone(),
             told: LedgerReport {
                 path,
                 compared: false,
@@ -38,9 +47,8 @@ impl Compared {
         if !ledger.path.exists() {
             return Ok(without(shown, "not compared: there is none"));
         }
-        let chains = DuckLedger::open(&ledger.path, OpenMode::ReadOnly)
-            .and_then(|open| open.chains())
-            .map_err(|error| CommandError::from(error).hint("--no-ledger compares nodes only"))?;
+        let chains = apart(|| Look::open(&ledger.path, environment)?.chains())
+            .map_err(|error| error.hint("--no-ledger compares nodes only"))?;
         if !chains.contains(&chain) {
             let reason = format!("it holds nothing of chain {chain}");
             if ledger.is_explicit {
@@ -59,7 +67,7 @@ impl Compared {
             reason: String::new(),
             is_unexpected: false,
         };
-        Ok(Self { path, chain, told })
+        Ok(Self { path, chain, environment: environment.clone(), told })
     }
 
     pub(super) const fn is_compared(&self) -> bool {
@@ -76,21 +84,29 @@ impl Compared {
 
     /// Returns what reads it.
     pub(super) fn pages(&mut self) -> Option<Box<LedgerPages<'static>>> {
-        let (path, chain) = (self.path.clone()?, self.chain);
+        let (path, chain, environment) = (self.path.clone()?, self.chain, self.environment.clone());
         Some(Box::new(move |filter: &Arc<Filter>, range: BlockRange| {
-            let mut ledger = DuckLedger::open(&path, OpenMode::ReadOnly)?;
-            read(&mut ledger, chain, filter, range)
+            let look = || read(&mut Look::open(&path, &environment)?, chain, filter, range);
+            apart(look).map_err(|error| LedgerError::Io(error.to_string()))
         }))
     }
 }
 
+/// Looks on a thread of its own: an owner is asked with a runtime that is no part of the one here.
+pub(super) fn apart<T: Send>(
+    look: impl FnOnce() -> Result<T, CommandError> + Send,
+) -> Result<T, CommandError> {
+    let joined = thread::scope(|scope| scope.spawn(look).join());
+    joined.unwrap_or_else(|_| Err(CommandError::bug("looking at the ledger panicked")))
+}
+
 /// Returns all events of the range in one page.
 fn read(
-    ledger: &mut DuckLedger,
+    ledger: &mut Look,
     chain: ChainId,
     filter: &Arc<Filter>,
     range: BlockRange,
-) -> Result<EventPage, LedgerError> {
+) -> Result<EventPage, CommandError> {
     let mut whole = EventPage::default();
     let mut rest = Some(range);
     while let Some(range) = rest {

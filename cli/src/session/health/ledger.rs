@@ -1,14 +1,19 @@
 //! What the ledger says of a chain: coverage, what is final, and who was caught with what.
 
-use crate::{command_error::CommandError, plan::HealthPlan};
+use crate::{
+    command_error::{CommandError, ErrorKind},
+    environment::Environment,
+    plan::HealthPlan,
+    session::Look,
+};
 use aggregator::{Admission, Aggregator, Policy};
+use event::Value;
 use event::{
     AnchorPolicy, AnyOf, BlockNumHash, BlockRange, ChainId, ChainProfile, ChainState, Filter, Flaw,
-    LedgerError, NodeId, Store, Verify,
+    NodeId, Verify,
 };
 use health::{FilterCoverage, IncidentCount, LedgerSample, LedgerState};
 use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
-use store::{DuckLedger, OpenMode, Value};
 
 /// The ledger, read and closed.
 pub(super) struct FoundLedger {
@@ -19,10 +24,11 @@ pub(super) struct FoundLedger {
 }
 
 impl FoundLedger {
-    /// Reads it, where it is there and free. `chain` says which chain is meant, given those of
+    /// Reads it, where it is there: through its owner where another process has it. `chain` says which chain is meant, given those of
     /// the ledger; `wanted` is what should be covered, where the configuration says so.
     pub(super) fn read(
         plan: &HealthPlan,
+        environment: &Environment,
         wanted: &[Filter],
         chain: impl Fn(&[ChainId]) -> Option<ChainId>,
     ) -> Result<Self, CommandError> {
@@ -31,17 +37,18 @@ impl FoundLedger {
         if !path.exists() {
             return Ok(unread(LedgerState::Absent));
         }
-        let mut ledger = match DuckLedger::open(path, OpenMode::ReadOnly) {
+        let mut ledger = match Look::open(path, environment) {
             Ok(ledger) => ledger,
-            Err(busy @ LedgerError::Busy { .. }) => {
-                return Ok(unread(LedgerState::Unread(busy.to_string())));
+            // The nodes can be judged without it.
+            Err(busy) if busy.kind == ErrorKind::LeftOpen => {
+                return Ok(unread(LedgerState::Unread(busy.error.to_string())));
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         };
         let Some(chain) = chain(&ledger.chains()?) else {
             return Ok(unread(LedgerState::Read(LedgerSample::default())));
         };
-        let incidents = incidents(&ledger, chain)?;
+        let incidents = incidents(&mut ledger, chain)?;
         let state = ledger.load(chain)?;
         let sample = sample(plan, chain, wanted, state);
         Ok(Self { state: LedgerState::Read(sample), chain: Some(chain), incidents })
@@ -142,7 +149,7 @@ pub(in crate::session) fn told(filter: &Filter) -> String {
 }
 
 fn incidents(
-    ledger: &DuckLedger,
+    ledger: &mut Look,
     chain: ChainId,
 ) -> Result<BTreeMap<NodeId, Vec<IncidentCount>>, CommandError> {
     let sql = format!(

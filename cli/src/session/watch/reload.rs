@@ -70,6 +70,7 @@ async fn change(
         .collect();
     let changed = running.owner.change(schemas.clone(), policies);
     changed.await.map_err(|_| CommandError::bug("the ledger's owner has ended"))??;
+    running.desk.decode(inputs::specs(&contracts)?).await;
 
     // Nothing can be wrong with it any more.
     running.plan = plan;

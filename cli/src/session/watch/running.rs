@@ -1,6 +1,7 @@
 //! What runs beside the loop of a watch: nodes by their description, and the lanes of each chain.
 
 use super::super::{
+    access::OwnerDesk,
     clock::WallTimer,
     inputs,
     lanes::{Lane, LaneSetup, join_lanes, start_lanes},
@@ -45,6 +46,8 @@ pub(super) struct Running<'a> {
     pub(super) timer: &'a Arc<WallTimer>,
     /// To make readers for new lanes from.
     pub(super) reader: LedgerReader,
+    /// What answers other processes.
+    pub(super) desk: Arc<OwnerDesk>,
 }
 
 impl Running<'_> {

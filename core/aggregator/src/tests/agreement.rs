@@ -224,18 +224,18 @@ fn blocks_read_before_they_were_final_can_still_be_agreed_on() {
     let outcome = world.take(&said("slow", 1, 6, &[L(3, 0, 1, 1)]));
     assert!(outcome.ack.open.is_empty(), "{:?}", outcome.ack);
     assert_eq!(world.intervals(&all()), [(1, 6, Content::Agreed(2))]);
-    assert_eq!(world.aggregator.votes.sizes(), (0, 0, 0), "closed and final: forgotten");
+    assert_eq!(world.aggregator.votes.held(), (0, 0, 0), "closed and final: forgotten");
 }
 
 #[test]
 fn votes_of_final_blocks_are_forgotten_and_none_are_kept_of_them() {
     let mut world = World::new(policy(Verify::Bloom));
     world.take(&said("a", 1, 6, &[L(3, 0, 1, 1)]));
-    assert_eq!(world.aggregator.votes.sizes(), (6, 6, 1));
+    assert_eq!(world.aggregator.votes.held(), (6, 6, 1));
     world.aggregator.set_finalized(4);
-    assert_eq!(world.aggregator.votes.sizes(), (2, 2, 0));
+    assert_eq!(world.aggregator.votes.held(), (2, 2, 0));
     world.take(&said("b", 1, 4, &[L(3, 0, 1, 1)]));
-    assert_eq!(world.aggregator.votes.sizes(), (2, 2, 0));
+    assert_eq!(world.aggregator.votes.held(), (2, 2, 0));
 }
 
 #[test]
@@ -278,14 +278,14 @@ fn beyond_the_bound_of_ids_digests_still_compare_and_losses_are_still_counted() 
     votes.cast(key(5), vote("a"), ids(5, 3));
     votes.cast(key(5), vote("b"), ids(5, 3));
     votes.cast(key(5), vote("short"), ids(5, 2));
-    assert_eq!(votes.sizes().2, 2, "only the short answer fits");
+    assert_eq!(votes.held().2, 2, "only the short answer fits");
     let ballot = votes.get_mut(&key(5)).unwrap();
     assert_eq!(ballot.nodes_of(0, false).len(), 2);
     let missed = ballot.missed(2, crate::missed::Call::Open);
     assert_eq!((&*missed[0].node.0, missed[0].count, missed.len()), ("short", 1, 1));
     assert_eq!(missed[0].had.len(), 2);
     let gone = votes.forget_through(5, |_, _| false);
-    assert_eq!((gone.len(), votes.sizes().2), (1, 0));
+    assert_eq!((gone.len(), votes.held().2), (1, 0));
 }
 
 #[test]
@@ -296,6 +296,6 @@ fn beyond_the_bound_of_ballots_the_lowest_are_forgotten() {
         votes.cast(key(number), vote("a"), ids(number, 1));
     }
     votes.prune();
-    assert_eq!(votes.sizes(), (2, 2, 2));
+    assert_eq!(votes.held(), (2, 2, 2));
     assert!(votes.get(&key(5)).is_some() && votes.get(&key(3)).is_none());
 }

@@ -89,6 +89,36 @@ fn f60_a_block_of_one_nodes_fork_is_not_final_because_the_height_is() {
     assert_eq!(outcome.commit.incidents[0].flaw, Flaw::AnchorMismatch);
 }
 
+/// A soak over 100,000 blocks had them pile up, one for each reorg under a log that was made up.
+#[test]
+fn what_waits_in_a_block_that_left_is_dropped_when_its_height_is_final() {
+    let b = Branch { name: b'B', fork: 4 };
+    let mut world = World::new(agree(2));
+    let forged = said("liar", 5, 5, &[L(5, 0, 1, 66)]);
+    let waits = world.take(&forged).commit.candidates[0].id;
+    let held = |world: &World| {
+        let held = world.aggregator.held();
+        held.into_iter().find(|(name, _)| *name == "candidates").unwrap().1
+    };
+    for node in ["a", "c"] {
+        let mut said = said(node, 5, 8, &[]).on(b);
+        said.finalized = Some(4);
+        world.take(&said);
+    }
+    assert_eq!(held(&world), 1, "the block may come back");
+    for node in ["a", "c"] {
+        claim(&mut world, node, 6);
+    }
+    let mut closed = Vec::new();
+    for node in ["a", "c"] {
+        let mut said = said(node, 8, 9, &[]).on(b);
+        said.finalized = Some(6);
+        closed.extend(world.take(&said).commit.candidates_closed);
+    }
+    assert_eq!(world.aggregator.finalized(), Some(6));
+    assert_eq!((held(&world), closed), (0, vec![waits]), "and the ledger is told");
+}
+
 #[test]
 fn f54_after_a_halt_nothing_becomes_final_and_both_branches_are_kept() {
     let b = Branch { name: b'B', fork: 4 };

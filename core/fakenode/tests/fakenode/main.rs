@@ -7,4 +7,5 @@ mod answers;
 mod faults;
 mod stage;
 mod subscriptions;
+mod watched;
 mod words;

@@ -1,15 +1,19 @@
 //! Speaks to an owner, on its thread or where it stands. Decides nothing.
 
-use super::{LaneWatch, OnAck, Owner, OwnerReport, Reply};
+use super::{
+    AwayOwner, ChainSetup, Claim, Holder, LaneWatch, OnAck, Owner, OwnerReport, Reply, away,
+};
+use crate::recent::Recent;
 use aggregator::Policy;
 use dispatcher::Ready;
 use event::{
-    Ack, BlockNumHash, BlockRange, BlockRow, ChainId, Content, Decoder, Descriptor, Evidence,
-    Filter, LaneCommit, LaneId, LaneState, Ledger, LedgerError, NodeId, Report, Verify,
+    Ack, BlockNumHash, BlockRange, BlockRow, ChainId, Claimed, Content, Decoder, Descriptor,
+    Evidence, Filter, Held, LaneCommit, LaneId, LaneState, Ledger, LedgerError, NodeId, Reader,
+    Report, Verify,
 };
 use futures_channel::oneshot;
 use std::{
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64, mpsc},
     thread::JoinHandle,
 };
 
@@ -23,6 +27,10 @@ pub(super) enum Message {
         verify: Verify,
         reply: oneshot::Sender<Vec<(BlockRange, Vec<Filter>)>>,
     },
+    Claim(Claim, oneshot::Sender<Claimed>),
+    Release(Holder),
+    ReleaseAll(u32),
+    AddChain(Box<ChainSetup>, oneshot::Sender<Result<(), LedgerError>>),
     Evidence {
         chain: ChainId,
         filters: Vec<Filter>,
@@ -32,6 +40,10 @@ pub(super) enum Message {
     Waiting {
         chain: ChainId,
         reply: oneshot::Sender<Vec<BlockNumHash>>,
+    },
+    Held {
+        chain: ChainId,
+        reply: oneshot::Sender<Held>,
     },
     Halt {
         chain: ChainId,
@@ -67,6 +79,7 @@ pub(super) struct Inline {
 pub(super) enum Line {
     Thread(mpsc::Sender<Message>),
     Inline(Arc<Mutex<Inline>>),
+    Away(Arc<dyn AwayOwner>),
 }
 
 impl std::fmt::Debug for Line {
@@ -74,6 +87,7 @@ impl std::fmt::Debug for Line {
         f.write_str(match self {
             Self::Thread(_) => "Thread",
             Self::Inline(_) => "Inline",
+            Self::Away(_) => "Away",
         })
     }
 }
@@ -81,7 +95,7 @@ impl std::fmt::Debug for Line {
 impl Line {
     /// Sends a message. That of an owner which has ended is dropped, and its reply with it: the
     /// receiver sees that.
-    fn send(&self, message: Message) {
+    pub(super) fn send(&self, message: Message) {
         match self {
             Self::Thread(sender) => {
                 let _ = sender.send(message);
@@ -89,6 +103,7 @@ impl Line {
             Self::Inline(inline) => {
                 inline.lock().unwrap_or_else(PoisonError::into_inner).on(message);
             }
+            Self::Away(owner) => away::send(&**owner, message),
         }
     }
 }
@@ -114,10 +129,17 @@ impl Inline {
 #[derive(Debug)]
 pub struct OwnerHandle {
     pub(super) line: Line,
+    pub(super) recent: Recent,
     pub(super) thread: Option<JoinHandle<Result<OwnerReport, LedgerError>>>,
+    /// Counts runs that claim.
+    pub(super) next_run: Arc<AtomicU64>,
 }
 
 impl OwnerHandle {
+    pub(super) fn over(line: Line) -> Self {
+        Self { line, recent: Recent::default(), thread: None, next_run: Arc::default() }
+    }
+
     /// Hands over a report; the reply comes after its transaction.
     pub fn submit(&self, report: Box<Report>) -> Reply<Result<Ack, Arc<LedgerError>>> {
         let (reply, receiver) = oneshot::channel();
@@ -166,6 +188,13 @@ impl OwnerHandle {
         receiver
     }
 
+    /// Asks how much is held in memory for a chain.
+    pub fn held(&self, chain: ChainId) -> Reply<Held> {
+        let (reply, receiver) = oneshot::channel();
+        self.line.send(Message::Held { chain, reply });
+        receiver
+    }
+
     /// Stops what is final from rising: `nodes` stand on `branch`, which has another block where
     /// `at` is final. Both branches are kept.
     pub fn halt(
@@ -204,7 +233,7 @@ impl OwnerHandle {
 
     /// Returns a handle for a lane's thread.
     pub fn lane(&self) -> LaneHandle {
-        LaneHandle { line: self.line.clone() }
+        LaneHandle { line: self.line.clone(), recent: self.recent.clone() }
     }
 
     /// Writes what was gathered, ends the thread, and returns what decoding left raw, or the
@@ -243,6 +272,7 @@ impl Ledger for OwnerHandle {
 #[derive(Clone, Debug)]
 pub struct LaneHandle {
     line: Line,
+    recent: Recent,
 }
 
 impl LaneHandle {
@@ -259,6 +289,12 @@ impl LaneHandle {
         let descriptor = Box::new(descriptor.clone());
         self.line.send(Message::OpenLane { lane: lane.clone(), descriptor, reply });
         receiver.recv().unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Returns a reader for the lane over one of the same ledger: what the owner has just written
+    /// is answered from memory.
+    pub fn reader(&self, ledger: Box<dyn Reader>) -> Box<dyn Reader> {
+        self.recent.reader(ledger)
     }
 
     /// Asks to be told after each transaction how far the filters are covered.

@@ -7,7 +7,7 @@ use super::{
     route::Router,
 };
 use crate::{OwnerHandle, ReplayError, ReplayNode, Timer};
-use event::{Ack, BlockNumHash, BlockRange, BlockRow, Filter, LedgerError, Prover, Verify};
+use event::{Ack, BlockNumHash, BlockRange, BlockRow, Filter, Held, LedgerError, Prover, Verify};
 use futures_channel::mpsc;
 use futures_util::{
     FutureExt, StreamExt,
@@ -132,6 +132,7 @@ impl<'a> ChainRun<'a> {
                 return Ok(false);
             }
             if recent.is_terminated() && self.recent.at_ms <= now_ms {
+                self.watcher.on_held(&self.held());
                 recent = self.recent_fill(now_ms).fuse();
             }
             if old.is_terminated() && self.old.at_ms <= now_ms {
@@ -429,6 +430,15 @@ impl<'a> ChainRun<'a> {
         let reply = self.owner.waiting(self.request.profile.chain);
         let waiting = reply.await.map_err(|_| ReplayError::OwnerGone)?;
         Ok(waiting.iter().map(|block| block.number).filter(|n| range.contains(*n)).collect())
+    }
+
+    /// How much is held: over all nodes, where each holds some.
+    fn held(&self) -> Held {
+        let mut held = self.council.held();
+        held.extend(self.nodes.held());
+        held.push(("acks to come", self.acks.len()));
+        held.push(("open ranges", self.view.open.len()));
+        held
     }
 
     fn show(&mut self) {

@@ -109,10 +109,15 @@ pub(super) async fn fill(
         let request = setup.request(&filters, window, verify, nodes.clone());
         let never = std::future::pending();
         let outcome = replay(request, owner, setup.prover.clone(), timer, never, &Unseen).await?;
-        let ReplayOutcome { new_events, incidents, open, .. } = outcome;
+        let ReplayOutcome { new_events, incidents, open, held, .. } = outcome;
         filled.new_events += new_events;
         filled.incidents += incidents;
         filled.open = open;
+        // Looked at again later, as what stays open is.
+        filled.open.extend(
+            held.into_iter()
+                .map(|(range, process)| (range, format!("process {process} reads it just now"))),
+        );
         // The policy is met when nothing is missing for it, however it was read.
         if first_missing(&setup, &filters, window, owner).await?.is_none() {
             filled.open.clear();

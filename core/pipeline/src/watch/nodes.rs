@@ -2,8 +2,8 @@
 
 use crate::{Greeting, Timer, greet};
 use event::{
-    Answer, Ask, BlockNumHash, ChainProfile, Fault, FaultClass, Filter, Hint, Node, NodeId, Prover,
-    Verify,
+    Answer, Ask, BlockNumHash, ChainProfile, Fault, FaultClass, Filter, Held, Hint, Node, NodeId,
+    Prover, Verify,
 };
 use futures_channel::oneshot;
 use futures_util::{
@@ -12,7 +12,7 @@ use futures_util::{
     select_biased,
     stream::FuturesUnordered,
 };
-use std::{future::Future, sync::Arc};
+use std::{collections::BTreeMap, future::Future, sync::Arc};
 use tracker::{Follow, FollowConfig, NodeState, NodeStatus, NodeView, Ticket};
 
 /// First wait before a node that did not answer is greeted again, in milliseconds; doubles.
@@ -132,6 +132,18 @@ impl<'a> Nodes<'a> {
             }
         }
         before.into_iter().map(|run| run.node.id().clone()).collect()
+    }
+
+    /// Returns how much is held of all nodes together.
+    pub(super) fn held(&self) -> Held {
+        let mut held: BTreeMap<&'static str, usize> = BTreeMap::new();
+        let followers = self.all.iter().filter_map(|run| run.follow.as_ref());
+        for (name, count) in followers.flat_map(Follow::held) {
+            *held.entry(name).or_default() += count;
+        }
+        let coming = [&self.greetings, &self.answers, &self.hints];
+        held.insert("on the way from nodes", coming.into_iter().map(Coming::len).sum());
+        held.into_iter().collect()
     }
 
     /// Returns the tracker of a node by its name.

@@ -1,6 +1,6 @@
 //! How it stands, as plain data for whoever shows it.
 
-use event::{BlockNumHash, BlockRange, ChainId, Head, NodeId, Report};
+use event::{BlockNumHash, BlockRange, ChainId, Head, Held, NodeId, Report};
 use std::sync::Arc;
 use tracker::NodeState;
 
@@ -55,4 +55,7 @@ pub trait WatchWatcher: Send + Sync {
 
     /// Takes a report on its way to the ledger.
     fn on_report(&self, _report: &Report) {}
+
+    /// Takes how much the watch holds in memory, about once in a block time.
+    fn on_held(&self, _held: &Held) {}
 }

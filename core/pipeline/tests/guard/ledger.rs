@@ -20,7 +20,7 @@ use std::{
     path::PathBuf,
     sync::{Arc, mpsc},
 };
-use store::{Column, DuckLedger, LedgerReader, OpenMode, Value};
+use store::{Column, DuckLedger, OpenMode, Value};
 
 /// A row as text.
 pub(crate) type Row = Vec<String>;
@@ -54,7 +54,7 @@ struct Stepped {
 struct Running {
     owner: OwnerHandle,
     lane: LaneHandle,
-    reader: LedgerReader,
+    reader: Box<dyn Reader>,
     lanes: Vec<Stepped>,
 }
 
@@ -103,7 +103,7 @@ impl Bench {
     pub(crate) fn run_lanes(&mut self) {
         let Running { lane: handle, reader, lanes, .. } = self.running.as_mut().unwrap();
         for stepped in lanes {
-            step(stepped, handle, reader);
+            step(stepped, handle, &mut **reader);
         }
     }
 
@@ -283,7 +283,7 @@ fn number(value: &Value) -> i64 {
 
 fn start(path: PathBuf) -> Running {
     let ledger = DuckLedger::open(path, OpenMode::Create).unwrap();
-    let reader = ledger.reader().unwrap();
+    let reader = Box::new(ledger.reader().unwrap());
     let policy = Policy {
         verify: Verify::Bloom,
         anchor: AnchorPolicy::OneNode,
@@ -306,11 +306,12 @@ fn start(path: PathBuf) -> Running {
         let news = handle.watch(chain, filters, from, Content::Bloom);
         Stepped { lane, plugin, news }
     });
+    let reader = handle.reader(reader);
     Running { owner, lane: handle, reader, lanes: lanes.into() }
 }
 
 /// What `pipeline::LaneRun` does on its thread, until there is nothing more to do.
-fn step(stepped: &mut Stepped, handle: &LaneHandle, reader: &mut LedgerReader) {
+fn step(stepped: &mut Stepped, handle: &LaneHandle, reader: &mut dyn Reader) {
     let Stepped { lane, plugin, news } = stepped;
     // The owner answers in order: after this answer its last word is there.
     handle.open(lane.id(), plugin.descriptor()).unwrap();

@@ -117,6 +117,16 @@ impl Tree {
         self.finalized = number.min(self.head().number);
     }
 
+    /// Forgets every block below this height, on all branches: for runs so long that the chain itself
+    /// would be most of the memory. At most up to what is final. Of heights forgotten only the hash
+    /// is kept, 32 bytes each.
+    pub fn forget_below(&mut self, number: u64) {
+        let number = number.min(self.finalized);
+        let Self { blocks, secrets, .. } = self;
+        blocks.retain(|_, block| block.number >= number);
+        secrets.retain(|hash, _| blocks.contains_key(hash));
+    }
+
     /// Which chain.
     pub const fn chain(&self) -> ChainId {
         self.chain

@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, btree_map::Entry};
 /// All lanes.
 #[derive(Clone, Debug, Default)]
 pub struct Lanes {
-    tables: BTreeMap<String, Vec<PluginTable>>,
+    pub(super) tables: BTreeMap<String, Vec<PluginTable>>,
     /// By generation: the oldest is the one shown, the newest the one written.
-    lanes: BTreeMap<(String, event::ChainId), BTreeMap<u32, LaneImage>>,
+    pub(super) lanes: BTreeMap<(String, event::ChainId), BTreeMap<u32, LaneImage>>,
 }
 
 /// One value of a plugin's row, in a form that sorts.
@@ -54,12 +54,12 @@ pub struct LaneImage {
     pub cursor: Cursor,
     start_block: u64,
     undo_floor: u64,
-    last_batch: u64,
+    pub(super) last_batch: u64,
     halted: Option<String>,
-    batches: BTreeMap<u64, BlockRange>,
+    pub(super) batches: BTreeMap<u64, BlockRange>,
     /// Versions by batch.
-    state: BTreeMap<Vec<u8>, BTreeMap<u64, Option<Vec<u8>>>>,
-    rows: BTreeMap<usize, Vec<Version>>,
+    pub(super) state: BTreeMap<Vec<u8>, BTreeMap<u64, Option<Vec<u8>>>>,
+    pub(super) rows: BTreeMap<usize, Vec<Version>>,
     /// Events set aside, by delivery number.
     pub letters: BTreeMap<u64, DeadLetter>,
 }

@@ -4,6 +4,7 @@
 //! the last whole transaction. It writes no typed tables: they say what events say already.
 
 mod apply;
+mod forget;
 mod image;
 mod lanes;
 mod read;
@@ -82,6 +83,12 @@ impl MemoryStore {
     /// Shows every transaction of events to `on_apply`.
     pub fn on_apply(&self, on_apply: OnApply) {
         self.disk().on_apply = Some(on_apply);
+    }
+
+    /// Drops what lies below a height, but for coverage: for runs so long that the ledger itself
+    /// would be most of the memory. Only what is final and was handled by every plugin may go.
+    pub fn forget_below(&self, chain: ChainId, number: u64) {
+        self.disk().image.forget_below(chain, number);
     }
 
     /// Looks at what is stored.

@@ -10,7 +10,10 @@ pub use account::{Account, ORDER_INSIDE_A_BLOCK, account, lane_problems};
 use crate::{Image, chain::Tree};
 use alloy_primitives::{B256, map::HashSet};
 use event::{ChainId, Commit, EventId, FilterId};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// Violations kept; a run that breaks one invariant breaks it again and again.
 const VIOLATIONS_MAX: usize = 20;
@@ -48,6 +51,8 @@ pub struct Oracle {
     /// Everything stored, as the commits said.
     stored: HashSet<EventId>,
     last_seq: u64,
+    /// Heights that were ever covered by receipts.
+    proved: BTreeSet<u64>,
     finalized: Option<u64>,
     is_canonical: BTreeMap<(u64, B256), bool>,
     /// What a block has for a filter.
@@ -64,6 +69,7 @@ impl Oracle {
             agreement,
             stored: HashSet::default(),
             last_seq: 0,
+            proved: BTreeSet::new(),
             finalized: None,
             is_canonical: BTreeMap::new(),
             truth: BTreeMap::new(),

@@ -5,12 +5,13 @@ use crate::{
     chain::{Tree, wanted_ids},
 };
 use alloy_primitives::B256;
-use event::{Commit, EventId, Filter, Op, content_digest};
+use event::{Commit, Content, EventId, Filter, Log, LogRef, Op, content_digest};
 use std::collections::BTreeSet;
 
 impl Oracle {
     pub(super) fn check_transitions(&mut self, commit: &Commit, tree: &Tree) {
         self.check_events(commit);
+        self.check_positions(commit, tree);
         self.check_journal(commit);
         self.check_blocks(commit);
         self.check_refuted(commit, tree);
@@ -36,6 +37,32 @@ impl Oracle {
                 };
                 if !self.stored.insert(id) {
                     self.violated("I3 dedup", format!("stored twice in block {number}: {id:?}"));
+                }
+            }
+        }
+    }
+
+    /// I7: an event that comes with the receipts of its block has the place that they show. What is
+    /// added to a block that was proved before came without them.
+    fn check_positions(&mut self, commit: &Commit, tree: &Tree) {
+        let intervals = commit.coverage.iter().flat_map(|change| &change.intervals);
+        let proved = intervals.filter(|interval| interval.evidence.content == Content::Receipts);
+        let proved: Vec<u64> = proved.flat_map(|i| i.range.first()..=i.range.last()).collect();
+        let proved: BTreeSet<u64> = proved.into_iter().filter(|n| self.proved.insert(*n)).collect();
+        for batch in &commit.events {
+            for log in batch.logs.rows() {
+                let (number, hash) = batch.blocks[log.block as usize];
+                let Some(block) = tree.block(&hash).filter(|_| proved.contains(&number)) else {
+                    continue;
+                };
+                let is_there = |truth: &Log| {
+                    (truth.tx_index, truth.log_index) == (log.tx_index, log.log_index)
+                        && truth.tx_hash == *log.tx_hash
+                        && content_digest(LogRef::from(truth)) == content_digest(log)
+                };
+                if !block.logs().any(is_there) {
+                    let text = format!("block {number} has no such log at {}", log.log_index);
+                    self.violated("I7 order", text);
                 }
             }
         }

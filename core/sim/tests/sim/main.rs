@@ -4,6 +4,7 @@
 
 mod audits;
 mod backfill;
+mod behind;
 mod happenings;
 mod ledgers;
 mod liars;
@@ -11,6 +12,7 @@ mod oracle;
 mod repeat;
 mod scenes;
 mod seeds;
+mod soak;
 mod watches;
 mod watching;
 mod worlds;

@@ -2,16 +2,17 @@
 
 use std::{
     env,
+    ops::RangeInclusive,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
 };
 
-/// Runs `each` for seeds 1 to `count`, or for the one that `HEADCOUNT_SEED` names, or for as many as
-/// `HEADCOUNT_SEEDS` says. A seed that fails is named with the command that repeats it.
+/// Runs `each` for seeds 1 to `count`, or for the one that `HEADCOUNT_SEED` names, or for those that
+/// `HEADCOUNT_SEEDS` says: `N` is 1 to N, `A:B` is A to B. A seed that fails is named with the command that repeats it.
 pub(crate) fn for_seeds(test: &str, count: u64, each: impl Fn(u64)) {
     let number = |name: &str| env::var(name).ok().and_then(|text| text.parse().ok());
     let seeds = match number("HEADCOUNT_SEED") {
         Some(seed) => seed..=seed,
-        None => 1..=number("HEADCOUNT_SEEDS").unwrap_or(count),
+        None => seeds_wanted().unwrap_or(1..=count),
     };
     for seed in seeds {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| each(seed))) {
@@ -23,6 +24,13 @@ pub(crate) fn for_seeds(test: &str, count: u64, each: impl Fn(u64)) {
             resume_unwind(panic);
         }
     }
+}
+
+fn seeds_wanted() -> Option<RangeInclusive<u64>> {
+    let wanted = env::var("HEADCOUNT_SEEDS").ok()?;
+    let (first, last) = wanted.split_once(':').unwrap_or(("1", &wanted));
+    let number = |text: &str| text.parse().expect("HEADCOUNT_SEEDS is N or A:B");
+    Some(number(first)..=number(last))
 }
 
 /// Whether only one seed is run: then nothing can be said of all of them.

@@ -157,7 +157,8 @@ fn judge(world: &World, bench: &Bench) {
             let account = account(image, tree, filters, bench.range);
             assert!(account.is_balanced(), "{:#?}", account.problems());
             let mut problems = lane_problems(image, tree, &bench.filter, 1);
-            // An event that came with a wrong log index keeps it, whatever receipts say later.
+            // An event that came with a wrong log index on one node's word keeps it, whatever
+            // receipts say later; rows may follow that, and nothing else.
             if bench.has_wrong_indexes {
                 problems.retain(|problem| problem.invariant != ORDER_INSIDE_A_BLOCK);
             }

@@ -44,7 +44,13 @@ pub(crate) struct Watch {
     /// Highest block that a plugin has handled, each time it rose, with the head of that moment.
     pub(crate) handled: RefCell<Vec<(u64, u64)>>,
     pub(crate) outcome: Option<WatchOutcome>,
+    /// Called before the clock moves.
+    pub(crate) on_step: Option<OnStep>,
+    pub(crate) watcher: Box<dyn WatchWatcher>,
 }
+
+/// Looks at a process that runs.
+pub(crate) type OnStep = Box<dyn Fn(&OwnerHandle, &LaneStepper)>;
 
 struct Silent;
 
@@ -71,6 +77,8 @@ impl Watch {
             nodes,
             handled: RefCell::default(),
             outcome: None,
+            on_step: None,
+            watcher: Box::new(Silent),
         }
     }
 
@@ -120,6 +128,7 @@ impl Watch {
         let filters: Vec<Arc<Filter>> = wanted.iter().cloned().map(Arc::new).collect();
         let lane =
             LaneStepper::open(store, Box::new(plugin), self.chain(), wanted, policy).unwrap();
+        let lane = lane.reading(owner.lane().reader(Box::new(self.store.clone())));
         let content = self.plan.verify.required();
         let news = owner.lane().watch(self.chain(), filters, self.plan.start, content);
         (owner, news, lane)
@@ -157,10 +166,16 @@ impl Watch {
         let clock = self.world.clock().clone();
         let stop = clock.sleep_until(self.plan.ends_at_ms);
         let prover = Arc::new(proof::Proof);
-        let watching = watch(request, owner, prover, &clock, stop, &Silent);
+        let watching = watch(request, owner, prover, &clock, stop, &*self.watcher);
         let limit_ms = self.plan.ends_at_ms + 3_600_000;
         let lane = RefCell::new((lane, None, None));
-        let step = || self.step_lane(news, &mut lane.borrow_mut());
+        let step = || {
+            let has_done = self.step_lane(news, &mut lane.borrow_mut());
+            if let Some(on_step) = &self.on_step {
+                on_step(owner, &lane.borrow().0);
+            }
+            has_done
+        };
         let ended = run_stepped(&self.world, limit_ms, watching, step);
         let ended = ended.unwrap_or_else(|stuck| panic!("{stuck}"));
         match ended {

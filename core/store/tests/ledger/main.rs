@@ -7,4 +7,5 @@ mod given;
 mod killed;
 mod lanes;
 mod opening;
+mod reading;
 mod typed;

@@ -23,7 +23,7 @@ mod seat;
 
 use crate::{Branch, Ruling};
 use alloy_primitives::B256;
-use event::{BlockNumHash, ChainProfile, NodeId};
+use event::{BlockNumHash, ChainProfile, Held, NodeId};
 use seat::{Blocks, Seat, bound};
 use std::collections::BTreeMap;
 
@@ -209,6 +209,12 @@ impl Council {
     /// Returns why nothing is followed any more, if so.
     pub const fn halted(&self) -> Option<&Conflict> {
         self.halted.as_ref()
+    }
+
+    /// Returns the number of blocks that are remembered, of the chosen branch and of all nodes.
+    pub fn held(&self) -> Held {
+        let of_nodes = self.seats.values().map(|seat| seat.blocks.len()).sum();
+        vec![("blocks of the chosen branch", self.chosen.len()), ("blocks of nodes", of_nodes)]
     }
 
     fn set_held(&mut self, node: &NodeId, is_held: bool) {

@@ -23,8 +23,8 @@ use crate::{NodeStatus, Ticket, chunk::Context};
 use alloy_primitives::B256;
 use calls::{Call, Calls, Purpose};
 use event::{
-    Ask, BlockAnswer, BlockNumHash, ChainProfile, Fault, Filter, Finality, Head, NodeId, Prover,
-    Report, Tag, Verify,
+    Ask, BlockAnswer, BlockNumHash, ChainProfile, Fault, Filter, Finality, Head, Held, NodeId,
+    Prover, Report, Tag, Verify,
 };
 use round::Round;
 use schedule::Schedule;
@@ -216,6 +216,20 @@ impl Follow {
     /// Returns the node's finalized block as it last said, or as deep as the profile says.
     pub const fn finalized(&self) -> Option<u64> {
         self.context.status.finalized
+    }
+
+    /// Returns the number of entries of everything that is held.
+    pub fn held(&self) -> Held {
+        let walked = self.unruled.as_ref().map_or(0, |walked| walked.blocks.len());
+        vec![
+            ("blocks of a follower", self.window.held()),
+            ("calls of a follower", self.calls.count(|_| true)),
+            ("announced headers", self.announced.len()),
+            ("walked headers", walked + self.walk.as_ref().map_or(0, Walk::held)),
+            ("unread blocks", self.unread.held()),
+            ("blocks being read", self.round.as_ref().map_or(0, |(_, round)| round.held())),
+            ("reports to submit", self.out.len()),
+        ]
     }
 
     /// Reads other filters from the next round of blocks on. What lies below is the backfill's.

@@ -92,6 +92,11 @@ impl Round {
         &self.blocks
     }
 
+    /// Number of blocks held.
+    pub(crate) const fn held(&self) -> usize {
+        self.blocks.len()
+    }
+
     pub(crate) fn into_blocks(self) -> Vec<BlockAnswer> {
         self.blocks
     }

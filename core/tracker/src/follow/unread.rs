@@ -18,6 +18,11 @@ impl Unread {
         self.blocks.is_empty()
     }
 
+    /// Number of blocks and of headers on their way.
+    pub(crate) fn held(&self) -> usize {
+        self.blocks.len() + self.asked.len()
+    }
+
     pub(crate) fn add(&mut self, blocks: Vec<BlockAnswer>) {
         let keyed = blocks.into_iter().map(|b| (b.header.number, (b.hash, Some(b))));
         self.blocks.extend(keyed);

@@ -60,6 +60,11 @@ impl Walk {
         self.head
     }
 
+    /// Number of headers held.
+    pub(crate) const fn held(&self) -> usize {
+        self.headers.len()
+    }
+
     /// Whether nothing was read yet.
     pub(crate) const fn is_fresh(&self) -> bool {
         self.headers.is_empty()

@@ -20,6 +20,11 @@ impl Window {
         window
     }
 
+    /// Number of blocks remembered.
+    pub(crate) fn held(&self) -> usize {
+        self.0.len()
+    }
+
     /// Lowest height.
     pub(crate) fn first(&self) -> Option<u64> {
         self.0.first_key_value().map(|(number, _)| *number)

@@ -1,0 +1,123 @@
+//! As owner: this process is the one writer, runs the plugins, and answers the others.
+
+use super::{Counted, Part, Run};
+use crate::{
+    command_error::CommandError,
+    exit_codes::ExitCode,
+    session::{
+        access::{Owned, OwnerDesk},
+        inputs,
+        lanes::{LaneSetup, join_lanes, start_lanes},
+        ledger, nodes,
+        telling::Ended,
+    },
+    summary::Summary,
+};
+use event::{Decoder, Plugin, Prover, Reader, Store};
+use pipeline::{ChainSetup, Owner, OwnerHandle, ReplayError, ReplayOutcome, Timer};
+use std::sync::Arc;
+use store::DuckLedger;
+
+/// Reads the range into the ledger.
+pub(super) async fn run(
+    run: Run<'_>,
+    mut ledger: DuckLedger,
+    owned: Owned,
+    plugins: Vec<Box<dyn Plugin>>,
+    part: Part<'_>,
+) -> Result<(Summary, ExitCode), CommandError> {
+    let (plan, range) = (run.plan, part.range);
+    let intervals = part.covered.iter().flat_map(|(_, intervals)| intervals);
+    let setup = LaneSetup {
+        chain: run.profile.chain,
+        decoder: run.schemas.clone(),
+        content: plan.chain.verify.required(),
+        tracked: (part.covered.iter().map(|(f, _)| (**f).clone()))
+            .chain(run.filters.clone())
+            .collect(),
+        covered: intervals.map(|interval| interval.range).chain(range).collect(),
+        start_block: range.map_or(0, |range| range.first()),
+        stop: Arc::default(),
+    };
+    ledger.prepare_schemas(run.schemas.schemas())?;
+    ledger.backfill_typed(&*run.schemas)?;
+    let readers = plugins
+        .iter()
+        .map(|_| ledger.reader().map(|reader| Box::new(reader) as Box<dyn Reader>))
+        .collect::<Result<Vec<_>, _>>()?;
+    let reader = ledger.reader()?;
+    let policy = ledger::policy(plan);
+    let chain = ChainSetup { profile: run.profile.clone(), policy };
+    let prover: Arc<dyn Prover> = Arc::new(proof::Proof);
+    let owner = Owner::new(Box::new(ledger), prover, run.schemas.clone(), vec![chain])?.spawn()?;
+    let names = plugins.iter().map(|plugin| plugin.descriptor().name.clone()).collect();
+    let desk = OwnerDesk::new(
+        &owner,
+        reader,
+        [(run.profile.chain, policy)],
+        names,
+        inputs::specs(&plan.chain.contracts)?,
+    );
+    let lanes = start_lanes(plugins, readers, &owner, &setup, &run.timer)?;
+    if let Some(server) = &owned.server {
+        server.serve(desk.clone());
+    }
+
+    let mut evidence = None;
+    let before = hand_over_again(&run, &owner).await;
+    let mut replayed = before.map(|before| (before, ReplayOutcome::default()));
+    if let (Some(range), Ok((_, outcome))) = (range, &mut replayed) {
+        match run.read(&owner, &part, range, plan.chain.verify).await {
+            Ok((read, shown)) => (*outcome, evidence) = (read, shown),
+            Err(error) => replayed = Err(error),
+        }
+    }
+
+    owner.end_lanes();
+    let lane_reports = join_lanes(lanes).await;
+    // Clients see the end of this owner when the ledger is free, and go on with the next.
+    if let Some(server) = &owned.server {
+        server.drain().await;
+    }
+    desk.close().await;
+    drop(desk);
+    let owner_report = tokio::task::spawn_blocking(move || owner.close())
+        .await
+        .map_err(|_| CommandError::bug("the ledger's closing was cancelled"))??;
+    drop(owned);
+    let recorded = nodes::finish_recordings(&run.nodes);
+    // The owner's own error, which `close` returned above, comes before its shadow here.
+    let (before, mut outcome) = replayed.map_err(|error: ReplayError| CommandError::bug(error))?;
+    before.complete(&mut outcome);
+    let lane_reports = lane_reports?;
+    recorded?;
+    let elapsed_ms = run.timer.now_ms();
+    let ended = Ended {
+        plan,
+        profile: run.profile,
+        nodes: run.nodes,
+        range,
+        outcome,
+        evidence,
+        owner_report,
+        lane_reports,
+    };
+    Ok(ended.summary(&run.interrupt, elapsed_ms))
+}
+
+/// Takes what the owner before this one has not acknowledged; returns what the runs so far came to.
+async fn hand_over_again(run: &Run<'_>, owner: &OwnerHandle) -> Result<Counted, ReplayError> {
+    let mut acks = Vec::new();
+    for (key, report) in run.carried.kept() {
+        match report.report() {
+            Some(report) => acks.push((key, owner.submit(report))),
+            None => run.carried.forget(key),
+        }
+    }
+    owner.flush();
+    for (key, ack) in acks {
+        let ack = ack.await.map_err(|_| ReplayError::OwnerGone)?.map_err(ReplayError::Ledger)?;
+        run.carried.acknowledged_again(key, &ack);
+    }
+    Ok(run.carried.before())
+}

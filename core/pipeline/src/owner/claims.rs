@@ -1,0 +1,181 @@
+//! Who reads what just now, so that no two processes fetch the same blocks.
+//!
+//! A claim is a word about the moment: it is in no file, ends with the run that made it, and what it
+//! kept free is missing again if the run did not cover it. What one process claims twice, in two runs
+//! of its own, is its own business.
+
+use event::{BlockRange, ChainId, Claimed, Filter, Verify};
+use std::collections::BTreeMap;
+
+/// Runs whose claims are kept, at most. Those of one more are not kept free for it.
+const RUNS_MAX: usize = 256;
+
+/// Who claims: a run of a process, which is 0 for the owner itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Holder {
+    /// Process.
+    pub process: u32,
+    /// Its run.
+    pub run: u64,
+}
+
+/// What is claimed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// By whom. A second claim of the same run takes the place of the first.
+    pub holder: Holder,
+    /// Chain.
+    pub chain: ChainId,
+    /// What is wanted.
+    pub filters: Vec<Filter>,
+    /// Where.
+    pub range: BlockRange,
+    /// As what.
+    pub verify: Verify,
+}
+
+struct Held {
+    chain: ChainId,
+    verify: Verify,
+    work: Vec<(Filter, BlockRange)>,
+}
+
+/// All claims.
+#[derive(Default)]
+pub(super) struct Claims(BTreeMap<Holder, Held>);
+
+impl Claims {
+    /// Gives to the claim what is missing and nobody else reads.
+    pub(super) fn take(
+        &mut self,
+        claim: &Claim,
+        missing: impl Iterator<Item = (BlockRange, Vec<Filter>)>,
+    ) -> Claimed {
+        self.0.remove(&claim.holder);
+        let mut claimed = Claimed::default();
+        for (range, filters) in missing {
+            for filter in filters {
+                let mut free = vec![range];
+                for (process, taken) in self.of_others(claim, &filter) {
+                    free = free.iter().flat_map(|range| without(*range, taken)).collect();
+                    claimed.held.extend(range.intersection(&taken).map(|held| (held, process)));
+                }
+                claimed.work.extend(free.into_iter().map(|range| (filter.clone(), range)));
+            }
+        }
+        claimed.held.sort_unstable();
+        claimed.held.dedup();
+        if self.0.len() < RUNS_MAX && !claimed.work.is_empty() {
+            let work = claimed.work.clone();
+            let held = Held { chain: claim.chain, verify: claim.verify, work };
+            self.0.insert(claim.holder, held);
+        }
+        claimed
+    }
+
+    /// Forgets what a run claimed.
+    pub(super) fn release(&mut self, holder: Holder) {
+        self.0.remove(&holder);
+    }
+
+    /// Forgets what a process claimed.
+    pub(super) fn release_all(&mut self, process: u32) {
+        self.0.retain(|holder, _| holder.process != process);
+    }
+
+    /// What others read that makes reading `filter` here useless.
+    fn of_others(&self, claim: &Claim, filter: &Filter) -> Vec<(u32, BlockRange)> {
+        let required = claim.verify.required();
+        let others = self.0.iter().filter(|(holder, held)| {
+            holder.process != claim.holder.process
+                && held.chain == claim.chain
+                && held.verify.required() >= required
+        });
+        let work = others.flat_map(|(holder, held)| {
+            held.work.iter().map(|(other, range)| (holder.process, other, *range))
+        });
+        work.filter(|(_, other, _)| other.intersection(filter).as_ref() == Some(filter))
+            .map(|(process, _, range)| (process, range))
+            .collect()
+    }
+}
+
+/// Returns the parts of `range` outside of `hole`.
+fn without(range: BlockRange, hole: BlockRange) -> impl Iterator<Item = BlockRange> {
+    let before = hole.first().checked_sub(1).map(|last| last.min(range.last()));
+    let after = hole.last().checked_add(1).map(|first| first.max(range.first()));
+    let before = before.and_then(|last| BlockRange::new(range.first(), last));
+    let after = after.and_then(|first| BlockRange::new(first, range.last()));
+    before.into_iter().chain(after)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use event::AnyOf;
+
+    fn range(first: u64, last: u64) -> BlockRange {
+        BlockRange::new(first, last).unwrap()
+    }
+
+    fn filter(byte: u8) -> Filter {
+        Filter::new(AnyOf::one(alloy_primitives::Address::repeat_byte(byte)), AnyOf::Any)
+    }
+
+    /// Claims the whole range for one filter, of which nothing is covered.
+    fn claim(claims: &mut Claims, process: u32, run: u64, of: Filter, at: BlockRange) -> Claimed {
+        let claim = Claim {
+            holder: Holder { process, run },
+            chain: ChainId(1),
+            filters: vec![of.clone()],
+            range: at,
+            verify: Verify::Bloom,
+        };
+        claims.take(&claim, std::iter::once((at, vec![of])))
+    }
+
+    #[test]
+    fn what_one_process_reads_no_other_one_is_given() {
+        let mut claims = Claims::default();
+        let one = claim(&mut claims, 7, 1, filter(1), range(10, 19));
+        assert_eq!(one, Claimed { work: vec![(filter(1), range(10, 19))], held: vec![] });
+        let two = claim(&mut claims, 8, 1, filter(1), range(0, 29));
+        let free = [(filter(1), range(0, 9)), (filter(1), range(20, 29))];
+        assert_eq!(two, Claimed { work: free.to_vec(), held: vec![(range(10, 19), 7)] });
+        // The same process may, and so may one that reads something else.
+        assert_eq!(claim(&mut claims, 7, 2, filter(1), range(10, 19)).held, []);
+        assert_eq!(claim(&mut claims, 9, 1, filter(2), range(10, 19)).held, []);
+        // A wider filter reads it, too; a narrower one does not read what is wider.
+        claim(&mut claims, 10, 1, Filter::any(), range(40, 49));
+        assert_eq!(claim(&mut claims, 11, 1, filter(3), range(40, 49)).work, []);
+        claim(&mut claims, 12, 1, filter(4), range(50, 59));
+        assert_eq!(claim(&mut claims, 11, 2, Filter::any(), range(50, 59)).held, []);
+    }
+
+    #[test]
+    fn what_is_released_is_given_to_the_next() {
+        let mut claims = Claims::default();
+        let at = range(0, 9);
+        claim(&mut claims, 7, 1, filter(1), at);
+        claim(&mut claims, 7, 2, filter(2), at);
+        assert_eq!(claim(&mut claims, 8, 1, filter(1), at).work, []);
+        claims.release(Holder { process: 7, run: 1 });
+        assert_eq!(claim(&mut claims, 8, 1, filter(1), at).held, []);
+        assert_eq!(claim(&mut claims, 8, 2, filter(2), at).work, []);
+        claims.release_all(7);
+        assert_eq!(claim(&mut claims, 8, 2, filter(2), at).held, []);
+    }
+
+    #[test]
+    fn parts_of_a_range_outside_of_another() {
+        let parts = |hole| without(range(5, 9), hole).collect::<Vec<_>>();
+        assert_eq!(parts(range(0, 4)), [range(5, 9)]);
+        assert_eq!(parts(range(10, 20)), [range(5, 9)]);
+        assert_eq!(parts(range(0, 20)), []);
+        assert_eq!(parts(range(6, 7)), [range(5, 5), range(8, 9)]);
+        assert_eq!(parts(range(0, 5)), [range(6, 9)]);
+        assert_eq!(parts(range(9, u64::MAX)), [range(5, 8)]);
+    }
+}

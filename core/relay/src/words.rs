@@ -1,0 +1,384 @@
+//! What is asked of an owner, and what it answers.
+
+use crate::{frame::FRAME_BYTES_MAX, sound::unsound, split::halves};
+use alloy_primitives::{Address, B256};
+use event::{
+    Ack, AnchorPolicy, AnyOf, BlockRange, ChainId, ChainProfile, ChainState, Claimed, Column,
+    EventPage, EventQuery, Evidence, Filter, LedgerError, Report, Value, Verify,
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::sync::Arc;
+
+/// What a client asks.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Request {
+    /// Take this report; the answer comes after its transaction.
+    Submit(Box<Report>),
+    /// Write now what was gathered.
+    Flush,
+    /// What is still to be fetched?
+    Missing {
+        /// Chain.
+        chain: ChainId,
+        /// What is wanted.
+        filter: Filter,
+        /// Where.
+        range: BlockRange,
+        /// As what.
+        verify: Verify,
+    },
+    /// What may this client fetch, which then nobody else does?
+    Claim {
+        /// Counts the client's claims: a new one with the same number replaces the old.
+        run: u64,
+        /// Chain.
+        chain: ChainId,
+        /// What is wanted.
+        filters: Vec<Filter>,
+        /// Where.
+        range: BlockRange,
+        /// As what.
+        verify: Verify,
+    },
+    /// A claim is done with.
+    Release {
+        /// Its number.
+        run: u64,
+    },
+    /// What is shown of the whole range for all filters?
+    Evidence {
+        /// Chain.
+        chain: ChainId,
+        /// Filters.
+        filters: Vec<Filter>,
+        /// Where.
+        range: BlockRange,
+    },
+    /// Before the first report: what is going to be reported.
+    Join(Box<Joining>),
+    /// Which chains is something covered of?
+    Chains,
+    /// What is known of a chain?
+    Load(ChainId),
+    /// Rows of a statement that only reads.
+    Query(String),
+    /// The digest of the ledger.
+    Digest,
+    /// What is inconsistent in it.
+    Check,
+    /// Canonical events.
+    Events(EventQuery),
+}
+
+/// What a client is going to report.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Joining {
+    /// Chain, and what holds there as the client has it.
+    pub profile: ChainProfile,
+    /// What must be shown.
+    pub verify: Verify,
+    /// Why headers are believed.
+    pub anchor: AnchorPolicy,
+    /// Events to decode.
+    pub contracts: Vec<Contract>,
+}
+
+/// Events of one schema.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contract {
+    /// SQL schema.
+    pub schema: String,
+    /// Contracts.
+    pub addresses: AnyOf<Address>,
+    /// Events.
+    pub events: Vec<EventDeclaration>,
+}
+
+/// An event as it was declared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EventDeclaration {
+    /// A signature with argument names.
+    Signature(String),
+    /// The text of an ABI file, and the events wanted of it; none = all.
+    Abi {
+        /// Text.
+        json: String,
+        /// Names or signatures.
+        wanted: Vec<String>,
+    },
+}
+
+/// Under what a client's reports are taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Joined {
+    /// What the owner demands on that chain.
+    pub verify: Verify,
+    /// Why it believes headers there.
+    pub anchor: AnchorPolicy,
+    /// Plugins that it runs.
+    pub plugins: Vec<String>,
+}
+
+/// What the owner answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Reply {
+    /// To `Submit`.
+    Ack(Ack),
+    /// To what asks for nothing.
+    Done,
+    /// To `Missing`.
+    Missing(Vec<(BlockRange, Vec<Filter>)>),
+    /// To `Claim`.
+    Claimed(Claimed),
+    /// To `Evidence`.
+    Evidence(Option<Evidence>),
+    /// To `Join`.
+    Joined(Joined),
+    /// To `Chains`.
+    Chains(Vec<ChainId>),
+    /// To `Load`.
+    State(Box<ChainState>),
+    /// To `Query`, any number of times, each with the columns.
+    Rows(Vec<Column>, Vec<Vec<Value>>),
+    /// To `Query`, at the end.
+    Columns(Vec<Column>),
+    /// To `Digest`.
+    Digest(B256),
+    /// To `Check`.
+    Problems(Vec<String>),
+    /// To `Events`.
+    Page(Box<EventPage>),
+}
+
+/// Why the owner does not answer.
+#[derive(Clone, Debug, Serialize, Deserialize, thiserror::Error)]
+pub enum Refusal {
+    /// The ledger's own error.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The request makes no sense; sending it again makes none either.
+    #[error("{0}")]
+    Unsound(String),
+    /// The owner cannot do this beside what it does, and says why.
+    #[error("{0}")]
+    Cannot(String),
+    /// The owner is ending: ask the next one.
+    #[error("the owner of the ledger is ending")]
+    Ending,
+}
+
+/// What travels to the owner.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Asked {
+    pub(crate) id: u64,
+    pub(crate) request: Request,
+}
+
+/// What travels back.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Answered {
+    pub(crate) id: u64,
+    /// Whether more comes for this id.
+    pub(crate) more: bool,
+    pub(crate) reply: Result<Reply, Refusal>,
+}
+
+/// A request in the form in which it travels: to be sent again to another owner, or read here.
+#[derive(Clone, Debug)]
+pub struct Encoded(Arc<[u8]>);
+
+impl Encoded {
+    /// Encodes a request; one that is longer than a frame is refused.
+    pub fn new(request: &Request) -> Result<Self, Refusal> {
+        let bytes = postcard::to_allocvec(request);
+        let bytes = bytes.map_err(|error| Refusal::Unsound(error.to_string()))?;
+        // Room for the number that is put before it.
+        match bytes.len() + size_of::<u128>() <= FRAME_BYTES_MAX {
+            true => Ok(Self(bytes.into())),
+            false => Err(Refusal::Unsound(format!(
+                "it has {} bytes, more than {FRAME_BYTES_MAX}: read fewer blocks at once",
+                bytes.len()
+            ))),
+        }
+    }
+
+    /// Encodes a report, in as many parts as it takes; one block that is longer than a frame is
+    /// refused.
+    pub fn of_report(report: Box<Report>) -> Result<Vec<Self>, Refusal> {
+        let request = Request::Submit(report);
+        let refusal = match Self::new(&request) {
+            Ok(encoded) => return Ok(vec![encoded]),
+            Err(refusal) => refusal,
+        };
+        let Request::Submit(report) = request else { return Err(refusal) };
+        let Some((lower, upper)) = halves(&report) else { return Err(refusal) };
+        drop(report);
+        let mut parts = Self::of_report(Box::new(lower))?;
+        parts.extend(Self::of_report(Box::new(upper))?);
+        Ok(parts)
+    }
+
+    /// Returns the report, where it is one.
+    pub fn report(&self) -> Option<Box<Report>> {
+        match postcard::from_bytes(&self.0) {
+            Ok(Request::Submit(report)) => Some(report),
+            _ => None,
+        }
+    }
+
+    /// Returns the frame that asks for it under a number.
+    pub(crate) fn frame(&self, id: u64) -> Vec<u8> {
+        // A struct is its members, one after the other.
+        let mut frame = postcard::to_allocvec(&id).unwrap_or_default();
+        frame.extend_from_slice(&self.0);
+        frame
+    }
+}
+
+/// Reads what was asked; a report that is not whole is refused, with its number.
+pub(crate) fn asked(frame: &[u8]) -> Result<Asked, (u64, Refusal)> {
+    let asked: Asked = whole(frame).map_err(|error| {
+        let id = postcard::take_from_bytes::<u64>(frame).map_or(0, |(id, _)| id);
+        (id, Refusal::Unsound(error))
+    })?;
+    match &asked.request {
+        Request::Submit(report) => match unsound(report) {
+            Some(why) => {
+                Err((asked.id, Refusal::Unsound(format!("a report that is not whole: {why}"))))
+            }
+            None => Ok(asked),
+        },
+        _ => Ok(asked),
+    }
+}
+
+/// Reads a value that is all of the bytes.
+pub(crate) fn whole<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    match postcard::take_from_bytes(bytes) {
+        Ok((value, [])) => Ok(value),
+        Ok((_, more)) => Err(format!("{} bytes too many", more.len())),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use alloy_primitives::{B64, Bloom, U256, keccak256};
+    use event::{
+        Fault, FaultClass, Header, Log, Logs, NodeId, Outcome, REPORT_VERSION, Receipt,
+        ReportedBlock, Via,
+    };
+
+    /// A report with something in every member.
+    pub(crate) fn report() -> Report {
+        let log = Log {
+            address: Address::repeat_byte(1),
+            topics: vec![B256::repeat_byte(2), B256::repeat_byte(3)],
+            data: vec![4; 40].into(),
+            log_index: 5,
+            tx_index: 6,
+            tx_hash: B256::repeat_byte(7),
+            block_number: 8,
+            block_hash: B256::repeat_byte(9),
+            removed: false,
+        };
+        let header = Header {
+            difficulty: U256::MAX,
+            logs_bloom: Bloom::repeat_byte(1),
+            nonce: B64::repeat_byte(2),
+            extra_data: vec![1, 2, 3].into(),
+            base_fee_per_gas: Some(7),
+            ..Header::default()
+        };
+        let receipt = Receipt {
+            tx_type: 2,
+            tx_hash: log.tx_hash,
+            tx_index: 6,
+            block_hash: log.block_hash,
+            block_number: 8,
+            outcome: Outcome::Status(true),
+            cumulative_gas_used: 10,
+            logs: vec![log.clone()],
+            deposit_nonce: None,
+            deposit_receipt_version: Some(1),
+        };
+        let block = |number| ReportedBlock {
+            number,
+            hash: log.block_hash,
+            parent: Some(B256::repeat_byte(8)),
+            timestamp: None,
+            header: Some(Box::new(header.clone())),
+            transactions: Some(vec![log.tx_hash]),
+            receipts: Some(vec![receipt.clone()]),
+            via: Via::BlockHash,
+        };
+        let mut logs = Logs::default();
+        logs.push_log(1, &log);
+        Report {
+            version: REPORT_VERSION,
+            reporter: "r".into(),
+            seq: 3,
+            chain: ChainId(1),
+            node: NodeId::new("a"),
+            client: Some("Geth".into()),
+            filter: Arc::new(Filter::new(AnyOf::one(log.address), AnyOf::Any)),
+            range: BlockRange::new(7, 8).unwrap(),
+            head_before: 9,
+            head_after: 9,
+            finalized: Some(2),
+            blocks: vec![block(7), block(8)],
+            logs,
+            faults: vec![Fault {
+                node: NodeId::new("a"),
+                method: "eth_getLogs".into(),
+                class: FaultClass::Hint { width: 5 },
+                text: "too wide".into(),
+            }],
+            judged: None,
+        }
+    }
+
+    #[test]
+    fn a_report_travels_unchanged_and_its_wire_form_does_not_change_unseen() {
+        let encoded = Encoded::new(&Request::Submit(Box::new(report()))).unwrap();
+        let frame = encoded.frame(300);
+        let asked = asked(&frame).unwrap();
+        assert_eq!(asked.id, 300);
+        let Request::Submit(read) = asked.request else { panic!("another request") };
+        assert_eq!(format!("{read:?}"), format!("{:?}", Box::new(report())));
+        assert_eq!(encoded.report().unwrap().logs, report().logs);
+        let replies = [
+            Reply::Ack(Ack { seq: 1, open: vec![(report().range, "o".into())], ..Ack::default() }),
+            Reply::Claimed(Claimed { work: vec![], held: vec![(report().range, 9)] }),
+            Reply::State(Box::default()),
+            Reply::Rows(vec![], vec![vec![Value::Int(-1), Value::Float(0.5), Value::Null]]),
+            Reply::Problems(vec!["p".into()]),
+        ];
+        let replies = replies.map(|reply| Answered { id: 1, more: true, reply: Ok(reply) });
+        let mut wire = frame;
+        wire.extend(replies.iter().flat_map(|reply| postcard::to_allocvec(reply).unwrap()));
+        for request in [Request::Digest, Request::Check, Request::Release { run: 1 }] {
+            wire.extend(Encoded::new(&request).unwrap().frame(1));
+        }
+        // Another digest is another PROTOCOL: an old and a new program must not take each other's
+        // bytes for their own.
+        let digest = keccak256(&wire).to_string();
+        assert_eq!(
+            (digest.as_str(), crate::PROTOCOL),
+            ("0x7010f07f970d23d119c07496a3863a619034d72e2bb6021a215779dcfde401c0", 1)
+        );
+    }
+
+    #[test]
+    fn torn_and_padded_frames_are_refused_with_their_number() {
+        let frame = Encoded::new(&Request::Submit(Box::new(report()))).unwrap().frame(7);
+        for end in 0..frame.len() {
+            let (id, _) = asked(&frame[..end]).unwrap_err();
+            assert!(id == 7 || end == 0);
+        }
+        assert!(asked(&[&frame[..], &[0]].concat()).is_err());
+    }
+}
