@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Switches each check of prover, aggregator and tracker off in turn and runs the tests that must
+# Switches each check of prover, aggregator, tracker and audit off in turn and runs the tests that must
 # notice. A mutant that survives is a check that nothing shows. Works on a copy below target/.
 # usage: mutants.sh [NAME...]
 set -euo pipefail
@@ -62,6 +62,18 @@ mutant admission aggregator src/admission.rs \
 mutant by-hash-re-ask tracker src/chunk.rs \
     'State::Reading if !proves || unread.is_some() => State::ByHash,' \
     'State::Reading if unread.is_some() => State::ByHash,'
+mutant audit-difference audit src/window/truth.rs \
+    '|| !self.differences(number, truth).is_empty())' \
+    ')'
+mutant audit-trust audit src/window.rs \
+    'if !self.settings.trusted.contains(&report.node) {' \
+    'if false {'
+mutant audit-parts audit src/parts.rs \
+    'cover(&left, parts) && cover(&right, parts)' \
+    'cover(&left, parts) || cover(&right, parts)'
+mutant audit-links audit src/links.rs \
+    'before.hash != parent' \
+    'before.hash == B256::ZERO'
 
 if [ ${#survived[@]} -gt 0 ]; then
     echo "error: nothing noticed: ${survived[*]}"

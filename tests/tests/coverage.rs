@@ -1,6 +1,6 @@
 //! `headcount coverage` of a ledger that was filled in several ways.
 
-use headcount_tests::{Program, RecordedChain, ScriptedNode, skip};
+use headcount_tests::{Program, RecordedChain, ScriptedNode, Watching, skip};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -45,4 +45,43 @@ fn coverage_draws_what_is_proved_on_one_word_and_open() {
     assert!(told.stdout.contains("single source: 11:20 (10 blocks), claimed on one-node"));
     assert_eq!(std::fs::read(folder.path().join("l.duckdb")).unwrap(), before);
     program.run(["coverage", "--ledger", "gone.duckdb"]).expect_code(2);
+}
+
+#[test]
+fn audit_and_coverage_beside_a_running_watch_look_through_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(program) = Program::in_folder(folder.path()) else {
+        skip!("audit beside a watch: headcount is not built (make build)");
+    };
+    let Some(chain) = RecordedChain::load() else {
+        skip!("audit beside a watch: fixtures/ are not made (make fixtures)");
+    };
+    let chain = Arc::new(chain);
+    let (own, other) = (ScriptedNode::honest(&chain), ScriptedNode::honest(&chain));
+    let (own, other) = (own.url(), format!("other={}", other.url()));
+    let contract = "gold=0x5FbDB2315678afecb367f032d93F642f64180aa3";
+    let source = ["-c", contract, "-e", TRANSFER, "--ledger", "l.duckdb"];
+    let watch = ["watch", "-r", &own, "--from-block", "0", "--poll-interval", "50ms"];
+    let watching = Watching::start(&program, watch.iter().chain(&source));
+    let head = chain.head();
+    let covered = || {
+        let told = program.run(["coverage", "--ledger", "l.duckdb", "--format", "json"]);
+        let report: Value = serde_json::from_str(&told.stdout).unwrap_or_default();
+        // The head comes first, then the gap below it.
+        let filter = &report["chains"][0]["filters"][0];
+        filter["blocks"]["open"] == 0
+            && filter["range"] == json!({"first": 0, "last": head, "count": head + 1})
+    };
+    let begun = std::time::Instant::now();
+    while !covered() {
+        assert!(begun.elapsed().as_secs() < 60, "never covered");
+    }
+    let range = format!("0:{head}");
+    let audit = ["audit", "-r", &other, "-b", &range, "--format", "json"];
+    let told = program.run(audit.iter().chain(&source)).expect_success();
+    let report: Value = serde_json::from_str(&told.stdout).unwrap();
+    assert_eq!(report["ledger"]["compared"], true, "{report:#}");
+    assert_eq!(report["status"], "complete");
+    assert!(report["filters"][0]["events"].as_u64().unwrap() > 10);
+    drop(watching);
 }

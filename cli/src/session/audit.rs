@@ -97,7 +97,7 @@ pub(super) async fn run(
         pipeline::audit(request, prover, pages, sink, &*timer, stop, &lines).await
     };
     lines.clear();
-    let outcome = outcome?;
+    let outcome = outcome.map_err(|told| ledger.failure(told))?;
     let mut counts = vec![0; schemas.schemas().len()];
     for (at, count) in order.iter().zip(&outcome.verdict.events) {
         counts[*at] = *count;

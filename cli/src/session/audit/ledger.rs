@@ -8,7 +8,11 @@ use crate::{
 };
 use event::{BlockRange, ChainId, EventPage, EventQuery, Filter, LedgerError};
 use pipeline::LedgerPages;
-use std::{path::PathBuf, sync::Arc, thread};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+};
 
 /// Events read at once.
 const PAGE_EVENTS: usize = 50_000;
@@ -20,6 +24,8 @@ pub(super) struct Compared {
     chain: ChainId,
     environment: Environment,
     told: LedgerReport,
+    /// Why a page could not be read, in the words and with the exit code of this program.
+    failed: Arc<Mutex<Option<CommandError>>>,
 }
 
 impl Compared {
@@ -39,6 +45,7 @@ impl Compared {
                 reason: reason.to_owned(),
                 is_unexpected: false,
             },
+            failed: Arc::default(),
         };
         let Some(ledger) = &plan.ledger else {
             return Ok(without(String::new(), "not compared: --no-ledger"));
@@ -67,7 +74,8 @@ impl Compared {
             reason: String::new(),
             is_unexpected: false,
         };
-        Ok(Self { path, chain, environment: environment.clone(), told })
+        let failed = Arc::default();
+        Ok(Self { path, chain, environment: environment.clone(), told, failed })
     }
 
     pub(super) const fn is_compared(&self) -> bool {
@@ -85,10 +93,21 @@ impl Compared {
     /// Returns what reads it.
     pub(super) fn pages(&mut self) -> Option<Box<LedgerPages<'static>>> {
         let (path, chain, environment) = (self.path.clone()?, self.chain, self.environment.clone());
+        let failed = self.failed.clone();
         Some(Box::new(move |filter: &Arc<Filter>, range: BlockRange| {
             let look = || read(&mut Look::open(&path, &environment)?, chain, filter, range);
-            apart(look).map_err(|error| LedgerError::Io(error.to_string()))
+            apart(look).map_err(|error| {
+                let told = LedgerError::Internal("a page of the ledger was not read".to_owned());
+                *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                told
+            })
         }))
+    }
+
+    /// Returns why reading ended early, given what the pipeline was told.
+    pub(super) fn failure(&self, told: LedgerError) -> CommandError {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        failed.unwrap_or_else(|| told.into())
     }
 }
 
