@@ -292,7 +292,7 @@ fn write_incidents(conn: &Connection, commits: &[Commit]) -> Result<()> {
 fn write_finalized(conn: &Connection, commit: &Commit) -> Result<()> {
     let Some(finalized) = commit.finalized else { return Ok(()) };
     let chain = commit.chain.0;
-    let sql = "UPDATE chains SET finalized = greatest(finalized, ?) WHERE chain = ?";
+    let sql = "UPDATE chains SET finalized = greatest(finalized, ?::UBIGINT) WHERE chain = ?";
     let updated = execute_cached(conn, sql, params![finalized, chain])?;
     if updated == 0 {
         conn.execute("INSERT INTO chains VALUES (?, ?)", params![chain, finalized])

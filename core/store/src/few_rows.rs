@@ -85,12 +85,16 @@ fn insert_rows(
         sql.push_str(if row == rows.start { "(" } else { ", (" });
         for (position, column) in batch.columns().iter().enumerate() {
             let comma = if position == 0 { "" } else { ", " };
-            // The type beside each parameter spares a second planning; so does a plain NULL.
+            // Where a parameter is of another type than its value DuckDB plans anew each time.
             let Some((value, sql_type)) = cell(column, row)? else {
                 let _ = write!(sql, "{comma}NULL");
                 continue;
             };
-            let _ = write!(sql, "{comma}?::{sql_type}");
+            let _ = match sql_type {
+                // On its way into a BIGNUM a bare text parameter would take that type.
+                "VARCHAR" => write!(sql, "{comma}?::VARCHAR || ''"),
+                _ => write!(sql, "{comma}?::{sql_type}"),
+            };
             values.push(ToSqlOutput::Borrowed(value));
         }
         sql.push(')');

@@ -358,31 +358,33 @@ fn write_letter(
 }
 
 fn write_lane(conn: &Connection, lane: &LaneId, is_stored: bool, row: &LaneRow) -> Result<()> {
+    // In the text, because it is the same at each commit and a parameter that is NULL is planned anew.
+    let halted = row.halted.as_deref().map_or_else(|| "NULL".to_owned(), text);
     let sql = match is_stored {
-        true => {
-            "UPDATE lanes SET start_block = ?, undo_floor = ?, next_block = ?, next_seq = ?,
-                next_batch = ?, journal_seq = ?, last_batch = ?, halted = ?
+        true => format!(
+            "UPDATE lanes SET halted = {halted}, start_block = ?, undo_floor = ?, next_block = ?,
+                next_seq = ?, next_batch = ?, journal_seq = ?, last_batch = ?
                 WHERE plugin = ? AND chain = ? AND generation = ?"
-        }
-        false => {
-            "INSERT INTO lanes (start_block, undo_floor, next_block, next_seq, next_batch,
-                journal_seq, last_batch, halted, plugin, chain, generation)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        }
+        ),
+        false => format!(
+            "INSERT INTO lanes (halted, start_block, undo_floor, next_block, next_seq, next_batch,
+                journal_seq, last_batch, plugin, chain, generation)
+                VALUES ({halted}, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        ),
     };
-    let LaneRow { generation, start_block, undo_floor, cursor, last_batch, halted } = row;
+    let LaneRow { generation, start_block, undo_floor, cursor, last_batch, .. } = row;
+    let Cursor { next_block, next_seq, next_batch, journal_seq } = cursor;
     let changed = execute_cached(
         conn,
-        sql,
+        &sql,
         params![
             start_block,
             undo_floor,
-            cursor.next_block,
-            cursor.next_seq,
-            cursor.next_batch,
-            cursor.journal_seq,
+            next_block,
+            next_seq,
+            next_batch,
+            journal_seq,
             last_batch,
-            halted,
             lane.plugin,
             lane.chain.0,
             generation
