@@ -18,8 +18,9 @@ use tokio::{
 pub(crate) const HELLO_MAX: Duration = Duration::from_secs(5);
 /// Frames that wait to be written to a client, at most.
 const FRAMES_OUT_MAX: usize = 4;
-/// Longest time in which a client takes a frame; then it is hung up on.
-const TAKE_MAX: Duration = Duration::from_secs(30);
+/// Longest time in which a client takes a frame; then it is hung up on. A person who pages through
+/// rows takes that long.
+const TAKE_MAX: Duration = Duration::from_secs(600);
 /// Reports of a client that wait for their acks, at most, in KiB.
 const WAITING_KIB_MAX: u32 = 128 << 10;
 /// How long what a client claimed is kept free for it without a word from it.
