@@ -129,18 +129,26 @@ async fn rows(
     statement: &str,
     each: &mut EachRow<'_>,
 ) -> Result<Vec<Column>, Miss> {
-    let mut rows = joined.client.ask_parts(&Request::Query(statement.to_owned()));
+    let mut parts = joined.client.ask_parts(&Request::Query(statement.to_owned()));
+    // The first part is held back until more comes: an answer of one part is whole, or is asked for
+    // again.
+    let mut held: Option<(Vec<Column>, Vec<Vec<Value>>)> = None;
     loop {
-        match rows.next().await? {
-            Reply::Rows(columns, rows) => {
-                for row in rows {
-                    if each(&columns, row).is_break() {
-                        return Ok(columns);
-                    }
+        let next = match parts.next().await? {
+            Reply::Rows(columns, rows) => Ok((columns, rows)),
+            Reply::Columns(columns) => Err(columns),
+            _ => return Err(another()),
+        };
+        if let Some((columns, rows)) = held.take() {
+            for row in rows {
+                if each(&columns, row).is_break() {
+                    return Ok(columns);
                 }
             }
-            Reply::Columns(columns) => return Ok(columns),
-            _ => return Err(another()),
+        }
+        match next {
+            Ok(part) => held = Some(part),
+            Err(columns) => return Ok(columns),
         }
     }
 }
