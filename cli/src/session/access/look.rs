@@ -49,6 +49,13 @@ impl Look {
         Ok(Self { path: path.to_owned(), seeker, runtime, source })
     }
 
+    /// Looks for the next owner, a moment after one has ended.
+    fn lost(&mut self) -> Result<(), CommandError> {
+        std::thread::sleep(TRY_AGAIN);
+        self.source = source(&self.path, &self.seeker, &self.runtime)?;
+        Ok(())
+    }
+
     /// Asks until an owner has answered that did not end meanwhile.
     fn asked<T>(
         &mut self,
@@ -58,7 +65,7 @@ impl Look {
             match ask(&mut self.source, &self.runtime) {
                 Ok(told) => return Ok(told),
                 Err(Miss::Failed(error)) => return Err(error),
-                Err(Miss::Lost) => self.source = source(&self.path, &self.seeker, &self.runtime)?,
+                Err(Miss::Lost) => self.lost()?,
             }
         }
         Err(ended())
@@ -117,7 +124,7 @@ impl Look {
                 Ok(columns) => return Ok(columns),
                 Err(Miss::Failed(error)) => return Err(error),
                 Err(Miss::Lost) if is_begun => return Err(ended()),
-                Err(Miss::Lost) => self.source = source(&self.path, &self.seeker, &self.runtime)?,
+                Err(Miss::Lost) => self.lost()?,
             }
         }
         Err(ended())

@@ -85,7 +85,8 @@ async fn take(
             loop {
                 tokio::select! {
                     biased;
-                    () = nothing_once(is_draining) => {}
+                    // Nothing else is looked at any more; the client sees the end when it comes.
+                    () = draining(is_draining) => std::future::pending::<()>().await,
                     frame = &mut reading => break frame,
                     Some(_) = answers.join_next() => {}
                     () = tokio::time::sleep(SILENCE_MAX) => desk.left(client),
@@ -117,10 +118,10 @@ async fn take(
     }
 }
 
-/// Never ready; once the owner drains, nothing else is looked at.
-async fn nothing_once(is_draining: &mut watch::Receiver<bool>) {
+/// Waits until the owner takes no more requests.
+async fn draining(is_draining: &mut watch::Receiver<bool>) {
+    // An owner that is gone takes none either.
     let _ = is_draining.wait_for(|is| *is).await.is_ok();
-    std::future::pending::<()>().await;
 }
 
 /// Waits for room among what waits; what was gathered is written meanwhile.
