@@ -270,6 +270,41 @@ fn a_contract_that_only_the_client_names_is_decoded_by_the_owner() {
 }
 
 #[test]
+fn readers_that_want_much_or_never_read_delay_no_commit_and_not_the_end_of_the_owner() {
+    let scene = scene!("shared, slow readers");
+    let held = scene.held();
+    let mut owner = scene.owner(&held, "0:9");
+    // More than the owner's memory, sorted; it may fail for want of it, and nothing else may.
+    let much = "select max(a), max(b) from (select r as a, repeat(r::varchar, 9) as b from
+        range(4000000) t(r) order by hash(r), b limit 3000000)";
+    let much = ["query", much, "--ledger", "l.duckdb"];
+    let endless =
+        ["query", "select r, r + 1 from range(1000000000000) t(r)", "--ledger", "l.duckdb"];
+    let mut sorting = Ended(scene.program.start(much));
+    // Nobody reads what these say.
+    let unread: Vec<_> = (0..2).map(|_| Ended(scene.program.start_heard(endless))).collect();
+    let node = scene.free();
+    for range in ["10:20", "21:40", "41:60"] {
+        let begun = Instant::now();
+        let joined = scene.replay(&node, range, &["--format", "json"]).expect_success();
+        let json: Value = serde_json::from_str(&joined.stdout).unwrap();
+        assert_eq!(json["status"], "done", "{json}");
+        assert!(begun.elapsed() < PATIENCE / 2, "{range} took {:?}", begun.elapsed());
+    }
+    assert!(matches!(sorting.0.wait().unwrap().code(), Some(0 | 74 | 2)));
+    held.open();
+    let begun = Instant::now();
+    assert!(owner.0.wait().unwrap().success());
+    assert!(begun.elapsed() < Duration::from_secs(20), "it took {:?}", begun.elapsed());
+    for mut reader in unread {
+        // It asks anew, of nobody; or it is told that the answer is not whole.
+        reader.0.kill().unwrap();
+        reader.0.wait().unwrap();
+    }
+    assert_eq!(scene.digest(), scene.undisturbed());
+}
+
+#[test]
 fn if_busy_says_whether_to_skip_or_to_wait() {
     let scene = scene!("shared, if busy");
     let held = scene.held();

@@ -40,7 +40,7 @@ pub(super) fn profile_of(plan: &ChainPlan, chain: ChainId) -> ChainProfile {
 
 /// Memory that DuckDB may use while it is written: without a limit its cache grows with the file,
 /// with this one a backfill of a million events is as fast (measured).
-const LEDGER_MEMORY: &str = "80MB";
+pub(super) const LEDGER_MEMORY: &str = "80MB";
 
 /// A ledger, opened as it can be.
 pub(super) enum Access {

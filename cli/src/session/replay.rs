@@ -26,10 +26,16 @@ use abi::Schemas;
 use event::{Anchor, BlockRange, ChainProfile, Filter, Interval, Prover};
 use pipeline::{OwnerHandle, ReplayError, ReplayOutcome, ReplayRequest, Timer, Watcher};
 use relay::Role;
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// Owners that end while one replay is their client, at most.
 const OWNERS_MAX: u32 = 1_000;
+
+/// Time before the next owner is looked for: the one that ends is a moment longer there.
+const NEXT_OWNER: Duration = Duration::from_millis(25);
 
 /// Runs a plan on a runtime of its own.
 pub(crate) fn replay(
@@ -98,7 +104,10 @@ async fn run(
         let resolved = run.resolve(&seeker, decided).await;
         let Resolved { access, covered, range, anchored } = match resolved {
             Ok(resolved) => resolved,
-            Err(Miss::Lost) => continue,
+            Err(Miss::Lost) => {
+                tokio::time::sleep(NEXT_OWNER).await;
+                continue;
+            }
             Err(Miss::Failed(error)) => return Err(error),
         };
         decided = Some(range);
@@ -111,7 +120,10 @@ async fn run(
             Access::Joined(joined) if plan.if_busy == IfBusy::Join => {
                 match join::run(&run, &joined, part, plugins.as_deref().unwrap_or_default()).await {
                     Ok((outcome, evidence)) => return Ok(run.ended(range, outcome, evidence)),
-                    Err(Miss::Lost) => run.carried.cut_short(),
+                    Err(Miss::Lost) => {
+                        run.carried.cut_short();
+                        tokio::time::sleep(NEXT_OWNER).await;
+                    }
                     Err(Miss::Failed(error)) => return Err(error),
                 }
             }

@@ -296,6 +296,11 @@ impl Owner {
             Message::Missing { chain, filter, range, verify, reply } => {
                 let _ = reply.send(self.missing(chain, &filter, range, verify));
             }
+            // Dropped: whoever asks sees that this owner is ending.
+            Message::Claim(..) if self.claims.is_closed() => {}
+            Message::CloseClaims { at_once, reply } => {
+                let _ = reply.send(self.claims.close(at_once));
+            }
             Message::Claim(claim, reply) => {
                 let claimed = self.claim(&claim);
                 if let Err(claimed) = reply.send(claimed) {

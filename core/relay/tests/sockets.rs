@@ -204,7 +204,9 @@ async fn the_end_of_the_owner_is_seen_by_all_that_wait_and_its_socket_is_gone() 
     desk.acknowledge();
     assert_eq!(seq(answer.await), 1);
     let late = client.ask(&report(2));
-    drop(draining.await.unwrap());
+    let server = draining.await.unwrap();
+    assert!(desk.waiting.lock().unwrap().is_empty(), "it was taken");
+    drop(server);
     assert!(matches!(late.await, Err(AskError::Lost)));
     tokio::time::timeout(PATIENCE, client.lost()).await.unwrap();
     assert!(!folder.path().join("l.sock").exists());

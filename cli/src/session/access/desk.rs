@@ -111,7 +111,7 @@ impl OwnerDesk {
     }
 
     fn query(&self, sql: String, more: More) -> DeskAnswer {
-        self.reads.read(move |reader| {
+        self.reads.read_for_user(move |reader| {
             let (mut rows, mut bytes, mut is_heard) = (Vec::new(), 0, true);
             let columns = reader.query(&sql, &mut |columns, row| {
                 bytes += row.iter().map(bytes_of).sum::<usize>();

@@ -51,6 +51,13 @@ impl Look {
         Ok(Self { path: path.to_owned(), seeker, runtime, source })
     }
 
+    /// Looks for the next owner, a moment after one has ended.
+    fn lost(&mut self) -> Result<(), CommandError> {
+        std::thread::sleep(TRY_AGAIN);
+        self.source = source(&self.path, &self.seeker, &self.runtime)?;
+        Ok(())
+    }
+
     /// Asks until an owner has answered that did not end meanwhile.
     fn asked<T>(
         &mut self,
@@ -60,7 +67,7 @@ impl Look {
             match ask(&mut self.source, &self.runtime) {
                 Ok(told) => return Ok(told),
                 Err(Miss::Failed(error)) => return Err(error),
-                Err(Miss::Lost) => self.source = source(&self.path, &self.seeker, &self.runtime)?,
+                Err(Miss::Lost) => self.lost()?,
             }
         }
         Err(ended())
@@ -127,7 +134,7 @@ impl Look {
                 Ok(columns) => return Ok(columns),
                 Err(Miss::Failed(error)) => return Err(error),
                 Err(Miss::Lost) if is_begun => return Err(ended()),
-                Err(Miss::Lost) => self.source = source(&self.path, &self.seeker, &self.runtime)?,
+                Err(Miss::Lost) => self.lost()?,
             }
         }
         Err(ended())
@@ -139,18 +146,26 @@ async fn rows(
     statement: &str,
     each: &mut EachRow<'_>,
 ) -> Result<Vec<Column>, Miss> {
-    let mut rows = joined.client.ask_parts(&Request::Query(statement.to_owned()));
+    let mut parts = joined.client.ask_parts(&Request::Query(statement.to_owned()));
+    // The first part is held back until more comes: an answer of one part is whole, or is asked for
+    // again.
+    let mut held: Option<(Vec<Column>, Vec<Vec<Value>>)> = None;
     loop {
-        match rows.next().await? {
-            Reply::Rows(columns, rows) => {
-                for row in rows {
-                    if each(&columns, row).is_break() {
-                        return Ok(columns);
-                    }
+        let next = match parts.next().await? {
+            Reply::Rows(columns, rows) => Ok((columns, rows)),
+            Reply::Columns(columns) => Err(columns),
+            _ => return Err(another()),
+        };
+        if let Some((columns, rows)) = held.take() {
+            for row in rows {
+                if each(&columns, row).is_break() {
+                    return Ok(columns);
                 }
             }
-            Reply::Columns(columns) => return Ok(columns),
-            _ => return Err(another()),
+        }
+        match next {
+            Ok(part) => held = Some(part),
+            Err(columns) => return Ok(columns),
         }
     }
 }

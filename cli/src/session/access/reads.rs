@@ -1,6 +1,7 @@
 //! Reading the open ledger for clients: a few at once, each on a thread and a connection of its own,
 //! and none left when the owner ends.
 
+use crate::session::ledger::LEDGER_MEMORY;
 use event::LedgerError;
 use futures_util::FutureExt;
 use relay::{DeskAnswer, Refusal, Reply};
@@ -12,11 +13,16 @@ use std::{
 use store::{Interrupter, LedgerReader};
 use tokio::sync::{Semaphore, watch};
 
-/// Readers at once, at most: more wait. DuckDB works on a statement with all its threads, and what
-/// they hold is a part of what the owner may hold.
+/// Questions of ours at once, at most: more wait. What they hold is a part of what the owner may hold.
 const READS_MAX: usize = 2;
+/// Statements of users at once, at most. They have room of their own, because whoever asked may take
+/// the rows as slowly as a person reads.
+const STATEMENTS_MAX: usize = 4;
+/// Memory that DuckDB may use while statements of users run. A statement takes what it can get up to
+/// four fifths of it; a fifth is more than a commit needs.
+const STATEMENTS_MEMORY: &str = "512MB";
 /// How long readers have to end when they are interrupted.
-const END_MAX: Duration = Duration::from_secs(5);
+const END_MAX: Duration = Duration::from_secs(1);
 /// Time between two interrupts: one that comes before its statement has begun is not heard.
 const INTERRUPT_AGAIN: Duration = Duration::from_millis(20);
 
@@ -25,6 +31,9 @@ pub(super) struct Reads {
     /// To make readers from; gone when the owner ends.
     first: Mutex<Option<LedgerReader>>,
     room: Arc<Semaphore>,
+    statements: Arc<Semaphore>,
+    /// Statements of users that run.
+    users: Mutex<usize>,
     running: Arc<Running>,
 }
 
@@ -39,6 +48,8 @@ impl Reads {
         Self {
             first: Mutex::new(Some(first)),
             room: Arc::new(Semaphore::new(READS_MAX)),
+            statements: Arc::new(Semaphore::new(STATEMENTS_MAX)),
+            users: Mutex::new(0),
             running: Arc::new(running),
         }
     }
@@ -48,9 +59,26 @@ impl Reads {
         self: &Arc<Self>,
         work: impl FnOnce(&LedgerReader) -> Result<Reply, LedgerError> + Send + 'static,
     ) -> DeskAnswer {
+        self.read_in(self.room.clone(), work)
+    }
+
+    /// Reads for a statement of a user, as [`Self::read`].
+    pub(super) fn read_for_user(
+        self: &Arc<Self>,
+        work: impl FnOnce(&LedgerReader) -> Result<Reply, LedgerError> + Send + 'static,
+    ) -> DeskAnswer {
+        self.read_in(self.statements.clone(), work)
+    }
+
+    fn read_in(
+        self: &Arc<Self>,
+        room: Arc<Semaphore>,
+        work: impl FnOnce(&LedgerReader) -> Result<Reply, LedgerError> + Send + 'static,
+    ) -> DeskAnswer {
         let this = self.clone();
+        let is_for_user = Arc::ptr_eq(&room, &self.statements);
         async move {
-            let place = this.room.clone().acquire_owned().await.map_err(|_| Refusal::Ending)?;
+            let place = room.acquire_owned().await.map_err(|_| Refusal::Ending)?;
             let reader = match &*locked(&this.first) {
                 Some(first) => first.another()?,
                 None => return Err(Refusal::Ending),
@@ -58,8 +86,15 @@ impl Reads {
             let running = this.running.clone();
             let asked = Asked(reader.interrupter());
             let entry = running.enter(reader.interrupter());
+            let counting = this.clone();
             let reading = tokio::task::spawn_blocking(move || {
+                if is_for_user {
+                    counting.count_user(&reader, true);
+                }
                 let read = work(&reader);
+                if is_for_user {
+                    counting.count_user(&reader, false);
+                }
                 // In this order: whoever waits for the last entry may close the ledger.
                 drop(reader);
                 drop((entry, place));
@@ -75,9 +110,26 @@ impl Reads {
         .boxed()
     }
 
+    /// A statement of a user begins or ends: with the first one there is more memory, after the last
+    /// one there is as much as before.
+    fn count_user(&self, reader: &LedgerReader, begins: bool) {
+        let mut users = locked(&self.users);
+        let before = *users;
+        *users = if begins { before + 1 } else { before.saturating_sub(1) };
+        let limit = match (before, *users) {
+            (0, 1) => STATEMENTS_MEMORY,
+            (1, 0) => LEDGER_MEMORY,
+            _ => return,
+        };
+        if let Err(error) = reader.limit_memory(limit) {
+            tracing::debug!(%error, "the memory limit stays as it is");
+        }
+    }
+
     /// Ends all readers; none begins any more.
     pub(super) async fn close(&self) {
         self.room.close();
+        self.statements.close();
         drop(locked(&self.first).take());
         let mut count = self.running.count.subscribe();
         let ended = async {

@@ -15,8 +15,16 @@ use crate::{
 };
 use event::{Decoder, Plugin, Prover, Reader, Store};
 use pipeline::{ChainSetup, Owner, OwnerHandle, ReplayError, ReplayOutcome, Timer};
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use store::DuckLedger;
+
+/// How long clients that read are waited for at the end.
+const LINGER_MAX: Duration = Duration::from_secs(3);
+/// Time between two looks at whether they still do.
+const LINGER_LOOK: Duration = Duration::from_millis(20);
 
 /// Reads the range into the ledger.
 pub(super) async fn run(
@@ -75,6 +83,7 @@ pub(super) async fn run(
 
     owner.end_lanes();
     let lane_reports = join_lanes(lanes).await;
+    linger(&run, &owner).await;
     // Clients see the end of this owner when the ledger is free, and go on with the next.
     if let Some(server) = &owned.server {
         server.drain().await;
@@ -103,6 +112,20 @@ pub(super) async fn run(
         lane_reports,
     };
     Ok(ended.summary(&run.interrupt, elapsed_ms))
+}
+
+/// Waits a little while clients read: what is on its way to them from their nodes would be lost with
+/// this owner, and asked for again.
+async fn linger(run: &Run<'_>, owner: &OwnerHandle) {
+    let begun = Instant::now();
+    loop {
+        let at_once = begun.elapsed() > LINGER_MAX || run.interrupt.code().is_some();
+        // An owner that has failed has nothing to wait for.
+        if owner.close_claims(at_once).await.unwrap_or(true) {
+            return;
+        }
+        tokio::time::sleep(LINGER_LOOK).await;
+    }
 }
 
 /// Takes what the owner before this one has not acknowledged; returns what the runs so far came to.

@@ -62,6 +62,7 @@ pub(super) fn send(owner: &dyn AwayOwner, message: Message) {
             owner.evidence(chain, filters, range, reply);
         }
         Message::ReleaseAll(_)
+        | Message::CloseClaims { .. }
         | Message::AddChain(..)
         | Message::Held { .. }
         | Message::Waiting { .. }

@@ -42,7 +42,10 @@ struct Held {
 
 /// All claims.
 #[derive(Default)]
-pub(super) struct Claims(BTreeMap<Holder, Held>);
+pub(super) struct Claims {
+    held: BTreeMap<Holder, Held>,
+    is_closed: bool,
+}
 
 impl Claims {
     /// Gives to the claim what is missing and nobody else reads.
@@ -51,7 +54,7 @@ impl Claims {
         claim: &Claim,
         missing: impl Iterator<Item = (BlockRange, Vec<Filter>)>,
     ) -> Claimed {
-        self.0.remove(&claim.holder);
+        self.held.remove(&claim.holder);
         let mut claimed = Claimed::default();
         for (range, filters) in missing {
             for filter in filters {
@@ -65,28 +68,39 @@ impl Claims {
         }
         claimed.held.sort_unstable();
         claimed.held.dedup();
-        if self.0.len() < RUNS_MAX && !claimed.work.is_empty() {
+        if self.held.len() < RUNS_MAX && !claimed.work.is_empty() {
             let work = claimed.work.clone();
             let held = Held { chain: claim.chain, verify: claim.verify, work };
-            self.0.insert(claim.holder, held);
+            self.held.insert(claim.holder, held);
         }
         claimed
     }
 
+    /// Whether no other process reads anything; then, or where that is demanded, nothing can be claimed
+    /// any more: whoever asks goes to the next owner.
+    pub(super) fn close(&mut self, at_once: bool) -> bool {
+        self.is_closed |= at_once || self.held.keys().all(|holder| holder.process == 0);
+        self.is_closed
+    }
+
+    pub(super) const fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
     /// Forgets what a run claimed.
     pub(super) fn release(&mut self, holder: Holder) {
-        self.0.remove(&holder);
+        self.held.remove(&holder);
     }
 
     /// Forgets what a process claimed.
     pub(super) fn release_all(&mut self, process: u32) {
-        self.0.retain(|holder, _| holder.process != process);
+        self.held.retain(|holder, _| holder.process != process);
     }
 
     /// What others read that makes reading `filter` here useless.
     fn of_others(&self, claim: &Claim, filter: &Filter) -> Vec<(u32, BlockRange)> {
         let required = claim.verify.required();
-        let others = self.0.iter().filter(|(holder, held)| {
+        let others = self.held.iter().filter(|(holder, held)| {
             holder.process != claim.holder.process
                 && held.chain == claim.chain
                 && held.verify.required() >= required
@@ -166,6 +180,19 @@ mod tests {
         assert_eq!(claim(&mut claims, 8, 2, filter(2), at).work, []);
         claims.release_all(7);
         assert_eq!(claim(&mut claims, 8, 2, filter(2), at).held, []);
+    }
+
+    #[test]
+    fn nothing_is_closed_while_another_process_reads_unless_that_is_demanded() {
+        let mut claims = Claims::default();
+        claim(&mut claims, 0, 1, filter(1), range(0, 9));
+        claim(&mut claims, 7, 1, filter(2), range(0, 9));
+        assert!(!claims.close(false) && !claims.is_closed());
+        claims.release_all(7);
+        assert!(claims.close(false) && claims.is_closed());
+        let mut claims = Claims::default();
+        claim(&mut claims, 7, 1, filter(2), range(0, 9));
+        assert!(claims.close(true));
     }
 
     #[test]

@@ -30,6 +30,10 @@ pub(super) enum Message {
     Claim(Claim, oneshot::Sender<Claimed>),
     Release(Holder),
     ReleaseAll(u32),
+    CloseClaims {
+        at_once: bool,
+        reply: oneshot::Sender<bool>,
+    },
     AddChain(Box<ChainSetup>, oneshot::Sender<Result<(), LedgerError>>),
     Evidence {
         chain: ChainId,

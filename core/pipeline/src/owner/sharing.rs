@@ -90,6 +90,14 @@ impl OwnerHandle {
         self.line.send(Message::ReleaseAll(process));
     }
 
+    /// Asks to let nobody claim any more, if no other process reads or `at_once` says so; returns
+    /// whether it is so now.
+    pub fn close_claims(&self, at_once: bool) -> Reply<bool> {
+        let (reply, receiver) = oneshot::channel();
+        self.line.send(Message::CloseClaims { at_once, reply });
+        receiver
+    }
+
     /// Takes up a chain that a client reports of. One that is there stays as it is.
     pub fn add_chain(&self, setup: ChainSetup) -> Reply<Result<(), LedgerError>> {
         let (reply, receiver) = oneshot::channel();

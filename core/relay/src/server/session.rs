@@ -18,8 +18,9 @@ use tokio::{
 pub(crate) const HELLO_MAX: Duration = Duration::from_secs(5);
 /// Frames that wait to be written to a client, at most.
 const FRAMES_OUT_MAX: usize = 4;
-/// Longest time in which a client takes a frame; then it is hung up on.
-const TAKE_MAX: Duration = Duration::from_secs(30);
+/// Longest time in which a client takes a frame; then it is hung up on. A person who pages through
+/// rows takes that long.
+const TAKE_MAX: Duration = Duration::from_secs(600);
 /// Reports of a client that wait for their acks, at most, in KiB.
 const WAITING_KIB_MAX: u32 = 128 << 10;
 /// How long what a client claimed is kept free for it without a word from it.
@@ -84,7 +85,8 @@ async fn take(
             loop {
                 tokio::select! {
                     biased;
-                    () = nothing_once(is_draining) => {}
+                    // Nothing else is looked at any more; the client sees the end when it comes.
+                    () = draining(is_draining) => std::future::pending::<()>().await,
                     frame = &mut reading => break frame,
                     Some(_) = answers.join_next() => {}
                     () = tokio::time::sleep(SILENCE_MAX) => desk.left(client),
@@ -116,10 +118,10 @@ async fn take(
     }
 }
 
-/// Never ready; once the owner drains, nothing else is looked at.
-async fn nothing_once(is_draining: &mut watch::Receiver<bool>) {
+/// Waits until the owner takes no more requests.
+async fn draining(is_draining: &mut watch::Receiver<bool>) {
+    // An owner that is gone takes none either.
     let _ = is_draining.wait_for(|is| *is).await.is_ok();
-    std::future::pending::<()>().await;
 }
 
 /// Waits for room among what waits; what was gathered is written meanwhile.

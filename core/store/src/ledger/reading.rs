@@ -7,7 +7,7 @@ use crate::{
     error::{Result, statement_failed},
     load,
     query::{self, EachRow},
-    sql::run,
+    sql::{run, text},
 };
 use alloy_primitives::B256;
 use duckdb::{Connection, InterruptHandle};
@@ -35,6 +35,12 @@ impl LedgerReader {
     /// Returns what can end a statement of this reader.
     pub fn interrupter(&self) -> Interrupter {
         Interrupter(self.conn.interrupt_handle())
+    }
+
+    /// Says how much memory DuckDB may take for the open ledger, writer and readers together, for
+    /// example `512MB`. Less than is in use just now is an error, and changes nothing.
+    pub fn limit_memory(&self, limit: &str) -> Result<()> {
+        run(&self.conn, &format!("SET memory_limit = {}", text(limit)))
     }
 
     /// Returns the chains that something is covered of, in order.
