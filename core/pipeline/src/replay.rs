@@ -1,7 +1,7 @@
 //! `replay`: reads what is missing of a range, node after node, until it is covered or no node
 //! is left. What cannot be had stays open and is named.
 
-use crate::{OwnerHandle, Timer, given_up::GivenUp, owner::Claiming};
+use crate::{OwnerHandle, SecondLook, Timer, given_up::GivenUp, owner::Claiming};
 use event::{
     BlockRange, ChainProfile, Claimed, DecodeStats, Filter, Incident, LedgerError, Node, NodeId,
     Prover, Verify,
@@ -17,7 +17,7 @@ use tracker::{Action, Backfill, BackfillConfig, NodeStatus, Surrender};
 const UNACKED_LOGS_MAX: u64 = 300_000;
 
 /// Incidents that an outcome tells, at most; the ledger has all of them.
-const INCIDENTS_TOLD_MAX: usize = 100;
+pub(crate) const INCIDENTS_TOLD_MAX: usize = 100;
 
 /// Passes through one node while it turns out to be on another branch, at most: the deepest reorg
 /// that one run follows, in blocks. Beyond it the rest stays open for the next run.
@@ -51,6 +51,8 @@ pub struct ReplayRequest {
     pub verify: Verify,
     /// Read also what is covered.
     pub refetch: bool,
+    /// What is read is compared with what other nodes said before: see [`crate::second_look`].
+    pub is_second_look: bool,
     /// Nodes.
     pub nodes: Vec<ReplayNode>,
     /// Chunks under way at once.
@@ -103,6 +105,29 @@ pub struct ReplayOutcome {
     pub held: Vec<(BlockRange, u32)>,
     /// Stopped before the end by the operator or the clock.
     pub stopped: bool,
+    /// Blocks that other nodes covered before and of which a node said the same.
+    pub agreed: u64,
+    /// Blocks of which nodes said something else than those before, undecided.
+    pub differs: Vec<BlockRange>,
+    /// What could not be read as it was asked for, covered or not, with why.
+    pub doubts: Vec<(BlockRange, String)>,
+    /// What the second look came to, where there was one.
+    pub second_look: Option<SecondLook>,
+}
+
+impl ReplayOutcome {
+    /// Adds what a second look came to.
+    pub fn add(&mut self, look: SecondLook) {
+        self.new_events += look.recovered;
+        self.incidents += look.incidents;
+        self.told.extend(look.told.iter().cloned());
+        self.told.truncate(INCIDENTS_TOLD_MAX);
+        self.decoded.undecodable += look.decoded.undecodable;
+        self.decoded.unknown += look.decoded.unknown;
+        self.open.extend(look.open.iter().cloned());
+        self.stopped |= look.stopped;
+        self.second_look = Some(look);
+    }
 }
 
 /// Why a replay ended early.
@@ -168,7 +193,8 @@ pub async fn replay(
         }
         drive.given_up.tell();
     }
-    outcome.open = with_reasons(merged(&work), reasons.into_values().collect());
+    outcome.doubts = reasons.into_values().collect();
+    outcome.open = with_reasons(merged(&work), outcome.doubts.clone());
     outcome.blocks_read = progress.blocks_done;
     Ok(outcome)
 }
@@ -309,7 +335,8 @@ impl Drive<'_> {
                         answers.push(answer.map(move |answer| (ticket, answer)));
                         continue;
                     }
-                    Action::Submit(report) => {
+                    Action::Submit(mut report) => {
+                        report.is_second_look = request.is_second_look;
                         let (logs, range) = (report.logs.len() as u64, report.range);
                         let fault = report.faults.last().map(ToString::to_string);
                         unacked += logs;
@@ -377,6 +404,8 @@ impl Drive<'_> {
         self.outcome.new_events += ack.new_events;
         self.outcome.known_events += ack.known_events;
         self.outcome.incidents += ack.incidents;
+        self.outcome.agreed += ack.agreed;
+        self.outcome.differs.extend(ack.differs);
         let room = INCIDENTS_TOLD_MAX.saturating_sub(self.outcome.told.len());
         self.outcome.told.extend(ack.told.into_iter().take(room));
         self.outcome.decoded.undecodable += ack.decoded.undecodable;
