@@ -13,6 +13,7 @@ mod owner;
 mod recent;
 mod replay;
 mod second_look;
+mod spread;
 mod timer;
 mod watch;
 

@@ -1,7 +1,9 @@
 //! `replay`: reads what is missing of a range, node after node, until it is covered or no node
 //! is left. What cannot be had stays open and is named.
 
-use crate::{OwnerHandle, SecondLook, Timer, given_up::GivenUp, owner::Claiming};
+use crate::{
+    OwnerHandle, SecondLook, Timer, given_up::GivenUp, owner::Claiming, spread, spread::Spread,
+};
 use event::{
     BlockRange, ChainProfile, Claimed, DecodeStats, Filter, Incident, LedgerError, Node, NodeId,
     Prover, Verify,
@@ -14,7 +16,7 @@ use tracker::{Action, Backfill, BackfillConfig, NodeStatus, Surrender};
 
 /// Logs handed to the owner and not acknowledged yet, at most: one transaction being
 /// written and the beginning of the next, about 150 MB.
-const UNACKED_LOGS_MAX: u64 = 300_000;
+pub(crate) const UNACKED_LOGS_MAX: u64 = 300_000;
 
 /// Incidents that an outcome tells, at most; the ledger has all of them.
 pub(crate) const INCIDENTS_TOLD_MAX: usize = 100;
@@ -159,6 +161,20 @@ pub async fn replay(
     let mut work = first_work(&request, work);
     let mut progress = Progress { blocks_total: blocks_of(&work), ..Progress::default() };
     outcome.blocks_covered_before = covered_before(&request, &work, &outcome.held);
+    let shared_work = spread::share(&request, &work);
+    if !shared_work.is_empty() {
+        let mut spread = Spread {
+            owner,
+            timer,
+            watcher,
+            progress: &mut progress,
+            outcome: &mut outcome,
+            reasons: &mut reasons,
+        };
+        spread.run(&request, &prover, shared_work, stop.as_mut()).await?;
+        let claimed = claim(&request, &claiming).await?;
+        (work, outcome.held) = (shared(claimed.work), claimed.held);
+    }
     for node in &request.nodes {
         if work.is_empty() || outcome.stopped {
             break;
@@ -199,7 +215,7 @@ pub async fn replay(
     Ok(outcome)
 }
 
-type Work = Vec<(Arc<Filter>, BlockRange)>;
+pub(crate) type Work = Vec<(Arc<Filter>, BlockRange)>;
 
 /// Claims what is missing, in place of what was claimed before.
 async fn claim(request: &ReplayRequest, claiming: &Claiming) -> Result<Claimed, ReplayError> {
@@ -247,7 +263,7 @@ fn with_reasons(
 }
 
 /// Blocks that the work touches, each counted once.
-fn blocks_of(work: &Work) -> u64 {
+pub(crate) fn blocks_of(work: &Work) -> u64 {
     merged(work).iter().map(BlockRange::count).sum()
 }
 
@@ -277,7 +293,7 @@ fn merged(work: &Work) -> Vec<BlockRange> {
     merged
 }
 
-fn split_at_head(work: Work, head: u64) -> (Work, Work) {
+pub(crate) fn split_at_head(work: Work, head: u64) -> (Work, Work) {
     let (mut within, mut beyond) = (Work::new(), Work::new());
     for (filter, range) in work {
         if let Some(range) = BlockRange::new(range.first(), range.last().min(head)) {
@@ -395,35 +411,47 @@ impl Drive<'_> {
         self.watcher.on_progress(self.progress);
     }
 
-    fn on_ack(
-        &mut self,
-        (range, fault): (BlockRange, Option<String>),
-        ack: Result<Result<event::Ack, Arc<LedgerError>>, futures_channel::oneshot::Canceled>,
-    ) -> Result<(), ReplayError> {
-        let ack = ack.map_err(|_| ReplayError::OwnerGone)?.map_err(ReplayError::Ledger)?;
-        self.outcome.new_events += ack.new_events;
-        self.outcome.known_events += ack.known_events;
-        self.outcome.incidents += ack.incidents;
-        self.outcome.agreed += ack.agreed;
-        self.outcome.differs.extend(ack.differs);
-        let room = INCIDENTS_TOLD_MAX.saturating_sub(self.outcome.told.len());
-        self.outcome.told.extend(ack.told.into_iter().take(room));
-        self.outcome.decoded.undecodable += ack.decoded.undecodable;
-        self.outcome.decoded.unknown += ack.decoded.unknown;
-        for (range, reason) in ack.open {
-            // What the node refused says more than what is missing for it.
-            let reason = match &fault {
-                Some(fault) => format!("{reason} ({fault})"),
-                None => reason,
-            };
-            self.reasons.insert(range.first(), (range, reason));
-        }
-        self.progress.events = self.outcome.new_events;
-        let total = self.progress.blocks_total;
-        self.progress.blocks_done = (self.progress.blocks_done + range.count()).min(total);
+    fn on_ack(&mut self, about: About, ack: Acked) -> Result<(), ReplayError> {
+        take_ack(about, ack, self.progress, self.outcome, self.reasons)?;
         self.tell("reading");
         Ok(())
     }
+}
+
+/// Blocks of a report, and the last fault on the way to it.
+pub(crate) type About = (BlockRange, Option<String>);
+pub(crate) type Acked =
+    Result<Result<event::Ack, Arc<LedgerError>>, futures_channel::oneshot::Canceled>;
+
+/// Counts what a report came to.
+pub(crate) fn take_ack(
+    (range, fault): About,
+    ack: Acked,
+    progress: &mut Progress,
+    outcome: &mut ReplayOutcome,
+    reasons: &mut BTreeMap<u64, (BlockRange, String)>,
+) -> Result<(), ReplayError> {
+    let ack = ack.map_err(|_| ReplayError::OwnerGone)?.map_err(ReplayError::Ledger)?;
+    outcome.new_events += ack.new_events;
+    outcome.known_events += ack.known_events;
+    outcome.incidents += ack.incidents;
+    outcome.agreed += ack.agreed;
+    outcome.differs.extend(ack.differs);
+    let room = INCIDENTS_TOLD_MAX.saturating_sub(outcome.told.len());
+    outcome.told.extend(ack.told.into_iter().take(room));
+    outcome.decoded.undecodable += ack.decoded.undecodable;
+    outcome.decoded.unknown += ack.decoded.unknown;
+    for (range, reason) in ack.open {
+        // What the node refused says more than what is missing for it.
+        let reason = match &fault {
+            Some(fault) => format!("{reason} ({fault})"),
+            None => reason,
+        };
+        reasons.insert(range.first(), (range, reason));
+    }
+    progress.events = outcome.new_events;
+    progress.blocks_done = (progress.blocks_done + range.count()).min(progress.blocks_total);
+    Ok(())
 }
 
 #[cfg(test)]

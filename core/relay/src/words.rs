@@ -378,7 +378,7 @@ pub(crate) mod tests {
         let digest = keccak256(&wire).to_string();
         assert_eq!(
             (digest.as_str(), crate::PROTOCOL),
-            ("0x7010f07f970d23d119c07496a3863a619034d72e2bb6021a215779dcfde401c0", 1)
+            ("0xb8ca83078f08a645afc6846e19847dc540b262c1ddf15dfdbf2ee6c9a307e307", 2)
         );
     }
 
