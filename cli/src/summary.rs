@@ -490,7 +490,7 @@ impl fmt::Display for SecondLookSummary {
                 (Some(client), true) => write!(f, ", another client ({client})")?,
                 (_, true) => f.write_str(", another client")?,
                 (_, false) if *of_other_client == 0 => {
-                    f.write_str(", not known as another client")?
+                    f.write_str(", not known as another client")?;
                 }
                 (_, false) => write!(f, ", {} of another client", grouped(*of_other_client))?,
             }
