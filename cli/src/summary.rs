@@ -48,6 +48,9 @@ pub(crate) struct Summary {
     pub(crate) evidence: Option<EvidenceSummary>,
     /// Blocks.
     pub(crate) blocks: BlocksSummary,
+    /// What was read again through other nodes than those that saw it first; `None` where a range was
+    /// given, or nothing could be called final.
+    pub(crate) second_look: Option<SecondLookSummary>,
     /// Missing blocks that another process reads just now: they were left to it.
     pub(crate) held: Vec<HeldSummary>,
     /// The process that uses the ledger, where `--if-busy skip` left it to it.
@@ -129,6 +132,36 @@ pub(crate) struct BlocksSummary {
     pub(crate) already_covered: u64,
     /// Not covered as the policy demands.
     pub(crate) open: Vec<OpenSummary>,
+}
+
+/// Blocks that were read before, read again through other nodes; counted once per filter.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct SecondLookSummary {
+    /// First to last; `None` where nothing was new since the last look.
+    pub(crate) range: Option<RangeSummary>,
+    /// Through whom.
+    pub(crate) nodes: Vec<LookedThroughSummary>,
+    /// Blocks of which one more node said the same.
+    pub(crate) agreed: u64,
+    /// Events that the nodes before had missed.
+    pub(crate) recovered: u64,
+    /// Whether some blocks were not looked at: no node is there but those that saw them first.
+    pub(crate) lacks_other_node: bool,
+    /// How many these are.
+    pub(crate) without_other_node: u64,
+}
+
+/// What one node read again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct LookedThroughSummary {
+    /// Node.
+    pub(crate) name: String,
+    /// Client, where it says.
+    pub(crate) client: Option<String>,
+    /// Blocks.
+    pub(crate) blocks: u64,
+    /// Those that only nodes of other clients had seen.
+    pub(crate) of_other_client: u64,
 }
 
 /// A range that stays open.
@@ -329,6 +362,9 @@ impl fmt::Display for Summary {
             write!(f, ", {} did not decode and were kept raw", grouped(events.undecodable))?;
         }
         writeln!(f)?;
+        if let Some(look) = &self.second_look {
+            write!(f, "{look}")?;
+        }
         if let Some(evidence) = &self.evidence {
             writeln!(f, "evidence {evidence}")?;
         }
@@ -443,6 +479,36 @@ fn fmt_plugin(plugin: &PluginSummary, f: &mut fmt::Formatter<'_>) -> fmt::Result
         write!(f, ", waits: {reason}")?;
     }
     writeln!(f)
+}
+
+impl fmt::Display for SecondLookSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(range) = &self.range else { return Ok(()) };
+        for LookedThroughSummary { name, client, blocks, of_other_client } in &self.nodes {
+            write!(f, "second   {} blocks of {range} through {name}", grouped(*blocks))?;
+            match (client, *of_other_client == *blocks) {
+                (Some(client), true) => write!(f, ", another client ({client})")?,
+                (_, true) => f.write_str(", another client")?,
+                (_, false) if *of_other_client == 0 => {
+                    f.write_str(", not known as another client")?;
+                }
+                (_, false) => write!(f, ", {} of another client", grouped(*of_other_client))?,
+            }
+            writeln!(f)?;
+        }
+        if !self.nodes.is_empty() {
+            let (agreed, found) = (grouped(self.agreed), grouped(self.recovered));
+            writeln!(f, "second   {agreed} blocks agreed, {found} events recovered")?;
+        }
+        if self.lacks_other_node {
+            let blocks = grouped(self.without_other_node);
+            writeln!(
+                f,
+                "second   {blocks} blocks not looked at: no node but those that saw them first"
+            )?;
+        }
+        Ok(())
+    }
 }
 
 impl fmt::Display for EvidenceSummary {

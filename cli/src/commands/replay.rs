@@ -24,6 +24,10 @@ use std::{
 /// What the ledger covers already is not read again, so a command that was interrupted or left
 /// open is simply run again. Where another process uses the ledger it reads for that process; what
 /// that one or a third is reading just now is left to it.
+///
+/// Without --blocks every final block is also read again through another node than those that saw it
+/// first, of another client where there is one, from where the last run stopped: what was missed is
+/// recovered, and an incident names who kept it back.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct ReplayArgs {

@@ -52,6 +52,8 @@ pub(crate) struct ReplayPlan {
     pub(crate) record: Option<PathBuf>,
     /// Whether coverage is ignored.
     pub(crate) refetch: bool,
+    /// Whether what is covered is read again through other nodes, from where the last run stopped.
+    pub(crate) second_look: bool,
     /// Whether an incident makes the exit code 1.
     pub(crate) fail_on_incident: bool,
     /// Requests in flight per node, at most.
@@ -108,6 +110,7 @@ impl ReplayPlan {
             plugins: plugins(&args.plugins, config, environment)?,
             record,
             refetch: args.refetch,
+            second_look: args.blocks.is_none() && !args.refetch,
             fail_on_incident: args.fail_on_incident,
             concurrency: args.concurrency,
             if_busy: args.if_busy,

@@ -24,7 +24,9 @@ use crate::{
 };
 use abi::Schemas;
 use event::{Anchor, BlockRange, ChainProfile, Filter, Interval, Prover};
-use pipeline::{OwnerHandle, ReplayError, ReplayOutcome, ReplayRequest, Timer, Watcher};
+use pipeline::{
+    OwnerHandle, ReplayError, ReplayOutcome, ReplayRequest, SecondLookRequest, Timer, Watcher,
+};
 use relay::Role;
 use std::{
     sync::Arc,
@@ -207,6 +209,7 @@ impl Run<'_> {
             filters: filters.clone(),
             range,
             verify,
+            is_second_look: false,
             refetch: plan.refetch || ledger::rests_on_other_headers(plan, part.covered),
             nodes: self.nodes.iter().map(OpenNode::for_replay).collect(),
             concurrency: usize::from(plan.concurrency.get()),
@@ -230,6 +233,39 @@ impl Run<'_> {
         }
         let evidence = owner.evidence(profile.chain, filters.clone(), range).await.ok().flatten();
         Ok((outcome, evidence))
+    }
+
+    /// Reads again through other nodes what is covered and final, from where the last run stopped, and
+    /// adds to `outcome` what comes of it.
+    async fn look_again(
+        &self,
+        owner: &OwnerHandle,
+        verify: event::Verify,
+        outcome: &mut ReplayOutcome,
+    ) -> Result<(), ReplayError> {
+        let Self { plan, profile, filters, .. } = self;
+        let finalized = self.nodes.iter().filter_map(|node| node.greeting.status.finalized).max();
+        let Some(through) = finalized.filter(|_| plan.second_look && !outcome.stopped) else {
+            return Ok(());
+        };
+        let request = SecondLookRequest {
+            profile: profile.clone(),
+            filters: filters.clone(),
+            through,
+            verify,
+            nodes: self.nodes.iter().map(OpenNode::for_replay).collect(),
+            concurrency: usize::from(plan.concurrency.get()),
+            reporter: Arc::from("headcount"),
+        };
+        let prover: Arc<dyn Prover> = Arc::new(proof::Proof);
+        let lines = Lines::new(self.environment, plan.quiet);
+        let left = plan.max_time.map(|max| max.saturating_sub(self.begun.elapsed()));
+        let stop = stop(self.interrupt.clone(), left);
+        let looked = pipeline::second_look(request, owner, prover, &*self.timer, stop, &lines);
+        let looked = looked.await;
+        lines.clear();
+        outcome.add(looked?);
+        Ok(())
     }
 
     /// Whether no coverage of these blocks rests on other headers than those the operator demands.

@@ -8,12 +8,13 @@ use crate::{
     plan::ReplayPlan,
     progress::{Progress, ProgressLines},
     summary::{
-        BlocksSummary, EventsSummary, EvidenceSummary, HeldSummary, IncidentSummary, NodeSummary,
-        OpenSummary, PluginSummary, Status, Summary,
+        BlocksSummary, EventsSummary, EvidenceSummary, HeldSummary, IncidentSummary,
+        LookedThroughSummary, NodeSummary, OpenSummary, PluginSummary, SecondLookSummary, Status,
+        Summary,
     },
 };
 use event::{AnchorPolicy, BlockRange, ChainProfile, Flaw};
-use pipeline::{LaneReport, OwnerReport, ReplayOutcome, Watcher};
+use pipeline::{LaneReport, OwnerReport, ReplayOutcome, SecondLook, Watcher};
 use std::sync::{Mutex, PoisonError};
 
 /// Feeds the live lines.
@@ -95,6 +96,7 @@ impl Ended<'_> {
                 undecodable,
                 raw,
             },
+            second_look: outcome.second_look.map(|look| second_look(&look, &nodes)),
             undecoded: owner_report.undecoded.into_iter().map(Into::into).collect(),
             held: (outcome.held.iter())
                 .map(|(range, process)| HeldSummary { range: (*range).into(), process: *process })
@@ -152,6 +154,28 @@ impl Ended<'_> {
             (true, false) => (Status::Skipped, ExitCode::Done),
             (false, _) => (Status::Open, ExitCode::LeftOpen),
         }
+    }
+}
+
+fn second_look(look: &SecondLook, nodes: &[OpenNode]) -> SecondLookSummary {
+    let client = |name| {
+        let node = nodes.iter().find(|node| node.node.id() == name);
+        node.and_then(|node| node.greeting.status.client.as_deref().map(str::to_owned))
+    };
+    SecondLookSummary {
+        range: look.range.map(Into::into),
+        nodes: (look.nodes.iter())
+            .map(|(name, through)| LookedThroughSummary {
+                name: name.to_string(),
+                client: client(name),
+                blocks: through.blocks,
+                of_other_client: through.of_other_client,
+            })
+            .collect(),
+        agreed: look.agreed,
+        recovered: look.recovered,
+        lacks_other_node: !look.without_other.is_empty(),
+        without_other_node: look.without_other.iter().map(BlockRange::count).sum(),
     }
 }
 

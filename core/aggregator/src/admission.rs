@@ -9,6 +9,7 @@ use crate::{
     known::Known,
     poll::Polled,
     rows::{Rows, receipt_ids},
+    second_look::SecondLook,
 };
 use event::{
     BlockRange, Candidate, Content, EventId, Flaw, Incident, JournalRow, Judgement, LogRef, Logs,
@@ -51,7 +52,7 @@ impl Aggregator {
         judgement: &Judgement,
         polled: &Polled,
         rows: &Rows,
-        known: &Known,
+        (known, look): (&Known, Option<&SecondLook>),
         cut: &mut Cut,
     ) -> Decided {
         let blocks = report.blocks.len();
@@ -65,9 +66,11 @@ impl Aggregator {
         let shown = self.shown_before(polled);
         let mut forged: BTreeMap<u32, u64> = BTreeMap::new();
         let agree = matches!(self.policy.admission, Admission::Agree(_));
+        let is_compared = |number| look.is_some_and(|look| look.compares(number));
         let looked_up: Vec<bool> = (report.blocks.iter().enumerate())
             .map(|(i, b)| {
                 agree
+                    || is_compared(b.number)
                     || known.has_block(&b.hash)
                     || self.candidates.has_block(&b.hash)
                     || shown.contains_key(&(i as u32))
@@ -99,7 +102,12 @@ impl Aggregator {
                 *forged.entry(block).or_default() += 1;
                 decision.is_refuted = true;
                 decided.enter[row] = false;
-            } else if self.is_admitted(&id, report, judgement.blocks[block as usize].content) {
+            } else if self.is_admitted(
+                &id,
+                &report.node,
+                judgement.blocks[block as usize].content,
+                is_compared(report.blocks[block as usize].number),
+            ) {
                 decision.entered += 1;
                 if let Some(closed) = self.candidates.close(&id) {
                     merge_nodes(decided.nodes.entry(block).or_default(), &closed.nodes);
@@ -137,10 +145,16 @@ impl Aggregator {
         }
     }
 
-    fn is_admitted(&self, id: &EventId, report: &Report, content: Content) -> bool {
-        let Admission::Agree(needed) = self.policy.admission else { return true };
+    /// Whether a log enters. One that the nodes before this one did not have needs a second word,
+    /// whatever the policy.
+    fn is_admitted(&self, id: &EventId, node: &NodeId, content: Content, compared: bool) -> bool {
+        let needed = match (self.policy.admission, compared) {
+            (Admission::Agree(needed), _) => needed,
+            (Admission::OneNode, true) => 2,
+            (Admission::OneNode, false) => return true,
+        };
         let said = self.candidates.get(id).map_or(&[][..], |candidate| &candidate.nodes);
-        let nodes = said.len() + usize::from(said.binary_search(&report.node).is_err());
+        let nodes = said.len() + usize::from(said.binary_search(node).is_err());
         content == Content::Receipts || nodes >= usize::from(needed)
     }
 

@@ -13,13 +13,15 @@ use crate::{
     known::Known,
     pieces::{parent, pieces, reported},
     rows::{Rows, misshapen},
+    second_look::Stored,
     sightings::{Sightings, given_ids, newest},
     standing::Ruling,
     votes::Votes,
 };
 use event::{
     Ack, AnchorPolicy, BlockNumHash, BlockRange, BlockRow, ChainProfile, ChainState, Commit,
-    Content, EventId, Evidence, Filter, Flaw, Incident, JournalRow, Judgement, Op, Report, Verify,
+    Content, EventId, Evidence, Filter, FilterId, Flaw, Incident, JournalRow, Judgement, Op,
+    Report, Verify,
 };
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -90,6 +92,10 @@ pub struct Aggregator {
     pub(crate) claims: Claims,
     /// Told with the next commit.
     pub(crate) incidents: Vec<Incident>,
+    /// What is stored of the next report's blocks, where it is a second look at them.
+    pub(crate) stored: Option<Stored>,
+    /// Final blocks that receipts have shown lately, by filter.
+    pub(crate) proved: BTreeSet<(u64, FilterId)>,
     /// Candidates that were dropped, told with the next commit.
     pub(crate) dropped: Vec<EventId>,
 }
@@ -111,6 +117,8 @@ impl Aggregator {
             votes: Votes::default(),
             claims: Claims::default(),
             incidents: Vec::new(),
+            stored: None,
+            proved: BTreeSet::new(),
             dropped: Vec::new(),
         };
         aggregator.see_covered(&held);
@@ -278,7 +286,9 @@ impl Aggregator {
         let known = Known::new(known.unwrap_or_default());
 
         self.switch(&report, &switch, &known, journal, &mut cut);
-        let decided = self.decide(&report, &judgement, &polled, &rows, &known, &mut cut);
+        let look = self.second_look(&report, &rows, &refused);
+        let look = look.as_ref();
+        let decided = self.decide(&report, &judgement, &polled, &rows, (&known, look), &mut cut);
         self.settle_candidates(&report, &judgement, &polled, &decided, &mut cut);
         self.refute(&report, &judgement, &known, journal, &mut cut);
 
@@ -286,13 +296,21 @@ impl Aggregator {
         let tallies = self.tallies(&polled, &decided, &known);
         let ruling =
             Ruling { refused: &refused, decided: &decided, tallies: &tallies, nothing_admitted };
-        let standings = self.standings(&judgement, &ruling);
+        let mut standings = self.standings(&judgement, &ruling);
+        if let Some(look) = look {
+            let standings = &mut standings;
+            self.settle_differences(&report, &judgement, look, &decided, standings, &mut cut);
+        }
         let closed: Vec<bool> = standings.iter().map(|standing| standing.open.is_none()).collect();
         let unreported = self.unreported(nothing_admitted);
         let pieces = pieces(&report, &judgement, &standings, &unreported, self.checkpoint());
         self.extend(&report, rows, decided, &pieces, journal, &mut cut);
         self.cover(&report, pieces, &mut cut);
+        if let Some(look) = look {
+            self.agree(&report, look, &mut cut);
+        }
         self.raise_anchors(&report, &mut cut);
+        self.note_proved(&report, &judgement);
         self.settle_votes(&polled, &closed);
         if let Some(finalized) = report.finalized {
             let sound = report.blocks.iter().zip(&refused).filter(|(_, refused)| !**refused);

@@ -22,6 +22,7 @@ mod occurrence;
 mod pieces;
 mod poll;
 mod rows;
+mod second_look;
 mod sightings;
 mod standing;
 #[cfg(test)]
@@ -29,3 +30,4 @@ mod tests;
 mod votes;
 
 pub use aggregator::{Admission, Aggregator, JournalCounter, Outcome, Policy};
+pub use second_look::Stored;

@@ -142,6 +142,8 @@ pub struct Commit {
     pub incidents: Vec<Incident>,
     /// Highest finalized block known, if it rose.
     pub finalized: Option<u64>,
+    /// Block below which a filter was read through a second node; it never falls.
+    pub looked: Vec<(FilterId, u64)>,
 }
 
 impl Commit {
@@ -159,6 +161,7 @@ impl Commit {
             candidates_closed: Vec::new(),
             incidents: Vec::new(),
             finalized: None,
+            looked: Vec::new(),
         }
     }
 

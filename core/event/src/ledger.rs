@@ -63,6 +63,10 @@ pub struct Ack {
     pub known_events: u64,
     /// Blocks of the range that are not covered as the policy demands, with why.
     pub open: Vec<(BlockRange, String)>,
+    /// Blocks that other nodes covered before and of which this one said the same.
+    pub agreed: u64,
+    /// Blocks of which it said something else while nothing shows who is right, in order.
+    pub differs: Vec<BlockRange>,
     /// Flaws recorded.
     pub incidents: u64,
     /// The first of them, in words; the ledger has all.
@@ -106,6 +110,8 @@ pub struct ChainState {
     pub finalized: Option<u64>,
     /// Last journal row of the whole ledger (0 when empty).
     pub journal_seq: u64,
+    /// Block below which each filter was read through a second node, by filter.
+    pub looked: Vec<(FilterId, u64)>,
 }
 
 /// A lane: one plugin on one chain.
@@ -292,6 +298,16 @@ pub trait Store: Reader {
         chain: ChainId,
         range: BlockRange,
     ) -> Result<Vec<EventId>, LedgerError>;
+
+    /// Returns who reported which block of the range by which way, where that was kept.
+    fn sightings_in(
+        &mut self,
+        _chain: ChainId,
+        _filter: FilterId,
+        _range: BlockRange,
+    ) -> Result<Vec<Sighting>, LedgerError> {
+        Ok(Vec::new())
+    }
 
     /// Tidies up at the end of an owner's run. Without it the next start does the work.
     fn close(&mut self) -> Result<(), LedgerError>;

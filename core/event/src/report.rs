@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::{fmt, sync::Arc};
 
 /// Version of [`Report`] on the wire and in files.
-pub const REPORT_VERSION: u16 = 1;
+pub const REPORT_VERSION: u16 = 2;
 
 /// A node's name in output and ledger: given by the operator, else the host. Never a full URL.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -116,6 +116,9 @@ pub struct Report {
     pub logs: Logs,
     /// What went wrong on the way.
     pub faults: Vec<Fault>,
+    /// Whether it was asked for to be compared with what other nodes said before: what it adds then
+    /// waits for a second word or receipts.
+    pub is_second_look: bool,
     /// The tracker's judgement, in this process only.
     #[serde(skip)]
     pub judged: Option<Judgement>,

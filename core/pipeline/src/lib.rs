@@ -12,6 +12,8 @@ mod lane;
 mod owner;
 mod recent;
 mod replay;
+mod second_look;
+mod spread;
 mod timer;
 mod watch;
 
@@ -27,5 +29,6 @@ pub use owner::{
 pub use replay::{
     Progress, ReplayError, ReplayNode, ReplayOutcome, ReplayRequest, Watcher, replay,
 };
+pub use second_look::{LookedThrough, SecondLook, SecondLookRequest, second_look};
 pub use timer::{SleepFuture, Timer};
 pub use watch::{ChainView, Change, NodeLine, WatchOutcome, WatchRequest, WatchWatcher, watch};

@@ -16,13 +16,13 @@ pub use handle::{LaneHandle, OwnerHandle};
 pub(crate) use sharing::Claiming;
 
 use crate::recent::Recent;
-use aggregator::{Aggregator, JournalCounter, Policy};
+use aggregator::{Aggregator, JournalCounter, Policy, Stored};
 use claims::Claims;
 use decoding::Decoding;
 use dispatcher::Ready;
 use event::{
     Ack, BlockRange, ChainId, ChainProfile, ChainState, Commit, Content, DecodeStats, Decoder,
-    Filter, Held, Incident, LedgerError, Prover, Report, Store, Verify,
+    EventQuery, Filter, Held, Incident, LedgerError, Prover, Report, Store, Verify,
 };
 use futures_channel::oneshot;
 use handle::{Inline, Line, Message};
@@ -174,9 +174,13 @@ impl Owner {
             }
             None => None,
         };
+        let stored = self.stored(&report)?;
         let Some((profile, aggregator)) = self.chains.get_mut(&chain) else {
             return Err(LedgerError::Internal(format!("chain {chain} is gone")));
         };
+        if let Some(stored) = stored {
+            aggregator.compare_with(stored);
+        }
         let judgement = report.judged.take().unwrap_or_else(|| self.prover.judge(&report, profile));
         if let Some(finalized) = report.finalized {
             aggregator.claim_finalized_by(&report.node, finalized, report.head_after);
@@ -200,6 +204,27 @@ impl Owner {
         self.commit_events += commit.event_count();
         self.commits.push(commit);
         Ok(Ack { finalized, final_block, told, decoded, ..outcome.ack })
+    }
+
+    /// Returns what is stored of the report's range, where it is a second look at it.
+    fn stored(&mut self, report: &Report) -> Result<Option<Stored>, LedgerError> {
+        let (chain, range) = (report.chain, report.range);
+        if !self.chains[&chain].1.is_second_look(report) {
+            return Ok(None);
+        }
+        self.write()?;
+        let filters = vec![report.filter.clone()];
+        // A range is as wide as one answer of a node.
+        let query = EventQuery { chain, filters, range, limit: u32::MAX as usize };
+        let page = self.store.events(&query)?;
+        let sightings = self.store.sightings_in(chain, report.filter.id(), range)?;
+        Ok(Some(Stored::new(chain, &page, &sightings)))
+    }
+
+    /// Returns a chain as it stands in the ledger.
+    fn state(&mut self, chain: ChainId) -> Result<ChainState, LedgerError> {
+        self.flush()?;
+        self.store.load(chain)
     }
 
     /// Writes what was gathered in one transaction, answers the acks, and tells the lanes.
@@ -338,6 +363,13 @@ impl Owner {
                     self.commits.push(aggregator.halt(at, found, &nodes));
                 }
                 self.flush()?;
+            }
+            Message::State { chain, reply } => {
+                let _ = reply.send(self.state(chain)?);
+            }
+            Message::Looked { chain, filter, next_block } => {
+                let looked = vec![(filter, next_block)];
+                self.commits.push(Commit { looked, ..Commit::empty(chain) });
             }
             Message::Lanes(commits, reply) => {
                 // Recording goes first: what a lane handled is already in the ledger.

@@ -1,7 +1,9 @@
 //! `replay`: reads what is missing of a range, node after node, until it is covered or no node
 //! is left. What cannot be had stays open and is named.
 
-use crate::{OwnerHandle, Timer, given_up::GivenUp, owner::Claiming};
+use crate::{
+    OwnerHandle, SecondLook, Timer, given_up::GivenUp, owner::Claiming, spread, spread::Spread,
+};
 use event::{
     BlockRange, ChainProfile, Claimed, DecodeStats, Filter, Incident, LedgerError, Node, NodeId,
     Prover, Verify,
@@ -14,10 +16,10 @@ use tracker::{Action, Backfill, BackfillConfig, NodeStatus, Surrender};
 
 /// Logs handed to the owner and not acknowledged yet, at most: one transaction being
 /// written and the beginning of the next, about 150 MB.
-const UNACKED_LOGS_MAX: u64 = 300_000;
+pub(crate) const UNACKED_LOGS_MAX: u64 = 300_000;
 
 /// Incidents that an outcome tells, at most; the ledger has all of them.
-const INCIDENTS_TOLD_MAX: usize = 100;
+pub(crate) const INCIDENTS_TOLD_MAX: usize = 100;
 
 /// Passes through one node while it turns out to be on another branch, at most: the deepest reorg
 /// that one run follows, in blocks. Beyond it the rest stays open for the next run.
@@ -51,6 +53,8 @@ pub struct ReplayRequest {
     pub verify: Verify,
     /// Read also what is covered.
     pub refetch: bool,
+    /// What is read is compared with what other nodes said before: see [`crate::second_look`].
+    pub is_second_look: bool,
     /// Nodes.
     pub nodes: Vec<ReplayNode>,
     /// Chunks under way at once.
@@ -103,6 +107,29 @@ pub struct ReplayOutcome {
     pub held: Vec<(BlockRange, u32)>,
     /// Stopped before the end by the operator or the clock.
     pub stopped: bool,
+    /// Blocks that other nodes covered before and of which a node said the same.
+    pub agreed: u64,
+    /// Blocks of which nodes said something else than those before, undecided.
+    pub differs: Vec<BlockRange>,
+    /// What could not be read as it was asked for, covered or not, with why.
+    pub doubts: Vec<(BlockRange, String)>,
+    /// What the second look came to, where there was one.
+    pub second_look: Option<SecondLook>,
+}
+
+impl ReplayOutcome {
+    /// Adds what a second look came to.
+    pub fn add(&mut self, look: SecondLook) {
+        self.new_events += look.recovered;
+        self.incidents += look.incidents;
+        self.told.extend(look.told.iter().cloned());
+        self.told.truncate(INCIDENTS_TOLD_MAX);
+        self.decoded.undecodable += look.decoded.undecodable;
+        self.decoded.unknown += look.decoded.unknown;
+        self.open.extend(look.open.iter().cloned());
+        self.stopped |= look.stopped;
+        self.second_look = Some(look);
+    }
 }
 
 /// Why a replay ended early.
@@ -134,6 +161,20 @@ pub async fn replay(
     let mut work = first_work(&request, work);
     let mut progress = Progress { blocks_total: blocks_of(&work), ..Progress::default() };
     outcome.blocks_covered_before = covered_before(&request, &work, &outcome.held);
+    let shared_work = spread::share(&request, &work);
+    if !shared_work.is_empty() {
+        let mut spread = Spread {
+            owner,
+            timer,
+            watcher,
+            progress: &mut progress,
+            outcome: &mut outcome,
+            reasons: &mut reasons,
+        };
+        spread.run(&request, &prover, shared_work, stop.as_mut()).await?;
+        let claimed = claim(&request, &claiming).await?;
+        (work, outcome.held) = (shared(claimed.work), claimed.held);
+    }
     for node in &request.nodes {
         if work.is_empty() || outcome.stopped {
             break;
@@ -168,12 +209,13 @@ pub async fn replay(
         }
         drive.given_up.tell();
     }
-    outcome.open = with_reasons(merged(&work), reasons.into_values().collect());
+    outcome.doubts = reasons.into_values().collect();
+    outcome.open = with_reasons(merged(&work), outcome.doubts.clone());
     outcome.blocks_read = progress.blocks_done;
     Ok(outcome)
 }
 
-type Work = Vec<(Arc<Filter>, BlockRange)>;
+pub(crate) type Work = Vec<(Arc<Filter>, BlockRange)>;
 
 /// Claims what is missing, in place of what was claimed before.
 async fn claim(request: &ReplayRequest, claiming: &Claiming) -> Result<Claimed, ReplayError> {
@@ -221,7 +263,7 @@ fn with_reasons(
 }
 
 /// Blocks that the work touches, each counted once.
-fn blocks_of(work: &Work) -> u64 {
+pub(crate) fn blocks_of(work: &Work) -> u64 {
     merged(work).iter().map(BlockRange::count).sum()
 }
 
@@ -251,7 +293,7 @@ fn merged(work: &Work) -> Vec<BlockRange> {
     merged
 }
 
-fn split_at_head(work: Work, head: u64) -> (Work, Work) {
+pub(crate) fn split_at_head(work: Work, head: u64) -> (Work, Work) {
     let (mut within, mut beyond) = (Work::new(), Work::new());
     for (filter, range) in work {
         if let Some(range) = BlockRange::new(range.first(), range.last().min(head)) {
@@ -309,7 +351,8 @@ impl Drive<'_> {
                         answers.push(answer.map(move |answer| (ticket, answer)));
                         continue;
                     }
-                    Action::Submit(report) => {
+                    Action::Submit(mut report) => {
+                        report.is_second_look = request.is_second_look;
                         let (logs, range) = (report.logs.len() as u64, report.range);
                         let fault = report.faults.last().map(ToString::to_string);
                         unacked += logs;
@@ -368,33 +411,47 @@ impl Drive<'_> {
         self.watcher.on_progress(self.progress);
     }
 
-    fn on_ack(
-        &mut self,
-        (range, fault): (BlockRange, Option<String>),
-        ack: Result<Result<event::Ack, Arc<LedgerError>>, futures_channel::oneshot::Canceled>,
-    ) -> Result<(), ReplayError> {
-        let ack = ack.map_err(|_| ReplayError::OwnerGone)?.map_err(ReplayError::Ledger)?;
-        self.outcome.new_events += ack.new_events;
-        self.outcome.known_events += ack.known_events;
-        self.outcome.incidents += ack.incidents;
-        let room = INCIDENTS_TOLD_MAX.saturating_sub(self.outcome.told.len());
-        self.outcome.told.extend(ack.told.into_iter().take(room));
-        self.outcome.decoded.undecodable += ack.decoded.undecodable;
-        self.outcome.decoded.unknown += ack.decoded.unknown;
-        for (range, reason) in ack.open {
-            // What the node refused says more than what is missing for it.
-            let reason = match &fault {
-                Some(fault) => format!("{reason} ({fault})"),
-                None => reason,
-            };
-            self.reasons.insert(range.first(), (range, reason));
-        }
-        self.progress.events = self.outcome.new_events;
-        let total = self.progress.blocks_total;
-        self.progress.blocks_done = (self.progress.blocks_done + range.count()).min(total);
+    fn on_ack(&mut self, about: About, ack: Acked) -> Result<(), ReplayError> {
+        take_ack(about, ack, self.progress, self.outcome, self.reasons)?;
         self.tell("reading");
         Ok(())
     }
+}
+
+/// Blocks of a report, and the last fault on the way to it.
+pub(crate) type About = (BlockRange, Option<String>);
+pub(crate) type Acked =
+    Result<Result<event::Ack, Arc<LedgerError>>, futures_channel::oneshot::Canceled>;
+
+/// Counts what a report came to.
+pub(crate) fn take_ack(
+    (range, fault): About,
+    ack: Acked,
+    progress: &mut Progress,
+    outcome: &mut ReplayOutcome,
+    reasons: &mut BTreeMap<u64, (BlockRange, String)>,
+) -> Result<(), ReplayError> {
+    let ack = ack.map_err(|_| ReplayError::OwnerGone)?.map_err(ReplayError::Ledger)?;
+    outcome.new_events += ack.new_events;
+    outcome.known_events += ack.known_events;
+    outcome.incidents += ack.incidents;
+    outcome.agreed += ack.agreed;
+    outcome.differs.extend(ack.differs);
+    let room = INCIDENTS_TOLD_MAX.saturating_sub(outcome.told.len());
+    outcome.told.extend(ack.told.into_iter().take(room));
+    outcome.decoded.undecodable += ack.decoded.undecodable;
+    outcome.decoded.unknown += ack.decoded.unknown;
+    for (range, reason) in ack.open {
+        // What the node refused says more than what is missing for it.
+        let reason = match &fault {
+            Some(fault) => format!("{reason} ({fault})"),
+            None => reason,
+        };
+        reasons.insert(range.first(), (range, reason));
+    }
+    progress.events = outcome.new_events;
+    progress.blocks_done = (progress.blocks_done + range.count()).min(progress.blocks_total);
+    Ok(())
 }
 
 #[cfg(test)]

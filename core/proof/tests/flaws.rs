@@ -48,6 +48,7 @@ fn sound() -> Report {
         blocks,
         logs,
         faults: Vec::new(),
+        is_second_look: false,
         judged: None,
     }
 }

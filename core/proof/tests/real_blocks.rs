@@ -184,6 +184,7 @@ fn judge(blocks: Vec<ReportedBlock>, filter: Filter, logs: &[Log]) -> Judgement 
         blocks,
         logs: columns,
         faults: Vec::new(),
+        is_second_look: false,
         judged: None,
     };
     Proof.judge(&report, &ChainProfile::ethereum(ChainId(1)))

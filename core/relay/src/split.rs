@@ -20,6 +20,7 @@ pub(crate) fn halves(report: &Report) -> Option<(Report, Report)> {
         node: report.node.clone(),
         client: report.client.clone(),
         filter: report.filter.clone(),
+        is_second_look: report.is_second_look,
         judged: None,
         ..*report
     };

@@ -4,7 +4,7 @@ use crate::{frame::FRAME_BYTES_MAX, sound::unsound, split::halves};
 use alloy_primitives::{Address, B256};
 use event::{
     Ack, AnchorPolicy, AnyOf, BlockRange, ChainId, ChainProfile, ChainState, Claimed, Column,
-    EventPage, EventQuery, Evidence, Filter, LedgerError, Report, Value, Verify,
+    EventPage, EventQuery, Evidence, Filter, FilterId, LedgerError, Report, Value, Verify,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::sync::Arc;
@@ -53,6 +53,15 @@ pub enum Request {
         filters: Vec<Filter>,
         /// Where.
         range: BlockRange,
+    },
+    /// Every block of this filter below a height was read through a second node.
+    Looked {
+        /// Chain.
+        chain: ChainId,
+        /// Filter.
+        filter: FilterId,
+        /// The height.
+        next_block: u64,
     },
     /// Before the first report: what is going to be reported.
     Join(Box<Joining>),
@@ -337,6 +346,7 @@ pub(crate) mod tests {
                 class: FaultClass::Hint { width: 5 },
                 text: "too wide".into(),
             }],
+            is_second_look: false,
             judged: None,
         }
     }
@@ -368,7 +378,7 @@ pub(crate) mod tests {
         let digest = keccak256(&wire).to_string();
         assert_eq!(
             (digest.as_str(), crate::PROTOCOL),
-            ("0x7010f07f970d23d119c07496a3863a619034d72e2bb6021a215779dcfde401c0", 1)
+            ("0xb8ca83078f08a645afc6846e19847dc540b262c1ddf15dfdbf2ee6c9a307e307", 2)
         );
     }
 

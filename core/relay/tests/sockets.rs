@@ -141,6 +141,7 @@ fn report(seq: u64) -> Request {
         blocks: Vec::new(),
         logs: Logs::default(),
         faults: Vec::new(),
+        is_second_look: false,
         judged: None,
     }))
 }

@@ -126,8 +126,7 @@ struct Sent {
 }
 
 impl SimNode {
-    pub(crate) fn new(id: NodeId, world: World) -> Self {
-        let client = format!("sim/{id}/v1");
+    pub(crate) fn new(id: NodeId, client: String, world: World) -> Self {
         Self { id, client, world }
     }
 

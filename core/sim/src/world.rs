@@ -107,13 +107,18 @@ impl World {
 
     /// Adds a node that is connected and sees the chain's head, with its rules in order.
     pub fn add_node(&self, name: &str, rules: Vec<Rule>) -> Arc<SimNode> {
+        self.add_node_of(name, &format!("sim/{name}/v1"), rules)
+    }
+
+    /// Adds a node that calls itself a certain client.
+    pub fn add_node_of(&self, name: &str, client: &str, rules: Vec<Rule>) -> Arc<SimNode> {
         let id = NodeId::new(name);
         let mut state = self.lock();
         let mut node = NodeState::new(state.tree.head().hash);
         node.hints.push_back((self.clock.now_ms(), Hint::Connected));
         node.set_rules(rules);
         state.nodes.insert(id.clone(), node);
-        Arc::new(SimNode::new(id, self.clone()))
+        Arc::new(SimNode::new(id, client.to_owned(), self.clone()))
     }
 
     /// Replaces the rules of a node.

@@ -10,6 +10,7 @@ use crate::{
     error::{Result, statement_failed},
     few_rows::{FEW_ROWS_MAX, Rows},
     ledger::DuckLedger,
+    looked,
     sql::{atomically, execute_cached},
     tables::TYPED_SCHEMA,
     typed,
@@ -57,6 +58,7 @@ pub(crate) fn apply(ledger: &mut DuckLedger, commits: &[Commit]) -> Result<()> {
         for commit in commits {
             write_refuted(&ledger.conn, commit)?;
             write_finalized(&ledger.conn, commit)?;
+            looked::write(&ledger.conn, commit)?;
         }
         write_incidents(&ledger.conn, commits)?;
         failpoints.pass("store.apply.after_append");

@@ -21,7 +21,7 @@ use duckdb::Connection;
 use event::{
     BlockRange, ChainId, ChainState, Column, Commit, Decoder, Descriptor, EventId, EventPage,
     EventQuery, EventSchema, Filter, FilterId, JournalRow, LaneCommit, LaneId, LaneState,
-    LedgerError, Reader, Store,
+    LedgerError, Reader, Sighting, Store,
 };
 use std::{path::Path, sync::Arc};
 
@@ -193,6 +193,15 @@ impl Store for DuckLedger {
 
     fn known_events(&mut self, chain: ChainId, range: BlockRange) -> Result<Vec<EventId>> {
         events::known(&self.conn, chain, range)
+    }
+
+    fn sightings_in(
+        &mut self,
+        chain: ChainId,
+        filter: FilterId,
+        range: BlockRange,
+    ) -> Result<Vec<Sighting>> {
+        load::sightings_in(&self.conn, chain, filter, range)
     }
 
     /// Compacts lanes and folds the log into the file.

@@ -22,6 +22,7 @@ mod lanes;
 mod ledger;
 mod load;
 mod lock;
+mod looked;
 mod open;
 mod ownership;
 mod query;

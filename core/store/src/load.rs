@@ -4,6 +4,7 @@ use crate::{
     blocks,
     coverage::NODE_SEPARATOR,
     error::{Result, statement_failed},
+    looked,
     sql::{hash_at, hash_or_null_at, number, parsed_at, wrong_text},
 };
 use alloy_primitives::{Address, B256};
@@ -30,6 +31,7 @@ pub(crate) fn chain_state(conn: &Connection, chain: ChainId) -> Result<ChainStat
         sightings: sightings(conn, chain, finalized)?,
         finalized,
         journal_seq: number(conn, "SELECT coalesce(max(seq), 0)::UBIGINT FROM journal")?,
+        looked: looked::read(conn, chain)?,
     })
 }
 
@@ -112,19 +114,39 @@ fn sightings(conn: &Connection, chain: ChainId, finalized: Option<u64>) -> Resul
             WHERE chain = ? AND (? IS NULL OR number > ?) ORDER BY ALL",
         )
         .map_err(statement_failed)?;
-    let rows = statement.query_map(params![chain.0, finalized, finalized], |row| {
-        let node: String = row.get(3)?;
-        Ok(Sighting {
-            number: row.get(0)?,
-            hash: hash_at(row, 1)?,
-            filter: FilterId(hash_at(row, 2)?),
-            node: NodeId::new(node),
-            via: parsed_at(row, 4)?,
-            logs: row.get(5)?,
-            digest: hash_at(row, 6)?,
-        })
-    });
+    let rows = statement.query_map(params![chain.0, finalized, finalized], sighting_at);
     rows.and_then(Iterator::collect).map_err(statement_failed)
+}
+
+/// Returns the sightings of one filter in a range.
+pub(crate) fn sightings_in(
+    conn: &Connection,
+    chain: ChainId,
+    filter: FilterId,
+    range: BlockRange,
+) -> Result<Vec<Sighting>> {
+    let mut statement = conn
+        .prepare(
+            "SELECT number, hash, filter, node, via, logs, digest FROM sightings
+            WHERE chain = ? AND filter = ? AND number BETWEEN ? AND ? ORDER BY ALL",
+        )
+        .map_err(statement_failed)?;
+    let asked = params![chain.0, filter.0.as_slice(), range.first(), range.last()];
+    let rows = statement.query_map(asked, sighting_at);
+    rows.and_then(Iterator::collect).map_err(statement_failed)
+}
+
+fn sighting_at(row: &Row<'_>) -> duckdb::Result<Sighting> {
+    let node: String = row.get(3)?;
+    Ok(Sighting {
+        number: row.get(0)?,
+        hash: hash_at(row, 1)?,
+        filter: FilterId(hash_at(row, 2)?),
+        node: NodeId::new(node),
+        via: parsed_at(row, 4)?,
+        logs: row.get(5)?,
+        digest: hash_at(row, 6)?,
+    })
 }
 
 fn candidates(conn: &Connection, chain: ChainId) -> Result<Vec<Candidate>> {

@@ -203,6 +203,26 @@ impl Backfill {
         Action::WaitForAnswer
     }
 
+    /// Whether it could begin another range now and has none left: one to be given from work that
+    /// several nodes share.
+    pub fn is_hungry(&self, now_ms: u64) -> bool {
+        self.work.is_empty()
+            && self.ready.is_empty()
+            && self.chunks.len() < self.concurrency
+            && self.retries.len() < self.concurrency * ASKS_PER_CHUNK
+            && now_ms >= self.paused_until
+    }
+
+    /// Returns how many blocks it would ask for at once just now.
+    pub fn width_of(&mut self, filter: &Arc<Filter>) -> u64 {
+        self.width(filter).blocks()
+    }
+
+    /// Adds a range to what is to be read.
+    pub fn add(&mut self, filter: Arc<Filter>, range: BlockRange) {
+        self.work.push_back((filter, range));
+    }
+
     /// Stops taking up new ranges; what is under way is still finished.
     pub fn stop(&mut self) {
         self.work.clear();

@@ -427,6 +427,7 @@ impl Chunk {
             blocks,
             logs,
             faults: Vec::new(),
+            is_second_look: false,
             judged: None,
         })
     }

@@ -8,11 +8,13 @@
 
 mod backfill;
 mod backoff;
+mod chain_plan;
 mod chunk;
 mod council;
 mod follow;
 mod width;
 
 pub use backfill::{Action, Backfill, BackfillConfig, NodeStatus, Surrender, Ticket};
+pub use chain_plan::{Planned, Seen, second_look};
 pub use council::{Conflict, Council, Decision};
 pub use follow::{Branch, Follow, FollowAction, FollowConfig, NodeState, NodeView, Ruling};

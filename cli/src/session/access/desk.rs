@@ -184,6 +184,10 @@ impl Desk for OwnerDesk {
                 owner.release(Holder { process: client.pid, run });
                 async { Ok(Reply::Done) }.boxed()
             }
+            Request::Looked { chain, filter, next_block } => {
+                owner.looked(chain, filter, next_block);
+                async { Ok(Reply::Done) }.boxed()
+            }
             Request::Evidence { chain, filters, range } => {
                 let reply = owner.evidence(chain, filters, range);
                 async { Ok(Reply::Evidence(told(reply).await?)) }.boxed()

@@ -4,7 +4,7 @@ use super::carried::Carried;
 use crate::command_error::{CommandError, ErrorKind};
 use event::{
     Ack, BlockRange, ChainId, ChainState, Claimed, EventPage, EventQuery, Evidence, Filter,
-    LedgerError, Report, Verify,
+    FilterId, LedgerError, Report, Verify,
 };
 use futures_channel::oneshot;
 use pipeline::{AwayOwner, Claim, OnAck};
@@ -248,12 +248,25 @@ impl AwayOwner for Away {
             _ => None,
         });
     }
+
+    fn state(&self, chain: ChainId, reply: oneshot::Sender<ChainState>) {
+        self.forward(self.joined.client.ask(&Request::Load(chain)), reply, |reply| match reply {
+            Reply::State(state) => Some(*state),
+            _ => None,
+        });
+    }
+
+    fn looked(&self, chain: ChainId, filter: FilterId, next_block: u64) {
+        drop(self.joined.client.ask(&Request::Looked { chain, filter, next_block }));
+    }
 }
 
 /// The ack of a report that went in two parts.
 fn together(mut first: Ack, second: Ack) -> Ack {
     first.new_events += second.new_events;
     first.known_events += second.known_events;
+    first.agreed += second.agreed;
+    first.differs.extend(second.differs);
     first.incidents += second.incidents;
     first.open.extend(second.open);
     first.told.extend(second.told);

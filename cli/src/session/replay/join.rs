@@ -39,17 +39,22 @@ pub(super) async fn run(
         );
     }
     hand_over_again(run, joined).await?;
-    let Some(range) = part.range else { return Ok((ReplayOutcome::default(), None)) };
     // What the owner would not count as covered need not be read.
     let verify = match taken.verify.required() > plan.chain.verify.required() {
         true => taken.verify,
         false => plan.chain.verify,
     };
     let owner = OwnerHandle::away(Arc::new(Away::new(joined, &run.carried)));
-    run.read(&owner, &part, range, verify).await.map_err(|error| match error {
+    let missed = |error| match error {
         ReplayError::OwnerGone => Miss::Lost,
         ReplayError::Ledger(error) => Miss::from(LedgerError::clone(&error)),
-    })
+    };
+    let (mut outcome, evidence) = match part.range {
+        Some(range) => run.read(&owner, &part, range, verify).await.map_err(missed)?,
+        None => (ReplayOutcome::default(), None),
+    };
+    run.look_again(&owner, verify, &mut outcome).await.map_err(missed)?;
+    Ok((outcome, evidence))
 }
 
 /// Hands over what the owner before this one has not acknowledged.

@@ -80,6 +80,11 @@ pub(super) async fn run(
             Err(error) => replayed = Err(error),
         }
     }
+    if let Ok((_, outcome)) = &mut replayed
+        && let Err(error) = run.look_again(&owner, plan.chain.verify, outcome).await
+    {
+        replayed = Err(error);
+    }
 
     owner.end_lanes();
     let lane_reports = join_lanes(lanes).await;

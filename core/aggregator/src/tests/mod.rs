@@ -8,6 +8,7 @@ mod chain;
 mod finality;
 mod missed;
 mod order;
+mod second_look;
 mod several;
 
 use crate::{Admission, Aggregator, JournalCounter, Outcome, Policy};
@@ -76,6 +77,7 @@ pub(crate) struct Said {
     pub(crate) head: u64,
     pub(crate) via: Via,
     pub(crate) finalized: Option<u64>,
+    pub(crate) is_second_look: bool,
 }
 
 pub(crate) fn said(node: &'static str, first: u64, last: u64, logs: &[L]) -> Said {
@@ -93,6 +95,7 @@ pub(crate) fn said(node: &'static str, first: u64, last: u64, logs: &[L]) -> Sai
         head: u64::MAX,
         via: Via::Range,
         finalized: None,
+        is_second_look: false,
     }
 }
 
@@ -119,6 +122,13 @@ impl Said {
 
     pub(crate) fn by(mut self, via: Via) -> Self {
         self.via = via;
+        self
+    }
+
+    /// Asked to be compared with what others said before; the node calls all of it final.
+    pub(crate) fn again(mut self) -> Self {
+        self.is_second_look = true;
+        self.finalized = Some(self.range.last());
         self
     }
 
@@ -229,6 +239,7 @@ impl Said {
             blocks: numbers.iter().map(block).collect(),
             logs,
             faults: vec![],
+            is_second_look: self.is_second_look,
             judged: None,
         };
         (report, judgement)
@@ -301,6 +312,10 @@ impl World {
     pub(crate) fn take(&mut self, said: &Said) -> Outcome {
         let (report, judgement) = said.make();
         let known = self.aggregator.known_range(&report).map(|range| self.known(range));
+        if self.aggregator.is_second_look(&report) {
+            let stored = self.events.iter().filter(|(_, n)| report.range.contains(*n));
+            self.aggregator.compare_with(crate::Stored::of_ids(stored.copied()));
+        }
         let outcome = self.aggregator.on_report(report, judgement, known, &mut self.journal);
         self.apply(&outcome);
         outcome

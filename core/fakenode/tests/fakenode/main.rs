@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod answers;
+mod chained;
 mod faults;
 mod stage;
 mod subscriptions;

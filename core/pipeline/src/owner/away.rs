@@ -1,7 +1,7 @@
 //! An owner in another process: what [`crate::replay`] asks of an owner, sent somewhere else.
 
 use super::{Claim, OnAck, OwnerHandle, handle::Line, handle::Message};
-use event::{BlockRange, ChainId, Claimed, Evidence, Filter, Report, Verify};
+use event::{BlockRange, ChainId, ChainState, Claimed, Evidence, Filter, FilterId, Report, Verify};
 use futures_channel::oneshot;
 use std::sync::Arc;
 
@@ -38,6 +38,12 @@ pub trait AwayOwner: Send + Sync {
         range: BlockRange,
         reply: oneshot::Sender<Option<Evidence>>,
     );
+
+    /// Asks for a chain as it stands in the ledger.
+    fn state(&self, chain: ChainId, reply: oneshot::Sender<ChainState>);
+
+    /// Notes how far a filter was read through a second node.
+    fn looked(&self, chain: ChainId, filter: FilterId, next_block: u64);
 }
 
 impl OwnerHandle {
@@ -61,6 +67,8 @@ pub(super) fn send(owner: &dyn AwayOwner, message: Message) {
         Message::Evidence { chain, filters, range, reply } => {
             owner.evidence(chain, filters, range, reply);
         }
+        Message::State { chain, reply } => owner.state(chain, reply),
+        Message::Looked { chain, filter, next_block } => owner.looked(chain, filter, next_block),
         Message::ReleaseAll(_)
         | Message::CloseClaims { .. }
         | Message::AddChain(..)

@@ -7,9 +7,9 @@ use crate::recent::Recent;
 use aggregator::Policy;
 use dispatcher::Ready;
 use event::{
-    Ack, BlockNumHash, BlockRange, BlockRow, ChainId, Claimed, Content, Decoder, Descriptor,
-    Evidence, Filter, Held, LaneCommit, LaneId, LaneState, Ledger, LedgerError, NodeId, Reader,
-    Report, Verify,
+    Ack, BlockNumHash, BlockRange, BlockRow, ChainId, ChainState, Claimed, Content, Decoder,
+    Descriptor, Evidence, Filter, FilterId, Held, LaneCommit, LaneId, LaneState, Ledger,
+    LedgerError, NodeId, Reader, Report, Verify,
 };
 use futures_channel::oneshot;
 use std::{
@@ -54,6 +54,15 @@ pub(super) enum Message {
         at: BlockNumHash,
         nodes: Vec<NodeId>,
         branch: Vec<BlockRow>,
+    },
+    State {
+        chain: ChainId,
+        reply: oneshot::Sender<ChainState>,
+    },
+    Looked {
+        chain: ChainId,
+        filter: FilterId,
+        next_block: u64,
     },
     Lanes(Vec<LaneCommit>, mpsc::Sender<Result<(), LedgerError>>),
     OpenLane {
@@ -183,6 +192,19 @@ impl OwnerHandle {
         let (reply, receiver) = oneshot::channel();
         self.line.send(Message::Evidence { chain, filters, range, reply });
         receiver
+    }
+
+    /// Asks for a chain as it stands in the ledger, with everything that was submitted before.
+    pub fn state(&self, chain: ChainId) -> Reply<ChainState> {
+        let (reply, receiver) = oneshot::channel();
+        self.line.send(Message::State { chain, reply });
+        receiver
+    }
+
+    /// Notes that every block of a filter below this one was read through a second node. Written with
+    /// the next transaction.
+    pub fn looked(&self, chain: ChainId, filter: FilterId, next_block: u64) {
+        self.line.send(Message::Looked { chain, filter, next_block });
     }
 
     /// Asks which blocks have logs that wait for another node: their receipts would decide.

@@ -42,6 +42,7 @@ impl FillSetup {
             range,
             verify,
             refetch: false,
+            is_second_look: false,
             nodes,
             concurrency: self.concurrency,
             width_max: None,

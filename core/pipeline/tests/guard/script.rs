@@ -83,6 +83,7 @@ impl Step {
             blocks: blocks.into_iter().map(reported).collect(),
             logs,
             faults: vec![],
+            is_second_look: false,
             judged: None,
         }
     }

@@ -34,6 +34,10 @@ impl Image {
             for candidate in &commit.candidates {
                 self.candidates.insert(candidate.id, candidate.clone());
             }
+            for (filter, next_block) in &commit.looked {
+                let looked = self.looked.entry((chain, *filter)).or_default();
+                *looked = (*looked).max(*next_block);
+            }
             self.refuted.extend(&commit.refuted);
             self.incidents.extend(commit.incidents.iter().cloned());
             if let Some(finalized) = commit.finalized {

@@ -88,6 +88,8 @@ pub struct Image {
     pub refuted: BTreeSet<EventId>,
     /// Highest final block.
     pub finalized: BTreeMap<ChainId, u64>,
+    /// Block below which each filter was read through a second node.
+    pub looked: BTreeMap<(ChainId, FilterId), u64>,
     /// What plugins wrote.
     pub lanes: Lanes,
 }

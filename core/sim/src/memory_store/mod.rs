@@ -15,8 +15,9 @@ pub use lanes::{Cell, LaneImage, Lanes, Version};
 use event::{
     BlockRange, ChainId, ChainState, Commit, Descriptor, EventId, EventPage, EventQuery,
     EventSchema, Filter, FilterId, JournalRow, LaneCommit, LaneId, LaneState, LedgerError, Reader,
-    Store,
+    Sighting, Store,
 };
+use image::SightingKey;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// When a process dies.
@@ -180,6 +181,20 @@ impl Store for MemoryStore {
         range: BlockRange,
     ) -> Result<Vec<EventId>, LedgerError> {
         Ok(self.up()?.image.known_events(chain, range))
+    }
+
+    fn sightings_in(
+        &mut self,
+        chain: ChainId,
+        filter: FilterId,
+        range: BlockRange,
+    ) -> Result<Vec<Sighting>, LedgerError> {
+        let is_in = |(of, number, _, about, ..): &SightingKey| {
+            *of == chain && *about == filter && range.contains(*number)
+        };
+        let disk = self.up()?;
+        let found = disk.image.sightings.iter().filter(|(key, _)| is_in(key));
+        Ok(found.map(|(_, sighting)| sighting.clone()).collect())
     }
 
     fn close(&mut self) -> Result<(), LedgerError> {

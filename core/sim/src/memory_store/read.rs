@@ -34,6 +34,9 @@ impl Image {
                 .collect(),
             finalized,
             journal_seq: self.journal.iter().map(|row| row.seq).max().unwrap_or(0),
+            looked: (self.looked.iter().filter(|((of, _), _)| *of == chain))
+                .map(|((_, filter), next_block)| (*filter, *next_block))
+                .collect(),
         }
     }
 

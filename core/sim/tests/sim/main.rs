@@ -13,6 +13,7 @@ mod repeat;
 mod scenes;
 mod seeds;
 mod soak;
+mod spread;
 mod watches;
 mod watching;
 mod worlds;

@@ -301,6 +301,7 @@ impl Round {
             blocks: reported,
             logs,
             faults: Vec::new(),
+            is_second_look: false,
             judged: None,
         }
     }

@@ -1,0 +1,90 @@
+//! A second look: agreement is recorded, what differs waits, and who kept back what is named.
+
+use super::*;
+
+const ONE: L = L(3, 0, 7, 1);
+const TWO: L = L(3, 1, 7, 2);
+
+/// A ledger that knows its first nine blocks to be final.
+fn with_final() -> World {
+    let mut world = World::new(policy(Verify::Bloom));
+    world.aggregator.claim_finalized_by(&NodeId::new("a"), 9, 20);
+    world
+}
+
+/// What the first node said of blocks that are final.
+fn first(logs: &[L]) -> Said {
+    Said { finalized: Some(9), ..said("a", 1, 9, logs) }
+}
+
+fn incidents(outcome: &Outcome) -> Vec<(String, Flaw, String)> {
+    let told = outcome.commit.incidents.iter();
+    told.map(|i| (i.node.to_string(), i.flaw, i.detail.clone())).collect()
+}
+
+#[test]
+fn a_node_that_says_the_same_is_recorded_as_agreement_and_one_more_raises_it() {
+    let mut world = with_final();
+    world.take(&first(&[ONE, TWO]));
+    let second = world.take(&said("b", 1, 9, &[ONE, TWO]).again());
+    assert_eq!((second.ack.agreed, second.ack.new_events), (9, 0));
+    assert!(second.ack.differs.is_empty() && second.ack.open.is_empty());
+    let filter = filter(&[], &[1]);
+    assert_eq!(world.intervals(&filter), [(1, 9, Content::Agreed(2))]);
+    world.take(&said("c", 1, 9, &[ONE, TWO]).again());
+    assert_eq!(world.intervals(&filter), [(1, 9, Content::Agreed(3))]);
+    // The same one again is no further word, and what nobody calls final is not compared.
+    assert_eq!(world.take(&said("c", 1, 9, &[ONE, TWO]).again()).ack.agreed, 0);
+    assert_eq!(world.take(&said("d", 1, 9, &[ONE])).ack.agreed, 0);
+    assert!(world.incidents.is_empty());
+}
+
+#[test]
+fn what_a_second_node_adds_waits_for_another_word_and_then_the_first_is_named() {
+    let mut world = with_final();
+    world.take(&first(&[ONE]));
+    let second = world.take(&said("b", 1, 9, &[ONE, TWO]).again());
+    assert_eq!((second.ack.new_events, &second.ack.differs[..]), (0, &[range(3, 3)][..]));
+    assert_eq!(second.ack.agreed, 8);
+    let third = world.take(&said("c", 3, 3, &[ONE, TWO]).again());
+    assert_eq!((third.ack.new_events, ops(&third)), (1, vec![(Op::Late, 3, 3, 1)]));
+    assert!(third.ack.differs.is_empty());
+    let detail = "1 log of block 3 kept back over a range that b and c gave".to_owned();
+    assert_eq!(incidents(&third), [("a".to_owned(), Flaw::Missing, detail)]);
+}
+
+#[test]
+fn receipts_decide_at_once_what_nodes_differ_in() {
+    let mut world = with_final();
+    world.take(&first(&[ONE]));
+    let second = said("b", 1, 9, &[ONE, TWO]).again().showing(3, &[ONE, TWO]);
+    let second = world.take(&second);
+    assert_eq!((second.ack.new_events, second.ack.differs.len()), (1, 0));
+    let detail = "1 log of block 3 kept back over a range that receipts show".to_owned();
+    assert_eq!(incidents(&second), [("a".to_owned(), Flaw::Missing, detail)]);
+
+    let mut world = with_final();
+    world.take(&first(&[ONE, TWO]));
+    let second = world.take(&said("b", 1, 9, &[ONE]).again().showing(3, &[ONE]));
+    assert_eq!(second.commit.refuted.len(), 1);
+    let detail = "1 logs of block 3 that no receipt has".to_owned();
+    assert_eq!(incidents(&second), [("a".to_owned(), Flaw::Forged, detail)]);
+}
+
+#[test]
+fn a_node_that_lacks_logs_is_named_once_two_or_receipts_say_that_they_are_there() {
+    let mut world = with_final();
+    world.take(&first(&[ONE, TWO]));
+    let lacks = said("b", 1, 9, &[ONE]).again();
+    // One word against another.
+    let second = world.take(&lacks);
+    assert_eq!((incidents(&second).len(), &second.ack.differs[..]), (0, &[range(3, 3)][..]));
+    assert_eq!(second.ack.open.iter().map(|(open, _)| *open).collect::<Vec<_>>(), [range(3, 3)]);
+    world.take(&said("c", 3, 3, &[ONE, TWO]).again());
+    let again = world.take(&said("b", 3, 3, &[ONE]).again().by(Via::BlockHash));
+    let detail = "1 log of block 3 kept back by block hash that a and c gave".to_owned();
+    assert_eq!(incidents(&again), [("b".to_owned(), Flaw::Missing, detail)]);
+    assert!(again.ack.differs.is_empty() && again.ack.open.is_empty());
+    let covered = world.coverage[&*filter(&[], &[1])].iter().find(|i| i.range.contains(3)).unwrap();
+    assert!(!covered.nodes.contains(&NodeId::new("b")));
+}

@@ -1,0 +1,182 @@
+//! The daisy chain of the built program: what is covered is read again through another node.
+
+use fakenode::{Dialect, Drive, FakeNode, FakeSettings};
+use headcount_tests::{Program, skip};
+use serde_json::Value;
+use sim::{Methods, Rule, Trouble, World, WorldSettings, chain::token};
+use std::path::PathBuf;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+/// Last block that the first run reads.
+const FIRST_LAST: u64 = 30;
+
+/// Nodes of one chain that stands still.
+struct Scene {
+    names: Vec<&'static str>,
+    fakes: Vec<FakeNode>,
+    program: Program,
+    folder: TempDir,
+    _drive: Drive,
+    _runtime: Runtime,
+}
+
+impl Scene {
+    fn new(nodes: &[(&'static str, Dialect, Vec<Rule>)]) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let program = Program::in_folder(folder.path())?;
+        let world = World::new(WorldSettings {
+            block_time_ms: u64::MAX / 4,
+            latency_ms: (0, 3),
+            ..WorldSettings::of_seed(11)
+        });
+        let runtime = Runtime::new().unwrap();
+        let (fakes, drive) = runtime.block_on(async {
+            let mut fakes = Vec::new();
+            for (name, dialect, rules) in nodes {
+                let client = format!("{dialect:?}/v1.{}", fakes.len());
+                let node = world.add_node_of(name, &client, rules.clone());
+                let settings = FakeSettings { dialect: *dialect, ..FakeSettings::default() };
+                fakes.push(FakeNode::serve(node, settings).await.unwrap());
+            }
+            (fakes, Drive::start(world.clone()))
+        });
+        let names = nodes.iter().map(|(name, ..)| *name).collect();
+        Some(Self { names, fakes, program, folder, _drive: drive, _runtime: runtime })
+    }
+
+    fn ledger(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Runs a replay through the nodes of these names.
+    fn replay(&self, nodes: &[&str], ledger: &str, more: &[&str], code: i32) -> String {
+        let contracts = [format!("gold={}", token(0)), format!("tin={}", token(1))];
+        let event = "Transfer(address indexed from, address indexed to, uint256 value)";
+        let ledger = self.ledger(ledger).display().to_string();
+        let mut all = vec!["replay", "-e", event, "--ledger", &ledger];
+        contracts.iter().for_each(|contract| all.extend(["-c", contract]));
+        let url = |name: &&str| {
+            let at = self.names.iter().position(|known| known == name).unwrap();
+            format!("{name}={}", self.fakes[at].http_url())
+        };
+        let urls: Vec<String> = nodes.iter().map(url).collect();
+        urls.iter().for_each(|url| all.extend(["-r", url]));
+        all.extend(more);
+        self.program.run(all).expect_code(code).stdout
+    }
+
+    fn json(&self, nodes: &[&str], ledger: &str, more: &[&str], code: i32) -> Value {
+        let more = [more, &["--format", "json"]].concat();
+        serde_json::from_str(&self.replay(nodes, ledger, &more, code)).unwrap()
+    }
+
+    fn query(&self, ledger: &str, sql: &str) -> Vec<Value> {
+        self.program.query(&self.ledger(ledger), sql)
+    }
+
+    fn first_run(&self, node: &str, ledger: &str) {
+        self.json(&[node], ledger, &["-b", &format!("1:{FIRST_LAST}")], 0);
+    }
+
+    /// What honest nodes say of the whole chain.
+    fn truth(&self) -> Value {
+        self.json(&["reth"], "truth.duckdb", &["-b", "1:finalized"], 0);
+        self.events("truth.duckdb")
+    }
+
+    fn events(&self, ledger: &str) -> Value {
+        let sql =
+            "select count(*) as n, bit_xor(hash(block_hash, tx_hash, data, topic1, occurrence))
+            as x from events_canonical";
+        self.query(ledger, sql)[0].clone()
+    }
+}
+
+fn calls(told: &Value, method: &str) -> u64 {
+    let nodes = told["nodes"].as_array().unwrap().iter();
+    nodes.filter_map(|node| node["calls"][method].as_u64()).sum()
+}
+
+/// Loses one log of each block where ranges are asked for.
+fn loses_in_ranges() -> Vec<Rule> {
+    vec![Rule::on(Methods::RANGE_LOGS, Trouble::LostLog)]
+}
+
+#[test]
+fn f25_f28_the_chain_recovers_what_one_of_three_clients_lost_in_ranges_and_names_it() {
+    let nodes = [
+        ("geth", Dialect::Geth, loses_in_ranges()),
+        ("alike", Dialect::Geth, vec![]),
+        ("reth", Dialect::Reth, vec![]),
+    ];
+    let Some(scene) = Scene::new(&nodes) else {
+        skip!("f25_f28_the_chain: headcount is not built (make build)")
+    };
+    let all = ["geth", "alike", "reth"];
+    scene.first_run("geth", "l.duckdb");
+    let truth = scene.truth();
+    assert_ne!(scene.events("l.duckdb"), truth);
+
+    let told = scene.json(&all, "l.duckdb", &[], 0);
+    let look = &told["second_look"];
+    assert_eq!(look["nodes"].as_array().unwrap().len(), 1, "{told:#}");
+    assert_eq!(look["nodes"][0]["name"], "reth");
+    assert_eq!(look["nodes"][0]["blocks"], look["nodes"][0]["of_other_client"]);
+    assert_eq!((&look["range"]["first"], &look["lacks_other_node"]), (&1.into(), &false.into()));
+    assert!(look["recovered"].as_u64().unwrap() > 0, "{told:#}");
+    assert!(look["agreed"].as_u64().unwrap() > 0, "{told:#}");
+    assert_eq!(scene.events("l.duckdb"), truth);
+    // Only what was found is new to plugins.
+    let late = "select sum(events)::BIGINT as n from journal where op = 'late'";
+    assert_eq!(scene.query("l.duckdb", late)[0]["n"], look["recovered"]);
+    let incidents = told["incidents"].as_array().unwrap();
+    let kept_back: Vec<&Value> = incidents
+        .iter()
+        .filter(|i| i["detail"].as_str().unwrap().contains("over a range"))
+        .collect();
+    assert!(!kept_back.is_empty(), "{told:#}");
+    assert!(incidents.iter().all(|incident| incident["node"] == "geth"), "{told:#}");
+    let agreed = "select count(*) as n from coverage where content = 'agreed:2'";
+    assert_ne!(scene.query("l.duckdb", agreed)[0]["n"], 0);
+
+    // Nothing is new: nothing is said, and no logs are asked for.
+    assert_eq!(scene.replay(&all, "l.duckdb", &["--quiet"], 0), "");
+    let told = scene.json(&all, "l.duckdb", &[], 0);
+    assert_eq!(told["second_look"]["range"], Value::Null, "{told:#}");
+    assert_eq!((calls(&told, "eth_getLogs"), calls(&told, "eth_getBlockByNumber") <= 9), (0, true));
+}
+
+#[test]
+fn the_chain_says_where_there_is_no_other_node_or_only_one_of_the_same_client() {
+    let nodes = [("geth", Dialect::Geth, vec![]), ("alike", Dialect::Geth, vec![])];
+    let Some(scene) = Scene::new(&nodes) else {
+        skip!("the_chain_says: headcount is not built (make build)")
+    };
+    scene.first_run("geth", "alone.duckdb");
+    let told = scene.json(&["geth"], "alone.duckdb", &[], 0);
+    assert_eq!(told["second_look"]["lacks_other_node"], true, "{told:#}");
+    scene.first_run("geth", "words.duckdb");
+    let words = scene.replay(&["geth"], "words.duckdb", &[], 0);
+    assert!(words.contains("no node but those that saw them first"), "{words}");
+    scene.first_run("geth", "two.duckdb");
+    let told = scene.json(&["geth", "alike"], "two.duckdb", &[], 0);
+    let node = &told["second_look"]["nodes"][0];
+    assert_eq!((&node["name"], &node["of_other_client"]), (&"alike".into(), &0.into()), "{told:#}");
+    assert_eq!(told["second_look"]["lacks_other_node"], false);
+    // An empty ledger tells no beginning.
+    scene.replay(&["geth", "alike"], "empty.duckdb", &[], 2);
+}
+
+#[test]
+fn an_incident_of_the_chain_is_exit_1_where_that_is_asked_for() {
+    let nodes = [("geth", Dialect::Geth, vec![]), ("reth", Dialect::Reth, loses_in_ranges())];
+    let Some(scene) = Scene::new(&nodes) else {
+        skip!("an_incident_of: headcount is not built (make build)")
+    };
+    scene.first_run("geth", "l.duckdb");
+    let told = scene.json(&["geth", "reth"], "l.duckdb", &["--fail-on-incident"], 1);
+    assert_eq!(told["status"], "failed", "{told:#}");
+    let incidents = told["incidents"].as_array().unwrap();
+    assert!(incidents.iter().all(|incident| incident["node"] == "reth"), "{told:#}");
+}

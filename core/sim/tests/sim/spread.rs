@@ -1,0 +1,179 @@
+//! `replay` over several nodes in virtual time: a large backfill goes through all of them at once, and
+//! what is covered is read again through another one.
+
+use crate::backfill::{Raw, followed};
+use aggregator::{Admission, Policy};
+use event::{AnchorPolicy, BlockRange, ChainProfile, Finality, Node, Verify};
+use pipeline::{
+    ChainSetup, Owner, Progress, ReplayNode, ReplayOutcome, ReplayRequest, SecondLook,
+    SecondLookRequest, Timer, Watcher, greet, replay, second_look,
+};
+use sim::{
+    MemoryStore, Methods, Rule, SimNode, Trouble, World, WorldSettings,
+    chain::{Traffic, expected},
+    run,
+};
+use std::sync::Arc;
+
+const LIMIT_MS: u64 = 3_600_000;
+/// Blocks of a backfill that is spread.
+const MANY: u64 = 5_200;
+
+struct Unheard;
+
+impl Watcher for Unheard {
+    fn on_progress(&self, _: &Progress) {}
+}
+
+/// A chain that stands still, with nodes that answer after a tenth of a second each time.
+fn world(blocks: u64) -> World {
+    World::new(WorldSettings {
+        traffic: Traffic { empty_per_mille: 950, ..Traffic::default() },
+        blocks_at_start: blocks + 40,
+        block_time_ms: LIMIT_MS * 2,
+        latency_ms: (100, 100),
+        ..WorldSettings::of_seed(5)
+    })
+}
+
+/// A ledger, and what is read into it.
+struct Scene {
+    world: World,
+    store: MemoryStore,
+    range: BlockRange,
+}
+
+impl Scene {
+    fn new(world: World, blocks: u64) -> Self {
+        let range = BlockRange::new(1, blocks).unwrap();
+        Self { world, store: MemoryStore::new(), range }
+    }
+
+    fn profile(&self) -> ChainProfile {
+        ChainProfile::ethereum(self.world.tree(|tree| tree.chain()))
+    }
+
+    fn owner(&self) -> pipeline::OwnerHandle {
+        let policy = Policy {
+            verify: Verify::Bloom,
+            anchor: AnchorPolicy::OneNode,
+            admission: Admission::OneNode,
+        };
+        let setup = ChainSetup { profile: self.profile(), policy };
+        let store = Box::new(self.store.clone());
+        Owner::new(store, Arc::new(proof::Proof), Arc::new(Raw), vec![setup]).unwrap().inline()
+    }
+
+    async fn greeted(&self, nodes: &[Arc<SimNode>]) -> Vec<ReplayNode> {
+        let mut greeted = Vec::new();
+        for node in nodes {
+            let node: Arc<dyn Node> = node.clone();
+            let clock = self.world.clock();
+            let status = greet(&*node, None, Finality::Tag, clock).await.unwrap().status;
+            greeted.push(ReplayNode { node, status });
+        }
+        greeted
+    }
+
+    /// Reads what is missing; returns what came of it, and the milliseconds that it took.
+    fn replay(&self, nodes: &[Arc<SimNode>]) -> (ReplayOutcome, u64) {
+        let clock = self.world.clock();
+        let replayed = async {
+            let request = ReplayRequest {
+                profile: self.profile(),
+                filters: vec![followed(2)],
+                range: self.range,
+                verify: Verify::Bloom,
+                refetch: false,
+                is_second_look: false,
+                nodes: self.greeted(nodes).await,
+                concurrency: 2,
+                width_max: Some(25),
+                reporter: Arc::from("test"),
+            };
+            let begun = clock.now_ms();
+            let (owner, never) = (self.owner(), std::future::pending());
+            let prover = Arc::new(proof::Proof);
+            let outcome = replay(request, &owner, prover, clock, never, &Unheard).await.unwrap();
+            (outcome, clock.now_ms() - begun)
+        };
+        run(&self.world, LIMIT_MS, replayed).unwrap()
+    }
+
+    fn look(&self, nodes: &[Arc<SimNode>]) -> SecondLook {
+        let clock = self.world.clock();
+        let looked = async {
+            let request = SecondLookRequest {
+                profile: self.profile(),
+                filters: vec![followed(2)],
+                through: self.range.last(),
+                verify: Verify::Bloom,
+                nodes: self.greeted(nodes).await,
+                concurrency: 2,
+                reporter: Arc::from("test"),
+            };
+            let (owner, never) = (self.owner(), std::future::pending());
+            let prover = Arc::new(proof::Proof);
+            second_look(request, &owner, prover, clock, never, &Unheard).await.unwrap()
+        };
+        run(&self.world, LIMIT_MS, looked).unwrap()
+    }
+
+    /// Whether the ledger has the events of the chain, each once, and none that waits.
+    fn is_exact(&self) -> bool {
+        let expected = self.world.tree(|tree| expected(tree, &followed(2), self.range).len());
+        self.store.look(|image| {
+            let canonical = image.events.iter().filter(|event| image.is_canonical(event)).count();
+            canonical == expected && image.candidates.is_empty()
+        })
+    }
+}
+
+fn honest(world: &World, names: &[&str]) -> Vec<Arc<SimNode>> {
+    names.iter().map(|name| world.add_node(name, Vec::new())).collect()
+}
+
+#[test]
+fn two_equal_nodes_backfill_nearly_twice_as_fast_as_one() {
+    let one = Scene::new(world(MANY), MANY);
+    let (alone, alone_ms) = one.replay(&honest(&one.world, &["a"]));
+    let two = Scene::new(world(MANY), MANY);
+    let (together, together_ms) = two.replay(&honest(&two.world, &["a", "b"]));
+    assert!(alone.open.is_empty() && together.open.is_empty());
+    assert!(one.is_exact() && two.is_exact());
+    assert_eq!(together.new_events, alone.new_events);
+    assert!(together_ms * 17 <= alone_ms * 10, "{together_ms} ms against {alone_ms} ms");
+}
+
+#[test]
+fn work_is_stolen_from_a_slow_node_and_taken_back_from_one_that_fails() {
+    let scene = Scene::new(world(MANY), MANY);
+    let mut nodes = honest(&scene.world, &["a"]);
+    let slow = Rule::on(Methods::RANGE_LOGS, Trouble::Slow { by_ms: 1_500 });
+    nodes.push(scene.world.add_node("slow", vec![slow]));
+    let gone = Rule::on(Methods::LOGS, Trouble::Unreachable);
+    nodes.push(scene.world.add_node("gone", vec![gone]));
+    let (outcome, took_ms) = scene.replay(&nodes);
+    assert!(outcome.open.is_empty(), "{:?}", outcome.open);
+    assert!(scene.is_exact());
+    let alone = Scene::new(world(MANY), MANY);
+    let (_, alone_ms) = alone.replay(&honest(&alone.world, &["a"]));
+    assert!(took_ms <= alone_ms + 20_000, "{took_ms} ms against {alone_ms} ms");
+}
+
+#[test]
+fn the_chain_recovers_and_names_in_virtual_time_and_goes_on_where_it_stopped() {
+    let scene = Scene::new(world(200), 200);
+    let loses = Rule::on(Methods::RANGE_LOGS, Trouble::LostLog);
+    let liar = scene.world.add_node_of("liar", "Geth/v1", vec![loses]);
+    let good = scene.world.add_node_of("good", "reth/v1", Vec::new());
+    scene.replay(&[liar.clone()]);
+    assert!(!scene.is_exact());
+    let look = scene.look(&[liar.clone(), good.clone()]);
+    assert!(look.recovered > 0 && look.open.is_empty(), "{look:?}");
+    assert!(scene.is_exact());
+    assert!(look.told.iter().all(|incident| &*incident.node.0 == "liar"), "{:?}", look.told);
+    assert_eq!(look.nodes.values().map(|node| node.of_other_client).sum::<u64>(), 200);
+    let again = scene.look(&[liar, good]);
+    assert_eq!((again.range, again.agreed, again.recovered), (None, 0, 0));
+}
