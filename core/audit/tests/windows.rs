@@ -89,6 +89,7 @@ fn report(node: &str, filter: &Arc<Filter>, logs: &[Log], content: Content) -> (
         logs: rows,
         faults: Vec::new(),
         judged: None,
+        is_second_look: false,
     };
     (report, judgement)
 }
