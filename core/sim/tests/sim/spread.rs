@@ -167,7 +167,7 @@ fn the_chain_recovers_and_names_in_virtual_time_and_goes_on_where_it_stopped() {
     let loses = Rule::on(Methods::RANGE_LOGS, Trouble::LostLog);
     let liar = scene.world.add_node_of("liar", "Geth/v1", vec![loses]);
     let good = scene.world.add_node_of("good", "reth/v1", Vec::new());
-    scene.replay(&[liar.clone()]);
+    scene.replay(std::slice::from_ref(&liar));
     assert!(!scene.is_exact());
     let look = scene.look(&[liar.clone(), good.clone()]);
     assert!(look.recovered > 0 && look.open.is_empty(), "{look:?}");
