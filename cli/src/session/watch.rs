@@ -185,16 +185,7 @@ pub(super) async fn run(
         }
     };
     let lane_reports = running.join_lanes(stopped).await;
-    // Clients see the end of this owner when the ledger is free, and go on with the next.
-    if let Some(server) = &owned.server {
-        server.drain().await;
-    }
-    desk.close().await;
-    drop(desk);
-    let owner_report = tokio::task::spawn_blocking(move || owner.close())
-        .await
-        .map_err(|_| CommandError::bug("the ledger's closing was cancelled"))??;
-    drop(owned);
+    let owner_report = owned.close(desk, owner).await?;
     lane_reports?;
     live.clear();
     let mut open = 0;

@@ -6,7 +6,7 @@
 use crate::{
     candidates::Candidates,
     canonical::{Canonical, Conflict, Switch},
-    coverage::{Coverage, hull},
+    coverage::Coverage,
     cut::{Cut, flawed},
     extend::{block_row, hash_at},
     finality::Claims,
@@ -165,7 +165,7 @@ impl Aggregator {
         let blocks: Vec<BlockRow> = report.blocks.iter().map(block_row).collect();
         let switch = self.canonical.plan(&blocks).unwrap_or_default();
         let moved = switch.reverted.iter().chain(&switch.reinstated);
-        moved.map(|block| BlockRange::one(block.number)).chain(needed).reduce(hull)
+        moved.map(|block| BlockRange::one(block.number)).chain(needed).reduce(BlockRange::hull)
     }
 
     /// Returns the blocks with logs that wait for another node, lowest first: their receipts would

@@ -77,7 +77,7 @@ impl Coverage {
             let boxes = boxes::difference(filter, covering);
             match missing.last_mut() {
                 Some((last, same)) if *same == boxes && adjacent(last, &segment) => {
-                    *last = hull(*last, segment);
+                    *last = last.hull(segment);
                 }
                 _ if boxes.is_empty() => {}
                 _ => missing.push((segment, boxes)),
@@ -221,7 +221,7 @@ impl Coverage {
             if start == end {
                 continue;
             }
-            changes.push((Arc::clone(&covered.filter), hull(first.range, last.range)));
+            changes.push((Arc::clone(&covered.filter), first.range.hull(last.range)));
             let below = (void.first().checked_sub(1))
                 .and_then(|last| BlockRange::new(first.range.first(), last))
                 .map(|range| part(first, range, hash_at));
@@ -237,7 +237,7 @@ impl Coverage {
     /// Returns the change that makes the ledger say what is held here over `range`.
     pub(crate) fn change(&self, filter: &Arc<Filter>, range: BlockRange) -> CoverageChange {
         let intervals = self.of(filter.id()).map_or(&[][..], |covered| covered.touching(range));
-        let range = intervals.iter().fold(range, |range, interval| hull(range, interval.range));
+        let range = intervals.iter().fold(range, |range, interval| range.hull(interval.range));
         CoverageChange { filter: Arc::clone(filter), range, intervals: intervals.to_vec() }
     }
 }
@@ -415,7 +415,7 @@ fn join(intervals: &mut Vec<Interval>) {
     for interval in intervals.drain(..) {
         match joined.last_mut() {
             Some(last) if joins(last, &interval) => {
-                last.range = hull(last.range, interval.range);
+                last.range = last.range.hull(interval.range);
                 if let (Some(links), Some(upper)) = (&mut last.links, interval.links) {
                     links.last_hash = upper.last_hash;
                 }
@@ -432,7 +432,7 @@ fn changed_hull(old: &[Interval], new: &[Interval]) -> Option<BlockRange> {
     let (old, new) = (&old[prefix..], &new[prefix..]);
     let suffix = old.iter().rev().zip(new.iter().rev()).take_while(|(old, new)| old == new).count();
     let (old, new) = (&old[..old.len() - suffix], &new[..new.len() - suffix]);
-    old.iter().chain(new).map(|interval| interval.range).reduce(hull)
+    old.iter().chain(new).map(|interval| interval.range).reduce(BlockRange::hull)
 }
 
 fn select<'a>(covering: &[&'a FilterCoverage], active: &[bool]) -> Vec<&'a Filter> {
@@ -441,8 +441,4 @@ fn select<'a>(covering: &[&'a FilterCoverage], active: &[bool]) -> Vec<&'a Filte
 
 pub(crate) fn adjacent(lower: &BlockRange, upper: &BlockRange) -> bool {
     lower.last().checked_add(1) == Some(upper.first())
-}
-
-pub(crate) fn hull(a: BlockRange, b: BlockRange) -> BlockRange {
-    BlockRange::new(a.first().min(b.first()), a.last().max(b.last())).unwrap_or(a)
 }

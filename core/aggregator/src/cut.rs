@@ -1,9 +1,6 @@
 //! A commit and its answer in the making, and the flaws that come with a report.
 
-use crate::{
-    aggregator::Outcome,
-    coverage::{Coverage, hull},
-};
+use crate::{aggregator::Outcome, coverage::Coverage};
 use event::{Ack, BlockRange, Commit, Filter, FilterId, Flaw, Incident, Judgement, NodeId, Report};
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -49,7 +46,7 @@ impl Cut {
         for (filter, range) in self.changed {
             changed
                 .entry(filter.id())
-                .and_modify(|(_, all)| *all = hull(*all, range))
+                .and_modify(|(_, all)| *all = all.hull(range))
                 .or_insert((filter, range));
         }
         let changes = changed.values().map(|(filter, range)| coverage.change(filter, *range));

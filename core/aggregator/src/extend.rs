@@ -6,7 +6,7 @@ use crate::{
     admission::Decided,
     aggregator::{Aggregator, JournalCounter},
     canonical::Canonical,
-    coverage::{adjacent, hull},
+    coverage::adjacent,
     cut::Cut,
     pieces::{Pieces, parent, reported},
     rows::Rows,
@@ -78,7 +78,7 @@ impl Aggregator {
             }
         }
         let number = |row: &u32| report.blocks[rows.logs.block[*row as usize] as usize].number;
-        let found = late.iter().map(|row| BlockRange::one(number(row))).reduce(hull);
+        let found = late.iter().map(|row| BlockRange::one(number(row))).reduce(BlockRange::hull);
         if let Some(range) = found {
             let seq = journal.next();
             cut.commit.journal.push(row_of(seq, Op::Late, range, late.len() as u64));
@@ -91,7 +91,7 @@ impl Aggregator {
         let covered = self.coverage.of(report.filter.id());
         let mut new: Vec<BlockRange> = Vec::new();
         let mut push = |range: BlockRange| match new.last_mut() {
-            Some(last) if adjacent(last, &range) => *last = hull(*last, range),
+            Some(last) if adjacent(last, &range) => *last = last.hull(range),
             _ => new.push(range),
         };
         for piece in &pieces.intervals {

@@ -3,7 +3,7 @@
 //! Reads the judgement, never the evidence itself. Does not know what was covered before.
 
 use crate::{
-    coverage::{adjacent, hull, merge_nodes},
+    coverage::{adjacent, merge_nodes},
     standing::Standing,
 };
 use event::{
@@ -71,7 +71,7 @@ impl Cutter<'_> {
         if let Some(reason) = &standing.open {
             match self.pieces.open.last_mut() {
                 Some((last, same)) if same == reason && adjacent(last, &range) => {
-                    *last = hull(*last, range);
+                    *last = last.hull(range);
                 }
                 _ => self.pieces.open.push((range, reason.to_string())),
             }
@@ -92,7 +92,7 @@ impl Cutter<'_> {
                 last.nodes == with(node, &standing.nodes)
             })
         {
-            last.range = hull(last.range, range);
+            last.range = last.range.hull(range);
             return;
         }
         let nodes = with(node, &standing.nodes);
@@ -111,7 +111,7 @@ fn coarsen(intervals: &mut Vec<Interval>) {
     for interval in intervals.drain(..) {
         match coarse.last_mut() {
             Some(last) if adjacent(&last.range, &interval.range) => {
-                last.range = hull(last.range, interval.range);
+                last.range = last.range.hull(interval.range);
                 last.evidence.content = last.evidence.content.min(interval.evidence.content);
                 last.evidence.anchor = last.evidence.anchor.min(interval.evidence.anchor);
                 last.nodes.retain(|node| interval.nodes.contains(node));

@@ -7,7 +7,7 @@ use crate::{
     admission::Decided,
     aggregator::{Admission, Aggregator},
     agreement::{Admitted, Tally},
-    coverage::{adjacent, hull},
+    coverage::adjacent,
     cut::{Cut, flawed, spoils_receipts},
     extend::hash_at,
     known::Known,
@@ -274,7 +274,7 @@ impl Aggregator {
             let block = BlockRange::one(number);
             match runs.last_mut() {
                 Some((run, same)) if *same == agreed && adjacent(run, &block) => {
-                    *run = hull(*run, block);
+                    *run = run.hull(block);
                 }
                 _ if agreed < 2 => {}
                 _ => runs.push((block, agreed)),

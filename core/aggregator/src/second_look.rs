@@ -7,7 +7,7 @@
 use crate::{
     admission::Decided,
     aggregator::Aggregator,
-    coverage::{adjacent, hull, merge_nodes},
+    coverage::{adjacent, merge_nodes},
     cut::{Cut, flawed, spoils_receipts},
     extend::hash_at,
     rows::{Rows, event_id},
@@ -227,7 +227,7 @@ impl Aggregator {
             if differs {
                 let block = BlockRange::one(*number);
                 match cut.ack.differs.last_mut() {
-                    Some(last) if adjacent(last, &block) => *last = hull(*last, block),
+                    Some(last) if adjacent(last, &block) => *last = last.hull(block),
                     _ => cut.ack.differs.push(block),
                 }
             }

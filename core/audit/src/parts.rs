@@ -1,7 +1,7 @@
 //! A filter that a node would not take whole: what is known of its parts, and whether together they
 //! are the whole.
 
-use event::{AnyOf, Filter};
+use event::Filter;
 use std::sync::Arc;
 
 /// Whether these parts are all of `filter`. Trackers halve the addresses first, then the first
@@ -12,31 +12,7 @@ pub(crate) fn cover(filter: &Filter, parts: &[&Arc<Filter>]) -> bool {
     }
     // Every half is narrower than the whole, so that this ends.
     parts.len() > 1
-        && halves(filter).is_some_and(|[left, right]| cover(&left, parts) && cover(&right, parts))
-}
-
-fn halves(filter: &Filter) -> Option<[Filter; 2]> {
-    if let Some([left, right]) = halves_of(&filter.addresses) {
-        let with = |addresses| Filter { addresses, ..filter.clone() };
-        return Some([with(left), with(right)]);
-    }
-    let [left, right] = halves_of(&filter.topics[0])?;
-    let with = |topic0| {
-        let mut half = filter.clone();
-        half.topics[0] = topic0;
-        half
-    };
-    Some([with(left), with(right)])
-}
-
-fn halves_of<T: Clone>(side: &AnyOf<T>) -> Option<[AnyOf<T>; 2]> {
-    match side {
-        AnyOf::Of(set) if set.len() > 1 => {
-            let (left, right) = set.split_at(set.len() / 2);
-            Some([AnyOf::Of(left.to_vec()), AnyOf::Of(right.to_vec())])
-        }
-        AnyOf::Of(_) | AnyOf::Any => None,
-    }
+        && filter.halves().is_some_and(|[left, right]| cover(&left, parts) && cover(&right, parts))
 }
 
 #[cfg(test)]
@@ -45,6 +21,7 @@ mod tests {
 
     use super::*;
     use alloy_primitives::Address;
+    use event::AnyOf;
 
     fn of(bytes: &[u8]) -> Arc<Filter> {
         let addresses = bytes.iter().map(|byte| Address::repeat_byte(*byte));

@@ -86,6 +86,12 @@ impl BlockRange {
     pub fn intersection(&self, other: &Self) -> Option<Self> {
         Self::new(self.first.max(other.first), self.last.min(other.last))
     }
+
+    /// Returns the blocks from the first to the last of both ranges, with those between them.
+    #[must_use]
+    pub fn hull(self, other: Self) -> Self {
+        Self { first: self.first.min(other.first), last: self.last.max(other.last) }
+    }
 }
 
 impl TryFrom<(u64, u64)> for BlockRange {

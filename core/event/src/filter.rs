@@ -18,6 +18,19 @@ pub enum AnyOf<T> {
     Of(Vec<T>),
 }
 
+impl<T: Clone> AnyOf<T> {
+    /// Returns two sets that together are this one; `None` where it has not two values.
+    fn halves(&self) -> Option<[Self; 2]> {
+        match self {
+            Self::Of(set) if set.len() > 1 => {
+                let (left, right) = set.split_at(set.len() / 2);
+                Some([Self::Of(left.to_vec()), Self::Of(right.to_vec())])
+            }
+            Self::Of(_) | Self::Any => None,
+        }
+    }
+}
+
 impl<T: Ord> AnyOf<T> {
     /// Returns the normalised set, or `None` when `values` is empty.
     pub fn of(values: impl IntoIterator<Item = T>) -> Option<Self> {
@@ -134,6 +147,23 @@ impl Filter {
                 d.intersection(h)?,
             ],
         })
+    }
+
+    /// Returns two filters that together are this one: the addresses in halves, or else the first
+    /// topics; `None` where neither has two. What a node will not take whole is asked in these, and
+    /// known to be whole by these.
+    pub fn halves(&self) -> Option<[Self; 2]> {
+        if let Some([left, right]) = self.addresses.halves() {
+            let with = |addresses| Self { addresses, ..self.clone() };
+            return Some([with(left), with(right)]);
+        }
+        let [left, right] = self.topics[0].halves()?;
+        let with = |topic0| {
+            let mut half = self.clone();
+            half.topics[0] = topic0;
+            half
+        };
+        Some([with(left), with(right)])
     }
 
     /// Returns the digest that names this filter in the ledger.

@@ -154,6 +154,13 @@ pub struct DecodeStats {
     pub unknown: u64,
 }
 
+impl std::ops::AddAssign for DecodeStats {
+    fn add_assign(&mut self, other: Self) {
+        self.undecodable += other.undecodable;
+        self.unknown += other.unknown;
+    }
+}
+
 /// Decodes logs by schema. Implemented by `abi`.
 pub trait Decoder: Send + Sync {
     /// Returns all schemas, in the order that [`TypedRows::schema`] counts.

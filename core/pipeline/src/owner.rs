@@ -193,11 +193,9 @@ impl Owner {
             let (typed, stats) = self.decoder.decode(&batch.logs);
             self.decoding.count(self.decoder.schemas(), &batch.logs, &typed);
             batch.typed = typed;
-            decoded.undecodable += stats.undecodable;
-            decoded.unknown += stats.unknown;
+            decoded += stats;
         }
-        self.report.decoded.undecodable += decoded.undecodable;
-        self.report.decoded.unknown += decoded.unknown;
+        self.report.decoded += decoded;
         let told = commit.incidents.iter().take(INCIDENTS_TOLD_MAX).cloned().collect();
         let room = INCIDENTS_TOLD_MAX.saturating_sub(self.report.incidents.len());
         self.report.incidents.extend(commit.incidents.iter().take(room).cloned());

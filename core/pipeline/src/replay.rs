@@ -78,6 +78,20 @@ pub struct Progress {
     pub node: Option<(NodeId, String)>,
 }
 
+impl ReplayRequest {
+    /// Returns how it is read through one of its nodes.
+    pub(crate) fn through(&self, node: &ReplayNode) -> BackfillConfig {
+        BackfillConfig {
+            status: node.status.clone(),
+            verify: self.verify,
+            profile: self.profile.clone(),
+            concurrency: self.concurrency,
+            width_max: self.width_max,
+            reporter: self.reporter.clone(),
+        }
+    }
+}
+
 /// Told of progress, after each ack.
 pub trait Watcher: Send + Sync {
     /// Takes the latest figures.
@@ -124,8 +138,7 @@ impl ReplayOutcome {
         self.incidents += look.incidents;
         self.told.extend(look.told.iter().cloned());
         self.told.truncate(INCIDENTS_TOLD_MAX);
-        self.decoded.undecodable += look.decoded.undecodable;
-        self.decoded.unknown += look.decoded.unknown;
+        self.decoded += look.decoded;
         self.open.extend(look.open.iter().cloned());
         self.stopped |= look.stopped;
         self.second_look = Some(look);
@@ -328,15 +341,7 @@ impl Drive<'_> {
         work: Work,
         mut stop: std::pin::Pin<&mut impl FusedFuture<Output = ()>>,
     ) -> Result<(), ReplayError> {
-        let config = BackfillConfig {
-            status: self.node.status.clone(),
-            verify: request.verify,
-            profile: request.profile.clone(),
-            concurrency: request.concurrency,
-            width_max: request.width_max,
-            reporter: request.reporter.clone(),
-        };
-        let mut backfill = Backfill::new(config, prover, work);
+        let mut backfill = Backfill::new(request.through(self.node), prover, work);
         let mut answers = FuturesUnordered::new();
         let mut acks = FuturesUnordered::new();
         let mut unacked = 0u64;
@@ -439,8 +444,7 @@ pub(crate) fn take_ack(
     outcome.differs.extend(ack.differs);
     let room = INCIDENTS_TOLD_MAX.saturating_sub(outcome.told.len());
     outcome.told.extend(ack.told.into_iter().take(room));
-    outcome.decoded.undecodable += ack.decoded.undecodable;
-    outcome.decoded.unknown += ack.decoded.unknown;
+    outcome.decoded += ack.decoded;
     for (range, reason) in ack.open {
         // What the node refused says more than what is missing for it.
         let reason = match &fault {

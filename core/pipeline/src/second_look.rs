@@ -79,8 +79,7 @@ impl SecondLook {
         self.incidents += outcome.incidents;
         let room = INCIDENTS_TOLD_MAX.saturating_sub(self.told.len());
         self.told.extend(outcome.told.iter().take(room).cloned());
-        self.decoded.undecodable += outcome.decoded.undecodable;
-        self.decoded.unknown += outcome.decoded.unknown;
+        self.decoded += outcome.decoded;
         self.stopped |= outcome.stopped;
     }
 }
@@ -120,7 +119,7 @@ pub async fn second_look(
             }
             let looked = BlockRange::new(first, last);
             let before = looking.outcome.range;
-            looking.outcome.range = before.into_iter().chain(looked).reduce(hull);
+            looking.outcome.range = before.into_iter().chain(looked).reduce(BlockRange::hull);
             if undone.is_some() {
                 break;
             }
@@ -151,11 +150,8 @@ fn covered(state: &ChainState, filter: &Filter, request: &SecondLookRequest) -> 
     let mut next = first;
     let mut chain: Vec<Seen> = Vec::new();
     for Seen { range, nodes } in seen {
-        if range.first() > next || next > request.through {
-            if range.first() > next {
-                break;
-            }
-            continue;
+        if range.first() > next {
+            break;
         }
         let Some(range) = BlockRange::new(next, range.last().min(request.through)) else {
             continue;
@@ -164,10 +160,6 @@ fn covered(state: &ChainState, filter: &Filter, request: &SecondLookRequest) -> 
         chain.push(Seen { range, nodes });
     }
     chain
-}
-
-fn hull(a: BlockRange, b: BlockRange) -> BlockRange {
-    BlockRange::new(a.first().min(b.first()), a.last().max(b.last())).unwrap_or(a)
 }
 
 fn lowest(undone: Option<u64>, range: BlockRange) -> Option<u64> {

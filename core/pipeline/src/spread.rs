@@ -18,7 +18,7 @@ use std::{
     pin::Pin,
     sync::Arc,
 };
-use tracker::{Action, Backfill, BackfillConfig, Surrender};
+use tracker::{Action, Backfill, Surrender};
 
 /// Blocks below which one node after the other is asked: a few answers, and they are in order.
 const SPREAD_BLOCKS_MIN: u64 = 5_000;
@@ -181,14 +181,7 @@ impl Spread<'_> {
 }
 
 fn seat(request: &ReplayRequest, index: usize, prover: &Arc<dyn Prover>) -> Seat {
-    let config = BackfillConfig {
-        status: request.nodes[index].status.clone(),
-        verify: request.verify,
-        profile: request.profile.clone(),
-        concurrency: request.concurrency,
-        width_max: request.width_max,
-        reporter: request.reporter.clone(),
-    };
+    let config = request.through(&request.nodes[index]);
     let backfill = Backfill::new(config, prover.clone(), Vec::new());
     Seat { backfill, lost_in_a_row: 0, lost: Vec::new(), given_up: GivenUp::default() }
 }

@@ -8,7 +8,7 @@ use crate::{
     },
     blocks, candidates, coverage,
     error::{Result, statement_failed},
-    few_rows::{FEW_ROWS_MAX, Rows},
+    few_rows::{FEW_ROWS_MAX, append_batch},
     ledger::DuckLedger,
     looked,
     sql::{atomically, execute_cached},
@@ -107,14 +107,10 @@ fn insert_events(ledger: &DuckLedger, commits: &[Commit], mut next: u64) -> Resu
         for batch in commit.events.iter().filter(|batch| !batch.logs.is_empty()) {
             let prepared = prepare_batch(commit.chain.0, next, batch)?;
             next += batch.logs.len() as u64;
-            let mut raw = Rows::to(&ledger.conn, "main", "events", prepared.raw.num_rows())?;
-            raw.append(prepared.raw)?;
-            raw.finish()?;
+            append_batch(&ledger.conn, "main", "events", prepared.raw)?;
             for (number, batch) in prepared.typed {
                 let table = typed::physical(schema(ledger, number)?);
-                let mut rows = Rows::to(&ledger.conn, TYPED_SCHEMA, &table, batch.num_rows())?;
-                rows.append(batch)?;
-                rows.finish()?;
+                append_batch(&ledger.conn, TYPED_SCHEMA, &table, batch)?;
             }
         }
     }

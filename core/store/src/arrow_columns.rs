@@ -1,6 +1,6 @@
 //! Columns of logs and decoded values as Arrow arrays and back: one copy per column, no row work.
 
-use crate::{error::Result, few_rows::Rows};
+use crate::{error::Result, few_rows::append_batch};
 use alloy_primitives::{Address, B256};
 use duckdb::{
     Connection,
@@ -27,10 +27,7 @@ pub(crate) fn append(
     if columns.first().is_none_or(|column| column.is_empty()) {
         return Ok(());
     }
-    let batch = record_batch(columns)?;
-    let mut rows = Rows::to(conn, schema, table, batch.num_rows())?;
-    rows.append(batch)?;
-    rows.finish()
+    append_batch(conn, schema, table, record_batch(columns)?)
 }
 
 /// Joins columns; names play no part in appending.

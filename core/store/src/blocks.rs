@@ -4,7 +4,7 @@ use crate::{
     append::Known,
     arrow_columns::{append, constant, fixed, fixed_or_null},
     error::{Result, statement_failed},
-    sql::{hash_at, hash_or_null_at},
+    sql::{hash_at, hash_or_null_at, top},
 };
 use alloy_primitives::B256;
 use duckdb::{
@@ -35,7 +35,7 @@ pub(crate) fn write(conn: &Connection, known: &mut Known, commits: &[Commit]) ->
     for (chain, rows) in chains {
         let top = match known.tops.get(&chain) {
             Some(top) => *top,
-            None => top(conn, chain)?,
+            None => top(conn, "blocks", chain)?,
         };
         let new_top = rows.last_key_value().map_or(top, |(&(last, _), _)| last.max(top));
         write_chain(conn, chain, top, rows)?;
@@ -49,12 +49,6 @@ fn update(row: &mut BlockRow, news: &BlockRow) {
     row.parent = news.parent.or(row.parent);
     row.timestamp = news.timestamp.or(row.timestamp);
     row.canonical = news.canonical;
-}
-
-/// Returns a height above which no block of the chain is stored.
-fn top(conn: &Connection, chain: ChainId) -> Result<u64> {
-    let sql = "SELECT coalesce(max(number), 0) FROM blocks WHERE chain = ?";
-    conn.query_row(sql, [chain.0], |row| row.get(0)).map_err(statement_failed)
 }
 
 fn write_chain(conn: &Connection, chain: ChainId, top: u64, mut rows: Rows) -> Result<()> {

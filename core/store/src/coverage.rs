@@ -5,7 +5,7 @@ use crate::{
     append::Known,
     arrow_columns::{append, fixed, texts, u64s},
     error::{Result, statement_failed},
-    sql::{execute_cached, run, text},
+    sql::{execute_cached, run, text, top},
 };
 use alloy_primitives::B256;
 use duckdb::{Connection, params};
@@ -216,10 +216,7 @@ fn tops(
     for (chain, number) in rows {
         let remembered = match known.sighted.get(&chain) {
             Some(top) => *top,
-            None => {
-                let sql = "SELECT coalesce(max(number), 0) FROM sightings WHERE chain = ?";
-                conn.query_row(sql, [chain.0], |row| row.get(0)).map_err(statement_failed)?
-            }
+            None => top(conn, "sightings", chain)?,
         };
         tops.entry(chain).or_insert(remembered);
         known.sighted.insert(chain, remembered.max(number));

@@ -60,6 +60,18 @@ impl<'a> Rows<'a> {
     }
 }
 
+/// Writes one batch of rows to a table.
+pub(crate) fn append_batch(
+    conn: &Connection,
+    schema: &str,
+    table: &str,
+    batch: RecordBatch,
+) -> Result<()> {
+    let mut rows = Rows::to(conn, schema, table, batch.num_rows())?;
+    rows.append(batch)?;
+    rows.finish()
+}
+
 /// Inserts the rows of a batch, as many at once as a power of two allows: so few statements do for
 /// all numbers of rows that they stay prepared.
 fn insert(conn: &Connection, schema: &str, table: &str, batch: &RecordBatch) -> Result<()> {

@@ -3,6 +3,7 @@
 use crate::error::{Result, statement_failed};
 use alloy_primitives::B256;
 use duckdb::{Connection, Params, Row, types::Type};
+use event::ChainId;
 use std::fmt::Write;
 
 /// Returns the identifier in double quotes.
@@ -41,6 +42,11 @@ pub(crate) fn execute_cached(conn: &Connection, sql: &str, params: impl Params) 
 /// Returns one number.
 pub(crate) fn number(conn: &Connection, sql: &str) -> Result<u64> {
     conn.query_row(sql, [], |row| row.get(0)).map_err(statement_failed)
+}
+
+/// Returns a height above which a table that counts blocks has nothing of the chain.
+pub(crate) fn top(conn: &Connection, table: &str, chain: ChainId) -> Result<u64> {
+    number(conn, &format!("SELECT coalesce(max(number), 0) FROM {table} WHERE chain = {chain}"))
 }
 
 /// Reads a hash; a value of another width is an error, never a panic.

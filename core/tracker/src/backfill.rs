@@ -6,8 +6,8 @@ use crate::{
     width::{FIRST_WIDTH, WIDTH_MAX, Width},
 };
 use event::{
-    Answer, AnyOf, Ask, BlockNumHash, BlockRange, ChainProfile, Fault, FaultClass, Filter, NodeId,
-    Prover, Report, Verify,
+    Answer, Ask, BlockNumHash, BlockRange, ChainProfile, Fault, FaultClass, Filter, NodeId, Prover,
+    Report, Verify,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -432,7 +432,7 @@ impl Backfill {
         let Some(chunk) = self.chunks.get_mut(&id) else { return };
         let (filter, range) = (chunk.filter.clone(), chunk.range);
         if fault.class == FaultClass::Filter {
-            if let Some(halves) = halves(&filter) {
+            if let Some(halves) = filter.halves() {
                 self.forget(id);
                 for half in halves {
                     self.work.push_front((Arc::new(half), range));
@@ -454,30 +454,5 @@ impl Backfill {
                 }
             }
         }
-    }
-}
-
-/// Splits the addresses in two, or else the first topics.
-fn halves(filter: &Filter) -> Option<[Filter; 2]> {
-    if let Some([left, right]) = halves_of(&filter.addresses) {
-        let with = |addresses| Filter { addresses, ..filter.clone() };
-        return Some([with(left), with(right)]);
-    }
-    let [left, right] = halves_of(&filter.topics[0])?;
-    let with = |topic0| {
-        let mut half = filter.clone();
-        half.topics[0] = topic0;
-        half
-    };
-    Some([with(left), with(right)])
-}
-
-fn halves_of<T: Clone>(side: &AnyOf<T>) -> Option<[AnyOf<T>; 2]> {
-    match side {
-        AnyOf::Of(set) if set.len() > 1 => {
-            let (left, right) = set.split_at(set.len() / 2);
-            Some([AnyOf::Of(left.to_vec()), AnyOf::Of(right.to_vec())])
-        }
-        AnyOf::Of(_) | AnyOf::Any => None,
     }
 }

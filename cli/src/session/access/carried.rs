@@ -29,8 +29,7 @@ impl Counted {
         self.incidents += ack.incidents;
         let room = INCIDENTS_TOLD_MAX.saturating_sub(self.told.len());
         self.told.extend(ack.told.iter().take(room).cloned());
-        self.decoded.undecodable += ack.decoded.undecodable;
-        self.decoded.unknown += ack.decoded.unknown;
+        self.decoded += ack.decoded;
     }
 
     /// Adds to what the last run came to what the runs before it did.
@@ -39,8 +38,7 @@ impl Counted {
         outcome.known_events += self.known_events;
         outcome.incidents += self.incidents;
         outcome.told.extend(self.told);
-        outcome.decoded.undecodable += self.decoded.undecodable;
-        outcome.decoded.unknown += self.decoded.unknown;
+        outcome.decoded += self.decoded;
     }
 }
 

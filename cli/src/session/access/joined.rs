@@ -270,7 +270,6 @@ fn together(mut first: Ack, second: Ack) -> Ack {
     first.incidents += second.incidents;
     first.open.extend(second.open);
     first.told.extend(second.told);
-    first.decoded.undecodable += second.decoded.undecodable;
-    first.decoded.unknown += second.decoded.unknown;
+    first.decoded += second.decoded;
     Ack { finalized: second.finalized, final_block: second.final_block, ..first }
 }

@@ -1,14 +1,16 @@
 //! Takes the lock of a ledger, or connects to whoever holds it.
 
-use super::joined::Joined;
+use super::{desk::OwnerDesk, joined::Joined};
 use crate::{
     command_error::{CommandError, ErrorKind},
     environment::Environment,
 };
 use event::LedgerError;
+use pipeline::{OwnerHandle, OwnerReport};
 use relay::{Client, ConnectError, Hello, Role, Server, socket_places};
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 use store::{Ownership, SCHEMA_VERSION, announced_socket};
@@ -33,6 +35,24 @@ pub(crate) struct Owned {
     // In this order: the socket must be gone before the lock is, or it would be the next owner's.
     pub(crate) server: Option<Server>,
     pub(crate) ownership: Ownership,
+}
+
+impl Owned {
+    /// Ends what clients read, closes the ledger and lets go of it: clients see the end of this owner
+    /// when the ledger is free, and go on with the next.
+    pub(crate) async fn close(
+        self,
+        desk: Arc<OwnerDesk>,
+        owner: OwnerHandle,
+    ) -> Result<OwnerReport, CommandError> {
+        if let Some(server) = &self.server {
+            server.drain().await;
+        }
+        desk.close().await;
+        drop(desk);
+        let closed = tokio::task::spawn_blocking(move || owner.close()).await;
+        Ok(closed.map_err(|_| CommandError::bug("the ledger's closing was cancelled"))??)
+    }
 }
 
 /// Looks for the owner of one ledger.

@@ -89,16 +89,7 @@ pub(super) async fn run(
     owner.end_lanes();
     let lane_reports = join_lanes(lanes).await;
     linger(&run, &owner).await;
-    // Clients see the end of this owner when the ledger is free, and go on with the next.
-    if let Some(server) = &owned.server {
-        server.drain().await;
-    }
-    desk.close().await;
-    drop(desk);
-    let owner_report = tokio::task::spawn_blocking(move || owner.close())
-        .await
-        .map_err(|_| CommandError::bug("the ledger's closing was cancelled"))??;
-    drop(owned);
+    let owner_report = owned.close(desk, owner).await?;
     let recorded = nodes::finish_recordings(&run.nodes);
     // The owner's own error, which `close` returned above, comes before its shadow here.
     let (before, mut outcome) = replayed.map_err(|error: ReplayError| CommandError::bug(error))?;
