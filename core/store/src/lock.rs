@@ -72,10 +72,14 @@ impl LedgerLock {
 
 impl Drop for LedgerLock {
     fn drop(&mut self) {
+        let Some(file) = &self.file else { return };
         // A pid left behind would be shown as the holder while only readers hold the lock.
-        if let (Some(file), true) = (&self.file, self.exclusive) {
+        if self.exclusive {
             let _ = file.set_len(0);
         }
+        // Closing is not enough: the lock belongs to the open file, and a child that another thread
+        // is just starting has a copy of it until it runs its program.
+        let _ = file.unlock();
     }
 }
 
@@ -126,4 +130,25 @@ fn busy(ledger: &Path, file: &mut File) -> LedgerError {
     let _ = file.take(LOCK_BYTES_MAX).read_to_string(&mut text);
     let pid = text.lines().next().and_then(|line| line.trim().parse().ok());
     LedgerError::Busy { path: ledger.display().to_string(), pid }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_lock_that_was_let_go_is_free_also_where_a_child_has_a_copy_of_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = folder.path().join("l.duckdb");
+        let held = LedgerLock::exclusive(&ledger).unwrap();
+        let copy = held.file.as_ref().unwrap().try_clone().unwrap();
+        drop(held);
+        let readers = LedgerLock::shared(&ledger).unwrap();
+        let copy_of_readers = readers.file.as_ref().unwrap().try_clone().unwrap();
+        drop(readers);
+        LedgerLock::exclusive(&ledger).unwrap();
+        drop((copy, copy_of_readers));
+    }
 }
