@@ -286,6 +286,14 @@ pub trait Store: Reader {
         descriptor: &Descriptor,
     ) -> Result<LaneState, LedgerError>;
 
+    /// Takes the events of commits into the transaction that the next [`Self::apply`] of these commits
+    /// ends, and out of the commits, which keep their blocks: a large transaction need not be held in
+    /// memory. Nothing is to be seen before that `apply`, and nothing else may be asked of the store
+    /// until then. After an error none of it takes effect. A store may leave them where they are.
+    fn stage(&mut self, _commits: &mut [Commit]) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
     /// Applies commits in one transaction: all of them or none.
     fn apply(&mut self, commits: &[Commit]) -> Result<(), LedgerError>;
 

@@ -8,6 +8,7 @@
 mod audit;
 mod given_up;
 mod greet;
+mod handed;
 mod lane;
 mod owner;
 mod recent;

@@ -22,22 +22,27 @@ use decoding::Decoding;
 use dispatcher::Ready;
 use event::{
     Ack, BlockRange, ChainId, ChainProfile, ChainState, Commit, Content, DecodeStats, Decoder,
-    EventQuery, Filter, Held, Incident, LedgerError, Prover, Report, Store, Verify,
+    EventQuery, Filter, Held, Incident, LaneCommit, LedgerError, Prover, Report, Store, Verify,
 };
 use futures_channel::oneshot;
 use handle::{Inline, Line, Message};
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
     sync::{Arc, Mutex, mpsc},
     time::Duration,
 };
 
-/// Events gathered before a transaction is written: with the report that goes over it a little less
-/// than two DuckDB row groups of 122,880 rows. The first of them goes into the file while it is
-/// appended, the second at the commit. A transaction of less than one group is copied once more
-/// before that (measured: a tenth of the time); one that leaves a small group behind has the next
-/// checkpoint write all of them again (half as much again in time and in file size).
-const FLUSH_EVENTS: usize = 215_000;
+/// Events gathered before they are staged: memory holds so many, and what comes meanwhile.
+const STAGE_EVENTS: usize = 40_000;
+/// Events staged before a transaction is written: with the report that goes over it a little less
+/// than four DuckDB row groups of 122,880 rows. Full groups go into the file while they are staged,
+/// the last one at the commit. A transaction of less than one group is copied once more before that
+/// (measured: a tenth of the time); one that leaves a small group behind has the next checkpoint
+/// write all of them again (half as much again in time and in file size).
+const FLUSH_EVENTS: usize = 460_000;
+/// The same where every commit is shown with its events, which stay in memory for it: two groups.
+const FLUSH_SHOWN_EVENTS: usize = 215_000;
 /// Longest time a report waits for others before its transaction is written.
 const FLUSH_AFTER: Duration = Duration::from_millis(500);
 
@@ -84,10 +89,20 @@ pub type OnCommit = Box<dyn FnMut(&[Commit], &dyn Decoder) + Send>;
 /// Called once the report's transaction took effect, or could not.
 pub type OnAck = Box<dyn FnOnce(Result<Ack, Arc<LedgerError>>) + Send>;
 
+/// What is told of a report to whoever handed it over.
+struct Receipt {
+    on_ack: OnAck,
+    /// Dropped when the report's events are no longer in memory.
+    held: Option<oneshot::Sender<Infallible>>,
+}
+
 struct Pending {
     ack: Ack,
-    reply: OnAck,
+    receipt: Receipt,
 }
+
+/// What a lane wants written once the transaction that is being gathered has ended.
+type LaneWrite = (Vec<LaneCommit>, mpsc::Sender<Result<(), LedgerError>>);
 
 /// The aggregators of all chains over one store.
 pub struct Owner {
@@ -97,7 +112,10 @@ pub struct Owner {
     chains: BTreeMap<ChainId, (ChainProfile, Aggregator)>,
     journal: JournalCounter,
     commits: Vec<Commit>,
+    /// Events of the commits, and how many of them are no longer in memory.
     commit_events: usize,
+    staged_events: usize,
+    lane_writes: Vec<LaneWrite>,
     pending: Vec<Pending>,
     lanes: Vec<LaneWatch>,
     claims: Claims,
@@ -141,6 +159,8 @@ impl Owner {
             journal: JournalCounter::after(journal_seq),
             commits: Vec::new(),
             commit_events: 0,
+            staged_events: 0,
+            lane_writes: Vec::new(),
             pending: Vec::new(),
             lanes: Vec::new(),
             claims: Claims::default(),
@@ -228,8 +248,8 @@ impl Owner {
     /// Writes what was gathered in one transaction, answers the acks, and tells the lanes.
     pub fn flush(&mut self) -> Result<(), LedgerError> {
         self.write()?;
-        for Pending { ack, reply } in self.pending.drain(..) {
-            reply(Ok(ack));
+        for Pending { ack, receipt } in self.pending.drain(..) {
+            (receipt.on_ack)(Ok(ack));
         }
         self.tell_lanes();
         Ok(())
@@ -238,14 +258,37 @@ impl Owner {
     fn write(&mut self) -> Result<(), LedgerError> {
         if !self.commits.is_empty() {
             self.store.apply(&self.commits)?;
-            self.recent.on_commits(&self.commits);
+            self.recent.on_commits(&self.commits, self.staged_events == 0);
             if let Some(on_commit) = &mut self.on_commit {
                 on_commit(&self.commits, &*self.decoder);
             }
             self.commits.clear();
-            self.commit_events = 0;
+            (self.commit_events, self.staged_events) = (0, 0);
+        }
+        for (commits, reply) in std::mem::take(&mut self.lane_writes) {
+            self.write_lane(&commits, &reply);
         }
         Ok(())
+    }
+
+    /// Hands the store what was gathered of a large transaction, out of memory. Whoever wants to see
+    /// the commits wants to see their events.
+    fn stage(&mut self) -> Result<(), LedgerError> {
+        if self.on_commit.is_some() || self.commit_events - self.staged_events < STAGE_EVENTS {
+            return Ok(());
+        }
+        self.store.stage(&mut self.commits)?;
+        self.staged_events = self.commit_events;
+        self.pending.iter_mut().for_each(|pending| pending.receipt.held = None);
+        Ok(())
+    }
+
+    fn write_lane(
+        &mut self,
+        commits: &[LaneCommit],
+        reply: &mpsc::Sender<Result<(), LedgerError>>,
+    ) {
+        let _ = reply.send(self.store.apply_lanes(commits));
     }
 
     fn tell_lanes(&mut self) {
@@ -314,7 +357,7 @@ impl Owner {
     /// Handles a message; returns whether it was the last one.
     fn on(&mut self, message: Message) -> Result<bool, LedgerError> {
         match message {
-            Message::Submit(report, reply) => self.on_submit(*report, reply)?,
+            Message::Submit(report, receipt) => self.on_submit(*report, receipt)?,
             Message::Flush => self.flush()?,
             Message::Missing { chain, filter, range, verify, reply } => {
                 let _ = reply.send(self.missing(chain, &filter, range, verify));
@@ -369,12 +412,13 @@ impl Owner {
                 let looked = vec![(filter, next_block)];
                 self.commits.push(Commit { looked, ..Commit::empty(chain) });
             }
-            Message::Lanes(commits, reply) => {
-                // Recording goes first: what a lane handled is already in the ledger.
-                let result = self.store.apply_lanes(&commits);
-                let _ = reply.send(result);
+            // Recording goes first: what a lane handled is already in the ledger.
+            Message::Lanes(commits, reply) if self.staged_events > 0 => {
+                self.lane_writes.push((commits, reply));
             }
+            Message::Lanes(commits, reply) => self.write_lane(&commits, &reply),
             Message::OpenLane { lane, descriptor, reply } => {
+                self.flush()?;
                 let _ = reply.send(self.store.open_lane(&lane, &descriptor));
             }
             Message::WatchLane(watch) => self.watch(watch)?,
@@ -433,21 +477,22 @@ impl Owner {
         Ok(())
     }
 
-    fn on_submit(&mut self, report: Report, reply: OnAck) -> Result<(), LedgerError> {
+    fn on_submit(&mut self, report: Report, receipt: Receipt) -> Result<(), LedgerError> {
         match self.take(report) {
-            Ok(ack) => self.pending.push(Pending { ack, reply }),
+            Ok(ack) => self.pending.push(Pending { ack, receipt }),
             Err(error) => {
-                self.pending.push(Pending { ack: Ack::default(), reply });
+                self.pending.push(Pending { ack: Ack::default(), receipt });
                 return Err(error);
             }
         }
-        if self.commit_events >= FLUSH_EVENTS { self.flush() } else { Ok(()) }
+        let events_max = if self.on_commit.is_some() { FLUSH_SHOWN_EVENTS } else { FLUSH_EVENTS };
+        if self.commit_events >= events_max { self.flush() } else { self.stage() }
     }
 
     fn fail(&mut self, error: LedgerError) -> LedgerError {
         let shown = Arc::new(LedgerError::Io(error.to_string()));
-        for Pending { reply, .. } in self.pending.drain(..) {
-            reply(Err(shown.clone()));
+        for Pending { receipt, .. } in self.pending.drain(..) {
+            (receipt.on_ack)(Err(shown.clone()));
         }
         error
     }

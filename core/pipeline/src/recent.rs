@@ -68,12 +68,12 @@ impl Recent {
         self.lock().insert(chain, kept);
     }
 
-    /// Takes what was written.
-    pub(crate) fn on_commits(&self, commits: &[Commit]) {
+    /// Takes what was written, `with_events` or after they went out of memory.
+    pub(crate) fn on_commits(&self, commits: &[Commit], with_events: bool) {
         let mut chains = self.lock();
         for commit in commits {
             if let Some(chain) = chains.get_mut(&commit.chain) {
-                chain.on_commit(commit);
+                chain.on_commit(commit, with_events);
             }
         }
     }
@@ -89,7 +89,7 @@ impl Recent {
 }
 
 impl Chain {
-    fn on_commit(&mut self, commit: &Commit) {
+    fn on_commit(&mut self, commit: &Commit, with_events: bool) {
         self.journal.extend(commit.journal.iter().cloned());
         while self.journal.len() > JOURNAL_MAX {
             let gone = self.journal.pop_front();
@@ -101,7 +101,8 @@ impl Chain {
         let top = numbers.chain(of_events).chain(covered).max();
         self.top = self.top.max(top.unwrap_or(0));
         let is_plain = commit.refuted.is_empty() && commit.blocks.iter().all(|row| row.canonical);
-        if !is_plain || commit.event_count() > EVENTS_MAX || !self.take_blocks(commit) {
+        let is_much = !with_events || commit.event_count() > EVENTS_MAX;
+        if !is_plain || is_much || !self.take_blocks(commit) {
             return self.forget();
         }
         self.take_events(commit);
@@ -320,7 +321,7 @@ mod tests {
     #[test]
     fn what_was_just_written_is_read_from_memory_in_the_order_of_the_ledger() {
         let (recent, mut reader) = above(9);
-        recent.on_commits(&[block(11, 2), block(10, 3)]);
+        recent.on_commits(&[block(11, 2), block(10, 3)], true);
         let page = reader.events(&query(10, 12, 100)).unwrap();
         assert_eq!(page.through, 12);
         assert_eq!(page.logs.block, [0, 0, 0, 1, 1]);
@@ -337,7 +338,7 @@ mod tests {
     #[test]
     fn what_was_there_before_is_asked_of_the_ledger() {
         let (recent, mut reader) = above(9);
-        recent.on_commits(&[block(10, 1)]);
+        recent.on_commits(&[block(10, 1)], true);
         reader.events(&query(9, 10, 100)).unwrap_err();
         reader.journal(CHAIN, 8, 10).unwrap_err();
         reader.events(&EventQuery { chain: ChainId(2), ..query(10, 10, 1) }).unwrap_err();
@@ -346,13 +347,13 @@ mod tests {
     #[test]
     fn after_a_block_left_the_chain_the_ledger_is_asked_until_there_are_newer_ones() {
         let (recent, mut reader) = above(9);
-        recent.on_commits(&[block(10, 1), block(11, 1)]);
+        recent.on_commits(&[block(10, 1), block(11, 1)], true);
         let mut reverted = Commit::empty(CHAIN);
         reverted.blocks = block(11, 0).blocks;
         reverted.blocks[0].canonical = false;
-        recent.on_commits(&[reverted]);
+        recent.on_commits(&[reverted], true);
         reader.events(&query(11, 11, 100)).unwrap_err();
-        recent.on_commits(&[block(12, 1)]);
+        recent.on_commits(&[block(12, 1)], true);
         assert_eq!(reader.events(&query(12, 12, 100)).unwrap().logs.len(), 1);
     }
 
@@ -361,9 +362,9 @@ mod tests {
         let (recent, mut reader) = above(9);
         let mut other = block(10, 1);
         other.blocks[0].hash = hash(77);
-        recent.on_commits(&[block(10, 1), other]);
+        recent.on_commits(&[block(10, 1), other], true);
         reader.events(&query(10, 10, 100)).unwrap_err();
-        recent.on_commits(&[block(20, EVENTS_MAX as u32 + 1)]);
+        recent.on_commits(&[block(20, EVENTS_MAX as u32 + 1)], true);
         reader.events(&query(20, 20, 100)).unwrap_err();
     }
 
@@ -371,7 +372,7 @@ mod tests {
     fn memory_is_bounded_and_the_oldest_goes_first() {
         let (recent, mut reader) = above(9);
         for number in 10..10 + 3 * EVENTS_MAX as u64 {
-            recent.on_commits(&[block(number, 2)]);
+            recent.on_commits(&[block(number, 2)], true);
         }
         let chains = recent.lock();
         assert!(chains[&CHAIN].events <= EVENTS_MAX && chains[&CHAIN].blocks.len() <= BLOCKS_MAX);

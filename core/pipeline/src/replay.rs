@@ -2,7 +2,8 @@
 //! is left. What cannot be had stays open and is named.
 
 use crate::{
-    OwnerHandle, SecondLook, Timer, given_up::GivenUp, owner::Claiming, spread, spread::Spread,
+    OwnerHandle, SecondLook, Timer, given_up::GivenUp, handed::Handed, owner::Claiming, spread,
+    spread::Spread,
 };
 use event::{
     BlockRange, ChainProfile, Claimed, DecodeStats, Filter, Incident, LedgerError, Node, NodeId,
@@ -13,10 +14,6 @@ use futures_util::{
 };
 use std::{collections::BTreeMap, future::Future, sync::Arc};
 use tracker::{Action, Backfill, BackfillConfig, NodeStatus, Surrender};
-
-/// Logs handed to the owner and not acknowledged yet, at most: one transaction being
-/// written and the beginning of the next, about 150 MB.
-pub(crate) const UNACKED_LOGS_MAX: u64 = 300_000;
 
 /// Incidents that an outcome tells, at most; the ledger has all of them.
 pub(crate) const INCIDENTS_TOLD_MAX: usize = 100;
@@ -343,13 +340,12 @@ impl Drive<'_> {
     ) -> Result<(), ReplayError> {
         let mut backfill = Backfill::new(request.through(self.node), prover, work);
         let mut answers = FuturesUnordered::new();
-        let mut acks = FuturesUnordered::new();
-        let mut unacked = 0u64;
+        let mut handed = Handed::new(self.owner);
         let mut is_flushed = false;
         self.tell("reading");
         loop {
             let mut wake = std::pin::pin!(futures_util::future::Fuse::terminated());
-            if unacked < UNACKED_LOGS_MAX {
+            if handed.has_room() {
                 match backfill.next(self.timer.now_ms()) {
                     Action::Ask(ticket, ask) => {
                         let answer = self.node.node.ask(ask);
@@ -358,11 +354,7 @@ impl Drive<'_> {
                     }
                     Action::Submit(mut report) => {
                         report.is_second_look = request.is_second_look;
-                        let (logs, range) = (report.logs.len() as u64, report.range);
-                        let fault = report.faults.last().map(ToString::to_string);
-                        unacked += logs;
-                        let ack = self.owner.submit(report);
-                        acks.push(ack.map(move |ack| (logs, (range, fault), ack)));
+                        handed.submit((), report);
                         continue;
                     }
                     Action::Surrender(Surrender { range, fault, .. }) => {
@@ -375,10 +367,10 @@ impl Drive<'_> {
                         wake.set(self.timer.sleep_until(at_ms).fuse());
                     }
                     Action::WaitForAnswer => {}
-                    Action::Done if acks.is_empty() => return Ok(()),
+                    Action::Done if handed.is_empty() => return Ok(()),
                     Action::Done if !is_flushed => {
                         is_flushed = true;
-                        self.owner.flush();
+                        handed.flush();
                     }
                     Action::Done => {}
                 }
@@ -388,9 +380,10 @@ impl Drive<'_> {
                     self.outcome.stopped = true;
                     break;
                 }
-                (logs, about, ack) = acks.select_next_some() => {
-                    unacked -= logs;
-                    self.on_ack(about, ack)?;
+                told = handed.told.select_next_some() => {
+                    if let Some(((), about, ack)) = handed.hear(told) {
+                        self.on_ack(about, ack)?;
+                    }
                 }
                 (ticket, answer) = answers.select_next_some() => {
                     if let Err(fault) = &answer {
@@ -404,8 +397,7 @@ impl Drive<'_> {
             }
         }
         // What was read is committed; what is on its way is let go.
-        self.owner.flush();
-        while let Some((_, about, ack)) = acks.next().await {
+        while let Some(((), about, ack)) = handed.rest().await {
             self.on_ack(about, ack)?;
         }
         Ok(())

@@ -6,7 +6,8 @@
 use crate::{
     OwnerHandle, Progress, ReplayError, ReplayOutcome, ReplayRequest, Timer, Watcher,
     given_up::GivenUp,
-    replay::{UNACKED_LOGS_MAX, Work, blocks_of, split_at_head, take_ack},
+    handed::Handed,
+    replay::{Work, blocks_of, split_at_head, take_ack},
 };
 use event::{BlockRange, Filter, Prover, Verify};
 use futures_util::{
@@ -92,11 +93,10 @@ impl Spread<'_> {
             (0..request.nodes.len()).map(|index| seat(request, index, prover)).collect();
         let mut queue: VecDeque<_> = work.into();
         let mut answers = FuturesUnordered::new();
-        let mut acks = FuturesUnordered::new();
-        let mut unacked = 0u64;
+        let mut handed = Handed::new(self.owner);
         loop {
             let (mut wake_at, mut has_acted, mut is_done) = (None::<u64>, false, false);
-            if unacked < UNACKED_LOGS_MAX {
+            if handed.has_room() {
                 is_done = true;
                 let now_ms = self.timer.now_ms();
                 for (index, seat) in seats.iter_mut().enumerate() {
@@ -109,11 +109,7 @@ impl Spread<'_> {
                         }
                         Action::Submit(report) => {
                             seat.lost_in_a_row = 0;
-                            let (logs, range) = (report.logs.len() as u64, report.range);
-                            let fault = report.faults.last().map(ToString::to_string);
-                            unacked += logs;
-                            let ack = self.owner.submit(report);
-                            acks.push(ack.map(move |ack| (index, logs, (range, fault), ack)));
+                            handed.submit(index, report);
                             has_acted = true;
                         }
                         Action::Surrender(Surrender { filter, range, fault }) => {
@@ -148,10 +144,11 @@ impl Spread<'_> {
                     self.outcome.stopped = true;
                     break;
                 }
-                (index, logs, about, ack) = acks.select_next_some() => {
-                    unacked -= logs;
-                    take_ack(about, ack, self.progress, self.outcome, self.reasons)?;
-                    self.tell(request, index, "reading");
+                told = handed.told.select_next_some() => {
+                    if let Some((index, about, ack)) = handed.hear(told) {
+                        take_ack(about, ack, self.progress, self.outcome, self.reasons)?;
+                        self.tell(request, index, "reading");
+                    }
                 }
                 (index, ticket, answer) = answers.select_next_some() => {
                     if let Err(fault) = &answer {
@@ -165,8 +162,7 @@ impl Spread<'_> {
             }
         }
         // What was read is committed; what is on its way is let go.
-        self.owner.flush();
-        while let Some((_, _, about, ack)) = acks.next().await {
+        while let Some((_, about, ack)) = handed.rest().await {
             take_ack(about, ack, self.progress, self.outcome, self.reasons)?;
         }
         seats.iter().for_each(|seat| seat.given_up.tell());

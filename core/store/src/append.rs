@@ -11,7 +11,7 @@ use crate::{
     few_rows::{FEW_ROWS_MAX, append_batch},
     ledger::DuckLedger,
     looked,
-    sql::{atomically, execute_cached},
+    sql::{self, execute_cached},
     tables::TYPED_SCHEMA,
     typed,
 };
@@ -39,6 +39,27 @@ pub(crate) struct Known {
     pub(crate) sighted: BTreeMap<ChainId, u64>,
 }
 
+/// Appends the events of the commits, and takes them out of memory; the transaction stays open.
+pub(crate) fn stage(ledger: &mut DuckLedger, commits: &mut [Commit]) -> Result<()> {
+    let first = match ledger.staged.take() {
+        Some(next) => next,
+        None => begin(ledger)?,
+    };
+    let next = sql::or_rolled_back(&ledger.conn, write_events(ledger, commits, first))?;
+    for batch in commits.iter_mut().flat_map(|commit| &mut commit.events) {
+        (batch.logs, batch.occurrence, batch.typed) = Default::default();
+    }
+    ledger.staged = Some(next);
+    ledger.failpoints.pass("store.apply.after_stage");
+    Ok(())
+}
+
+/// Begins a transaction; returns the number of its first event.
+fn begin(ledger: &DuckLedger) -> Result<u64> {
+    sql::begin(&ledger.conn)?;
+    Ok(ledger.next_event)
+}
+
 /// Applies all commits or none.
 pub(crate) fn apply(ledger: &mut DuckLedger, commits: &[Commit]) -> Result<()> {
     if commits.is_empty() {
@@ -48,8 +69,12 @@ pub(crate) fn apply(ledger: &mut DuckLedger, commits: &[Commit]) -> Result<()> {
     failpoints.pass("store.apply.before_begin");
     // After an error nothing is remembered: it is not in the file.
     let mut known = std::mem::take(&mut ledger.known);
-    let next = atomically(&ledger.conn, || {
-        let next = write_events(ledger, commits)?;
+    let first = match ledger.staged.take() {
+        Some(next) => next,
+        None => begin(ledger)?,
+    };
+    let next = sql::committed(&ledger.conn, || {
+        let next = write_events(ledger, commits, first)?;
         blocks::write(&ledger.conn, &mut known, commits)?;
         write_journal(&ledger.conn, commits)?;
         coverage::write(&ledger.conn, &mut known.filters, commits)?;
@@ -83,8 +108,7 @@ struct Prepared {
 
 /// Appends events and their decoded rows, and returns the next free event number. Columns are
 /// made on a second thread while DuckDB takes the ones before.
-fn write_events(ledger: &DuckLedger, commits: &[Commit]) -> Result<u64> {
-    let first = ledger.next_event;
+fn write_events(ledger: &DuckLedger, commits: &[Commit], first: u64) -> Result<u64> {
     let count: usize = commits.iter().map(Commit::event_count).sum();
     if count == 0 {
         return Ok(first);

@@ -8,7 +8,8 @@ use std::sync::{
 };
 
 /// Every name that [`Failpoints::parse`] takes.
-pub const FAILPOINTS: [&str; 6] = [
+pub const FAILPOINTS: [&str; 7] = [
+    "store.apply.after_stage",
     "store.apply.before_begin",
     "store.apply.after_append",
     "store.apply.before_commit",

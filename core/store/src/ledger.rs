@@ -32,6 +32,8 @@ pub struct DuckLedger {
     pub(crate) conn: Connection,
     pub(crate) schemas: Vec<EventSchema>,
     pub(crate) next_event: u64,
+    /// The next free number where events are staged: a transaction is open.
+    pub(crate) staged: Option<u64>,
     pub(crate) known: append::Known,
     pub(crate) lanes: lanes::Lanes,
     pub(crate) failpoints: Failpoints,
@@ -96,6 +98,7 @@ impl DuckLedger {
             conn,
             schemas: Vec::new(),
             next_event,
+            staged: None,
             known: append::Known::default(),
             lanes: lanes::Lanes::default(),
             failpoints: options.failpoints.clone(),
@@ -181,6 +184,10 @@ impl Store for DuckLedger {
         let opened = lanes::open(&self.conn, &mut self.lanes, lane, descriptor);
         self.plan_anew();
         opened
+    }
+
+    fn stage(&mut self, commits: &mut [Commit]) -> Result<()> {
+        append::stage(self, commits)
     }
 
     fn apply(&mut self, commits: &[Commit]) -> Result<()> {

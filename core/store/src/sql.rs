@@ -81,13 +81,24 @@ pub(crate) fn wrong_text(column: usize, error: impl std::fmt::Display) -> duckdb
 
 /// Runs `body` in one transaction: all of it takes effect or nothing does.
 pub(crate) fn atomically<T>(conn: &Connection, body: impl FnOnce() -> Result<T>) -> Result<T> {
-    run(conn, "BEGIN TRANSACTION")?;
-    match body().and_then(|value| run(conn, "COMMIT").map(|()| value)) {
-        Ok(value) => Ok(value),
-        Err(error) => {
-            // After a failed COMMIT there is nothing left to roll back, which is an error too.
-            let _ = conn.execute_batch("ROLLBACK");
-            Err(error)
-        }
-    }
+    begin(conn)?;
+    committed(conn, body)
+}
+
+/// Begins a transaction.
+pub(crate) fn begin(conn: &Connection) -> Result<()> {
+    run(conn, "BEGIN TRANSACTION")
+}
+
+/// Runs the last part of the open transaction.
+pub(crate) fn committed<T>(conn: &Connection, body: impl FnOnce() -> Result<T>) -> Result<T> {
+    or_rolled_back(conn, body().and_then(|value| run(conn, "COMMIT").map(|()| value)))
+}
+
+/// Ends the open transaction without effect where a part of it failed.
+pub(crate) fn or_rolled_back<T>(conn: &Connection, result: Result<T>) -> Result<T> {
+    result.inspect_err(|_| {
+        // After a failed COMMIT there is nothing left to roll back, which is an error too.
+        let _ = conn.execute_batch("ROLLBACK");
+    })
 }

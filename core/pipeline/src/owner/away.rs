@@ -1,6 +1,6 @@
 //! An owner in another process: what [`crate::replay`] asks of an owner, sent somewhere else.
 
-use super::{Claim, OnAck, OwnerHandle, handle::Line, handle::Message};
+use super::{Claim, OnAck, OwnerHandle, Receipt, handle::Line, handle::Message};
 use event::{BlockRange, ChainId, ChainState, Claimed, Evidence, Filter, FilterId, Report, Verify};
 use futures_channel::oneshot;
 use std::sync::Arc;
@@ -57,7 +57,13 @@ impl OwnerHandle {
 /// Sends a message on. What only the owner's own process can ask is dropped.
 pub(super) fn send(owner: &dyn AwayOwner, message: Message) {
     match message {
-        Message::Submit(report, on_ack) => owner.submit(report, on_ack),
+        Message::Submit(report, Receipt { on_ack, held }) => {
+            let on_ack = Box::new(move |ack| {
+                drop(held);
+                on_ack(ack);
+            });
+            owner.submit(report, on_ack);
+        }
         Message::Flush => owner.flush(),
         Message::Missing { chain, filter, range, verify, reply } => {
             owner.missing(chain, filter, range, verify, reply);

@@ -1,7 +1,7 @@
 //! Speaks to an owner, on its thread or where it stands. Decides nothing.
 
 use super::{
-    AwayOwner, ChainSetup, Claim, Holder, LaneWatch, OnAck, Owner, OwnerReport, Reply, away,
+    AwayOwner, ChainSetup, Claim, Holder, LaneWatch, Owner, OwnerReport, Receipt, Reply, away,
 };
 use crate::recent::Recent;
 use aggregator::Policy;
@@ -13,12 +13,13 @@ use event::{
 };
 use futures_channel::oneshot;
 use std::{
+    convert::Infallible,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicU64, mpsc},
     thread::JoinHandle,
 };
 
 pub(super) enum Message {
-    Submit(Box<Report>, OnAck),
+    Submit(Box<Report>, Receipt),
     Flush,
     Missing {
         chain: ChainId,
@@ -155,13 +156,28 @@ impl OwnerHandle {
 
     /// Hands over a report; the reply comes after its transaction.
     pub fn submit(&self, report: Box<Report>) -> Reply<Result<Ack, Arc<LedgerError>>> {
-        let (reply, receiver) = oneshot::channel();
+        self.hand_over(report).1
+    }
+
+    /// Hands over a report. The first reply is dropped when its events are no longer in this process'
+    /// memory, or it is acknowledged; the second comes after its transaction.
+    pub(crate) fn hand_over(
+        &self,
+        report: Box<Report>,
+    ) -> (Reply<Infallible>, Reply<Result<Ack, Arc<LedgerError>>>) {
+        let (reply, ack) = oneshot::channel();
         let on_ack = Box::new(move |ack| {
             // A reporter that is gone needs no ack.
             let _ = reply.send(ack);
         });
-        self.line.send(Message::Submit(report, on_ack));
-        receiver
+        let (held, freed) = oneshot::channel();
+        self.line.send(Message::Submit(report, Receipt { on_ack, held: Some(held) }));
+        (freed, ack)
+    }
+
+    /// Whether the owner is another process.
+    pub(crate) fn is_away(&self) -> bool {
+        matches!(self.line, Line::Away(_))
     }
 
     /// Writes what was gathered now; the acks tell when it is done.
@@ -284,7 +300,7 @@ impl Ledger for OwnerHandle {
         let on_ack = Box::new(move |ack| {
             let _ = reply.send(ack);
         });
-        self.line.send(Message::Submit(Box::new(report), on_ack));
+        self.line.send(Message::Submit(Box::new(report), Receipt { on_ack, held: None }));
         self.flush();
         match receiver.recv() {
             Ok(Ok(ack)) => Ok(ack),

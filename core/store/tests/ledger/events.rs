@@ -119,3 +119,44 @@ fn a_filter_of_many_addresses_finds_what_a_short_one_finds() {
     wanted.filters = vec![Arc::new(Filter::new(none, event::AnyOf::Any))];
     assert_eq!(ledger.events(&wanted).unwrap().logs.len(), 0);
 }
+
+#[test]
+fn staged_events_are_seen_by_nobody_before_their_commit_and_are_then_as_any_other() {
+    let all = |place: &Place, is_staged: bool| {
+        let mut ledger = place.open(OpenMode::Create);
+        ledger.prepare_schemas(&given::Transfers::default().0).unwrap();
+        let mut reader = ledger.reader().unwrap();
+        // What is staged comes in two parts, and a third with the end of the transaction.
+        let mut commits = vec![commit(0..40, 5, 1)];
+        if is_staged {
+            ledger.stage(&mut commits).unwrap();
+            assert_eq!(commits[0].event_count(), 0, "they are out of memory");
+            commits.push(commit(40..60, 5, 2));
+            ledger.stage(&mut commits).unwrap();
+            assert!(reader.events(&query(0, 100, 1000)).unwrap().logs.is_empty());
+        } else {
+            commits.push(commit(40..60, 5, 2));
+        }
+        commits.push(commit(60..100, 5, 3));
+        ledger.apply(&commits).unwrap();
+        assert_eq!(reader.events(&query(0, 100, 1000)).unwrap().logs.len(), 500);
+        assert_eq!(ledger.check().unwrap(), Vec::<String>::new());
+        ledger.digest().unwrap()
+    };
+    assert_eq!(all(&Place::new(), true), all(&Place::new(), false));
+}
+
+#[test]
+fn staged_events_that_were_never_committed_leave_no_trace() {
+    let place = Place::new();
+    let mut ledger = place.open(OpenMode::Create);
+    ledger.prepare_schemas(&given::Transfers::default().0).unwrap();
+    ledger.stage(&mut [commit(0..40, 5, 1)]).unwrap();
+    drop(ledger);
+    let mut ledger = place.open(OpenMode::Existing);
+    ledger.prepare_schemas(&given::Transfers::default().0).unwrap();
+    assert_eq!(ledger.load(CHAIN).unwrap().journal_seq, 0);
+    assert_eq!(ledger.known_events(CHAIN, BlockRange::new(0, 100).unwrap()).unwrap(), []);
+    ledger.apply(&[commit(0..40, 5, 1)]).unwrap();
+    assert_eq!(ledger.check().unwrap(), Vec::<String>::new());
+}

@@ -23,7 +23,9 @@ fn child(name: &str) -> Command {
 fn run(ledger: &mut DuckLedger) -> Result<(), LedgerError> {
     ledger.prepare_schemas(&given::Transfers::default().0)?;
     for i in ledger.load(CHAIN)?.journal_seq..COMMITS {
-        ledger.apply(&[commit(i * STEP..(i + 1) * STEP, 5, i + 1)])?;
+        let mut commits = [commit(i * STEP..(i + 1) * STEP, 5, i + 1)];
+        ledger.stage(&mut commits)?;
+        ledger.apply(&commits)?;
     }
     Ok(())
 }
