@@ -9,8 +9,8 @@ use event::Report;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 
 /// Logs that the owner of this process has in memory of one run, at most: those being appended and
-/// those that come meanwhile, about 60 MB.
-const LOGS_HELD_MAX: u64 = 120_000;
+/// those that come meanwhile, about 20 MB.
+const LOGS_HELD_MAX: u64 = 40_000;
 /// Logs sent to an owner elsewhere and not acknowledged, at most.
 const LOGS_SENT_MAX: u64 = 300_000;
 /// Logs sent to an owner elsewhere after which it is asked to write them: it cannot tell when it has

@@ -34,15 +34,13 @@ use std::{
 };
 
 /// Events gathered before they are staged: memory holds so many, and what comes meanwhile.
-const STAGE_EVENTS: usize = 40_000;
+const STAGE_EVENTS: usize = 10_000;
 /// Events staged before a transaction is written: with the report that goes over it a little less
-/// than four DuckDB row groups of 122,880 rows. Full groups go into the file while they are staged,
+/// than two DuckDB row groups of 122,880 rows. Full groups go into the file while they are staged,
 /// the last one at the commit. A transaction of less than one group is copied once more before that
 /// (measured: a tenth of the time); one that leaves a small group behind has the next checkpoint
 /// write all of them again (half as much again in time and in file size).
-const FLUSH_EVENTS: usize = 460_000;
-/// The same where every commit is shown with its events, which stay in memory for it: two groups.
-const FLUSH_SHOWN_EVENTS: usize = 215_000;
+const FLUSH_EVENTS: usize = 225_000;
 /// Longest time a report waits for others before its transaction is written.
 const FLUSH_AFTER: Duration = Duration::from_millis(500);
 
@@ -485,8 +483,7 @@ impl Owner {
                 return Err(error);
             }
         }
-        let events_max = if self.on_commit.is_some() { FLUSH_SHOWN_EVENTS } else { FLUSH_EVENTS };
-        if self.commit_events >= events_max { self.flush() } else { self.stage() }
+        if self.commit_events >= FLUSH_EVENTS { self.flush() } else { self.stage() }
     }
 
     fn fail(&mut self, error: LedgerError) -> LedgerError {
