@@ -227,3 +227,29 @@ fn a_lane_that_starts_among_reports_is_told_only_of_what_is_in_the_file() {
     let through = bench.lane_among(&Step::said("beta", &a, 1, 6).finalized(6));
     assert_eq!(through, (Some(6), a.blocks(1, 6).iter().map(|b| b.wanted().len()).sum()));
 }
+
+/// More events than are held in memory go into a transaction that stays open. A lane that commits
+/// meanwhile waits for its end, and all is as if every report had been a transaction of its own.
+#[test]
+fn a_transaction_that_is_staged_comes_to_the_same_ledger_and_a_lane_waits_for_its_end() {
+    let chain = Chain::grow(ONE, b'A', 3_000);
+    let said = |first: u64| Step::said("alpha", &chain, first, first + 299).finalized(first + 299);
+    let steps: Vec<Step> = (0..10).map(|part| said(part * 300 + 1)).collect();
+    assert!(logs(&chain.blocks(301, 3_000)) > 10_000, "enough to be staged");
+    let mut one_by_one = Bench::new();
+    for step in &steps {
+        one_by_one.take(step);
+        one_by_one.run_lanes();
+    }
+    let mut staged = Bench::new();
+    staged.take(&steps[0]);
+    staged.hand_over(&steps[1..]);
+    // What it is told of is in the file; its commit comes while the rest is in the open transaction.
+    staged.run_lanes();
+    let mut staged = staged.restarted();
+    staged.run_lanes();
+    assert_eq!(staged.events(ONE), one_by_one.events(ONE));
+    assert_eq!(staged.balances(ONE), one_by_one.balances(ONE));
+    assert_eq!(staged.moves(ONE), one_by_one.moves(ONE));
+    assert_eq!(staged.digest(), one_by_one.digest());
+}
