@@ -21,7 +21,7 @@ pub(super) fn plugins(
 }
 
 /// A file; with the name of a configured plugin it keeps that plugin's settings.
-fn plugin(
+pub(crate) fn plugin(
     flag: &str,
     config: &Config,
     environment: &Environment,

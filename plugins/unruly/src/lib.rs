@@ -63,6 +63,7 @@ impl Plugin for Unruly {
                 }
                 panic!("after many words");
             }
+            "phase" => host.set_many(&[(vec![0], vec![batch.phase as u8])])?,
             "retry" => {
                 return Err(Failure::Retry(RetryHint { after_ms: 7, reason: "later".to_owned() }));
             }
