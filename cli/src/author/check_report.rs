@@ -180,7 +180,7 @@ impl CheckReport {
         if let (Some(interface), Some(plugin)) = (&self.interface, &self.plugin) {
             line("interface", interface)?;
             line("capabilities", &or_none(&self.capabilities))?;
-            line("wasi", &or_none(&self.wasi))?;
+            line("wasi", &packages(&self.wasi))?;
             let PluginReport { name, version, logic_version, visibility, .. } = plugin;
             line(
                 "plugin",
@@ -196,7 +196,7 @@ impl CheckReport {
         if let Some(RunReport { first_block, last_block, batches, events }) = &self.run {
             line(
                 "run over",
-                &format!("blocks {first_block}:{last_block}: {events} events in {batches} batches"),
+                &format!("blocks {first_block}:{last_block}: {events} events, {batches} batches"),
             )?;
         }
         writeln!(out)?;
@@ -235,6 +235,17 @@ impl LimitShare {
             0 if self.used > 0 => "<0.1 %".to_owned(),
             _ => format!("{}.{} %", tenths / 10, tenths % 10),
         }
+    }
+}
+
+/// The packages of these imports: each of their interfaces would fill a page.
+fn packages(imports: &[String]) -> String {
+    let package = |import: &String| import.split('/').next().unwrap_or_default().to_owned();
+    let mut names: Vec<String> = imports.iter().map(package).collect();
+    names.dedup();
+    match names.is_empty() {
+        true => "none".to_owned(),
+        false => format!("{} (no files, network, clock or environment)", names.join(", ")),
     }
 }
 

@@ -39,4 +39,4 @@ pub(crate) fn cmd_plugin_list(
 const AFTER_HELP: &str = "\
 Examples:
   headcount plugin list --ledger headcount.duckdb
-  headcount plugin list --format json | jq '.plugins[] | select(.halted != null or .lag_blocks > 100)'";
+  headcount plugin list --format json | jq '.plugins[] | select(.lag_blocks > 100)'";

@@ -69,6 +69,11 @@ pub(crate) fn cmd_plugin_test(
         writeln!(talk, "{line}")?;
     }
     writeln!(talk, "{}", tested.summary)?;
+    if let Some(why) = tested.stopped {
+        return Err(CommandError::new(ErrorKind::CheckFailed, why)
+            .context("the plugin did not handle all of the range")
+            .hint("what it logged is above"));
+    }
     let mut out = BufWriter::new(stdout().lock());
     let differ = match &golden {
         None => {
@@ -106,5 +111,5 @@ Exit codes:
 
 Examples:
   headcount plugin test payments.wasm --ledger headcount.duckdb -b 18M:+100
-  headcount plugin test payments.wasm --ledger headcount.duckdb -b 18M:+100 --golden rows.ndjson --bless
-  headcount plugin test payments.wasm --ledger headcount.duckdb -b 18M:+100 --golden rows.ndjson --one-block";
+  headcount plugin test payments.wasm -b 18M:+100 --golden rows.ndjson --bless
+  headcount plugin test payments.wasm -b 18M:+100 --golden rows.ndjson --one-block";

@@ -140,7 +140,7 @@ fn decoder(ledger: &mut Look, descriptor: &Descriptor) -> Result<Arc<dyn Decoder
                 && let Ok(schema) = serde_json::from_str::<EventSchema>(spec)
             {
                 contracts.push(ContractSpec {
-                    name: Some(format!("{}_{}", schema.contract, contracts.len())),
+                    name: Some(format!("c{}", contracts.len())),
                     addresses: schema.addresses.clone(),
                     events: vec![EventSource::Signature(declaration(&schema))],
                 });
