@@ -244,28 +244,37 @@ fn a_check_passes_a_function_of_the_events_and_names_what_is_none() {
         memory["used"].as_u64() > Some(0) && memory["used"].as_u64() < memory["allowed"].as_u64()
     );
 
-    let config = scene.write(
-        "headcount.toml",
+    let of = |misdeed: &str| {
         format!(
-            "[[plugin]]\nname = \"panics\"\nwasm = \"{unruly}\"\nconfig = {{ misdeed = \"panic\" }}\n\
-             [[plugin]]\nname = \"refuses\"\nwasm = \"{unruly}\"\nconfig = {{ misdeed = \"refuse\" }}\n\
-             [[plugin]]\nname = \"halts\"\nwasm = \"{unruly}\"\nconfig = {{ misdeed = \"halt\" }}\n\
-             [[plugin]]\nname = \"phases\"\nwasm = \"{unruly}\"\nconfig = {{ misdeed = \"phase\" }}\n"
-        ),
-    );
+            "[[plugin]]\nname = \"{misdeed}\"\nwasm = \"{unruly}\"\n\
+             config = {{ misdeed = \"{misdeed}\" }}\n"
+        )
+    };
+    let misdeeds = ["panic", "refuse", "halt", "phase", "attempt", "finalized", "length"];
+    let config = scene.write("headcount.toml", misdeeds.map(of).concat());
     let check = |name: &str| check(name, &["--config", &config]).expect_code(1).stdout;
-    assert!(check("panics").contains("the cat sat on block"), "{}", check("panics"));
-    assert!(check("refuses").contains("refuses its configuration"), "{}", check("refuses"));
+    assert!(check("panic").contains("the cat sat on block"), "{}", check("panic"));
+    assert!(check("refuse").contains("refuses its configuration"), "{}", check("refuse"));
     let sockets = fs::read(&balances).unwrap();
     let sockets = scene.write("sockets.wasm", replaced(sockets, b"wasi:cli/", b"wasi:sql/"));
     let outcome = scene.program.run(["plugin", "check", &sockets]).expect_code(1);
     assert!(outcome.stdout.contains("plugin wants wasi:sql/"), "{}", outcome.stdout);
-    let halts = ["plugin", "test", "halts", "--config", &config, "--ledger", &ledger];
+    let halts = ["plugin", "test", "halt", "--config", &config, "--ledger", &ledger];
     let outcome = scene.program.run(halts).expect_code(1);
     assert!(outcome.stderr.contains("caused by: it was halted: enough"), "{}", outcome.stderr);
-    let phases = check("phases");
-    let failed: Vec<&str> = phases.lines().filter(|line| line.contains("FAILED")).collect();
-    assert!(failed.len() == 1 && failed[0].starts_with("same phase"), "{phases}");
+    for (misdeed, name) in [
+        ("phase", "same phase"),
+        ("attempt", "same attempt"),
+        ("finalized", "same finalized"),
+        ("length", "same block by block"),
+    ] {
+        let told = check(misdeed);
+        let failed: Vec<&str> = told.lines().filter(|line| line.contains("FAILED")).collect();
+        let is_named = failed.iter().any(|line| line.starts_with(name));
+        assert!(is_named, "{misdeed}: {told}");
+        // The highest final block is that of the range, however it is cut; so only this one fails.
+        assert_eq!(failed.len(), 1, "{misdeed}: {told}");
+    }
 }
 
 #[test]

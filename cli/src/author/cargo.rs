@@ -63,7 +63,7 @@ fn check_target(folder: &Path) -> Result<(), CommandError> {
     }
     Err(CommandError::usage(format!("Rust's target {TARGET} is not installed"))
         .context("components cannot be built here")
-        .hint(format!("rustup target add {TARGET}")))
+        .hint(format!("in the plugin's folder: rustup target add {TARGET}")))
 }
 
 fn missing(program: &str, error: io::Error) -> CommandError {
