@@ -2,6 +2,7 @@
 //! mean is in `plan`, and nothing here knows an event.
 
 mod audit_report;
+mod author;
 mod bar;
 mod command_error;
 mod commands;

@@ -13,7 +13,8 @@ mod watch;
 pub(crate) use self::{audit::AuditPlan, health::HealthPlan};
 pub(crate) use chain::ChainPlan;
 pub(crate) use drill::DrillPlan;
-pub(crate) use replay::{DEFAULT_CONCURRENCY, IfBusy, ReplayPlan};
+pub(crate) use plugins::plugin;
+pub(crate) use replay::{DEFAULT_CONCURRENCY, IfBusy, ReplayPlan, block_range};
 pub(crate) use watch::{Emit, WatchPlan};
 
 use crate::{

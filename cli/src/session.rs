@@ -12,11 +12,18 @@ mod inputs;
 mod lanes;
 mod ledger;
 mod nodes;
+mod plugin;
 mod replay;
 mod telling;
 mod watch;
 
 pub(crate) use self::{
-    access::Look, audit::audit, coverage::coverage, drill::drill, health::health, replay::replay,
+    access::Look,
+    audit::audit,
+    coverage::coverage,
+    drill::drill,
+    health::health,
+    plugin::{PluginRun, check_plugin, list_plugins, test_plugin},
+    replay::replay,
     watch::watch_plan as watch,
 };

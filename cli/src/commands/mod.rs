@@ -6,6 +6,7 @@ pub(crate) mod coverage;
 pub(crate) mod drill;
 pub(crate) mod health;
 pub(crate) mod ledger;
+pub(crate) mod plugin;
 pub(crate) mod query;
 pub(crate) mod replay;
 pub(crate) mod watch;
@@ -40,6 +41,8 @@ pub(crate) enum Command {
     Health(health::HealthArgs),
     Drill(drill::DrillArgs),
     Query(query::QueryArgs),
+    #[command(subcommand)]
+    Plugin(plugin::PluginCommand),
     #[command(subcommand)]
     Ledger(ledger::LedgerCommand),
     #[command(subcommand)]
@@ -105,6 +108,7 @@ pub(crate) fn run(command: &Command, environment: &Environment) -> Result<ExitCo
         Command::Health(args) => health::cmd_health(args, environment),
         Command::Drill(args) => drill::cmd_drill(args, environment),
         Command::Query(args) => query::cmd_query(args, environment),
+        Command::Plugin(command) => plugin::cmd_plugin(command, environment),
         Command::Ledger(command) => ledger::cmd_ledger(command, environment),
         Command::Config(command) => config::cmd_config(command, environment),
     }

@@ -21,7 +21,7 @@ pub(super) fn plugins(
 }
 
 /// A file; with the name of a configured plugin it keeps that plugin's settings.
-fn plugin(
+pub(crate) fn plugin(
     flag: &str,
     config: &Config,
     environment: &Environment,
@@ -46,9 +46,7 @@ fn plugin(
     let wasm = environment.resolve(Path::new(file));
     if !wasm.is_file() {
         return Err(CommandError::usage(format!("there is no plugin file {}", wasm.display()))
-            .hint(
-                "give the path of a component: --plugin target/wasm32-wasip2/release/NAME.wasm",
-            ));
+            .hint("give the path of a component, as `headcount plugin build` prints it"));
     }
     match name.and_then(named) {
         // The digest was that of the configured file.

@@ -84,7 +84,7 @@ impl ReplayPlan {
         config: &Config,
         environment: &Environment,
     ) -> Result<Self, CommandError> {
-        let range = range(args.blocks.as_deref())?;
+        let range = block_range(args.blocks.as_deref())?;
         let max_time = time_of("--max-time", args.max_time.as_deref())?;
         let has_own_nodes = !args.source.nodes.is_empty();
         let chain = chain(args.source.chain.as_deref(), config, has_own_nodes)?;
@@ -121,7 +121,8 @@ impl ReplayPlan {
     }
 }
 
-fn range(text: Option<&str>) -> Result<RangeSpec, CommandError> {
+/// Reads the range of `-b`.
+pub(crate) fn block_range(text: Option<&str>) -> Result<RangeSpec, CommandError> {
     let Some(text) = text else { return Ok(RangeSpec::NEW) };
     RangeSpec::parse(text).map_err(|error| {
         let hint = error.hint();

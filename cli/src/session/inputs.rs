@@ -9,9 +9,9 @@ use crate::{
 };
 use abi::Schemas;
 use event::{AnyOf, Batch, Descriptor, Effects, Filter, Plugin, PluginFault, PluginState};
-use host::{Host, HostConfig, Limits, LoadError};
+use host::{Host, HostConfig, Limits, LoadError, LoadedPlugin};
 use sha2::Digest;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 /// Turns contracts into typed tables. A contract without events stays raw.
 pub(super) fn schemas(contracts: &[ContractPlan]) -> Result<Schemas, CommandError> {
@@ -131,6 +131,14 @@ impl Plugin for SetUp {
 }
 
 fn load_plugin(host: &Host, config: &PluginConfig) -> Result<Box<dyn Plugin>, CommandError> {
+    let bytes = read_component(config)?;
+    let loaded = load_component(host, config, &bytes)?;
+    let loaded = loaded.map_err(|error| refused(&config.wasm, error))?;
+    Ok(Box::new(SetUp::new(Box::new(loaded), config)))
+}
+
+/// Reads a component, which has to be the one that was pinned.
+pub(super) fn read_component(config: &PluginConfig) -> Result<Vec<u8>, CommandError> {
     let path = &config.wasm;
     let bytes = std::fs::read(path).map_err(|error| {
         CommandError::unread(format!("reading the plugin {}", path.display()), error)
@@ -143,28 +151,38 @@ fn load_plugin(host: &Host, config: &PluginConfig) -> Result<Box<dyn Plugin>, Co
                 .hint("get the pinned file, or look at the change and write the new sha256"));
         }
     }
+    Ok(bytes)
+}
+
+/// Compiles a component under the operator's limits.
+pub(super) fn load_component(
+    host: &Host,
+    config: &PluginConfig,
+    bytes: &[u8],
+) -> Result<Result<LoadedPlugin, LoadError>, CommandError> {
     let defaults = Limits::default();
     let limits = Limits {
         memory_bytes: config.memory_mib.map_or(defaults.memory_bytes, |mib| (mib as usize) << 20),
         deadline_ms: config.deadline_ms.unwrap_or(defaults.deadline_ms),
         ..defaults
     };
-    let loaded = host.load(&bytes, &config_json(config)?, limits).map_err(|error| {
-        let (kind, hint) = match &error {
-            LoadError::Engine(_) | LoadError::Unreadable(_) => (
-                ErrorKind::LocalIo,
-                "this machine has no room for it: look at disk, memory, limits",
-            ),
-            _ => (
-                ErrorKind::Usage,
-                "build it for wasm32-wasip2 against the interface in wit/ of this version",
-            ),
-        };
-        CommandError::new(kind, error)
-            .context(format!("plugin {} cannot be used", path.display()))
-            .hint(hint)
-    })?;
-    Ok(Box::new(SetUp::new(Box::new(loaded), config)))
+    Ok(host.load(bytes, &config_json(config)?, limits))
+}
+
+/// Says of a file why it is no plugin here.
+pub(super) fn refused(path: &Path, error: LoadError) -> CommandError {
+    let (kind, hint) = match &error {
+        LoadError::Engine(_) | LoadError::Unreadable(_) => {
+            (ErrorKind::LocalIo, "this machine has no room for it: look at disk, memory, limits")
+        }
+        _ => (
+            ErrorKind::Usage,
+            "build it for wasm32-wasip2 against the interface in wit/ of this version",
+        ),
+    };
+    CommandError::new(kind, error)
+        .context(format!("plugin {} cannot be used", path.display()))
+        .hint(hint)
 }
 
 /// What the operator wrote under `[plugin.config]`, as the JSON object that the plugin is given.

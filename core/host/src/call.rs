@@ -1,7 +1,7 @@
 //! One call of a guest: what it may use, and what it staged.
 
 use crate::{
-    Limits,
+    Limits, Usage,
     bindings::headcount::plugin::{log, output, state, types},
     console::Console,
     rows, wasi,
@@ -59,7 +59,7 @@ impl Call {
             wasi: wasi::context(subject.unix_seconds, subject.seed, console.clone()),
             table: ResourceTable::new(),
             console,
-            fence: Fence { memory_bytes: limits.memory_bytes, is_hit: false },
+            fence: Fence { memory_bytes: limits.memory_bytes, peak_bytes: 0, is_hit: false },
             limits: Arc::clone(limits),
             tables: subject.tables,
             state: subject.state,
@@ -73,6 +73,19 @@ impl Call {
             line_bytes: 0,
             suppressed: 0,
             counts: BTreeMap::new(),
+        }
+    }
+
+    /// Returns what the call has used so far; its time is for the caller to measure.
+    pub(crate) const fn usage(&self) -> Usage {
+        Usage {
+            elapsed_us: 0,
+            memory_bytes: self.fence.peak_bytes,
+            output_rows: self.row_count,
+            output_bytes: self.row_bytes,
+            state_bytes: self.state_bytes,
+            log_lines: self.lines.len(),
+            log_bytes: self.line_bytes,
         }
     }
 
@@ -263,6 +276,8 @@ impl state::Host for Call {
 #[derive(Debug)]
 pub(crate) struct Fence {
     memory_bytes: usize,
+    /// The largest memory that was granted.
+    pub(crate) peak_bytes: usize,
     pub(crate) is_hit: bool,
 }
 
@@ -278,6 +293,7 @@ impl ResourceLimiter for Fence {
             // A refusal would only make the guest's allocator abort without a reason.
             return Err(wasmtime::Error::msg("memory limit"));
         }
+        self.peak_bytes = self.peak_bytes.max(desired);
         Ok(true)
     }
 

@@ -16,6 +16,7 @@ mod limits;
 mod load;
 mod plugin;
 mod rows;
+mod usage;
 mod wasi;
 mod wire;
 
@@ -23,3 +24,4 @@ pub use engine::Host;
 pub use limits::{HostConfig, Limits};
 pub use load::LoadError;
 pub use plugin::LoadedPlugin;
+pub use usage::Usage;

@@ -117,6 +117,18 @@ pub(crate) fn check_interfaces(engine: &Engine, ty: &types::Component) -> Result
     Ok(())
 }
 
+/// Returns the version of the contract that a component was built for, and everything it imports, in
+/// order of name.
+pub(crate) fn interfaces(engine: &Engine, ty: &types::Component) -> (String, Vec<String>) {
+    let meta = ty.exports(engine).find_map(|(name, _)| match own_interface(name) {
+        Some(("meta", version)) => Some(version.to_owned()),
+        _ => None,
+    });
+    let mut imports: Vec<String> = ty.imports(engine).map(|(name, _)| name.to_owned()).collect();
+    imports.sort_unstable();
+    (meta.unwrap_or_default(), imports)
+}
+
 /// Splits `headcount:plugin/meta@0.1.0` into interface and version.
 fn own_interface(name: &str) -> Option<(&str, &str)> {
     let rest = name.strip_prefix(PACKAGE)?;

@@ -1,8 +1,11 @@
 //! A loaded plugin: a fresh guest for every batch.
 
 use crate::{
-    Limits, LoadError,
-    bindings::{EventHandler, EventHandlerPre, headcount::plugin::types::Failure},
+    Limits, LoadError, Usage,
+    bindings::{
+        EventHandler, EventHandlerPre,
+        headcount::plugin::types::{Failure, Outcome},
+    },
     call::{Call, Subject},
     describe,
     engine::TICK_MS,
@@ -10,7 +13,7 @@ use crate::{
 };
 use event::{Batch, Descriptor, Effects, Plugin, PluginFault, PluginState, PluginTable, Rejection};
 use sha2::{Digest, Sha256};
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 use wasmtime::{
     Engine, Store, Trap,
     component::{Component, Linker},
@@ -29,6 +32,9 @@ pub struct LoadedPlugin {
     descriptor: Descriptor,
     tables: Arc<[PluginTable]>,
     digest: [u8; 32],
+    interface: String,
+    imports: Vec<String>,
+    usage: Usage,
     /// Bytes of the state, and for how many more batches that may be believed.
     state_bytes: (usize, u32),
 }
@@ -49,7 +55,9 @@ impl LoadedPlugin {
     ) -> Result<Self, LoadError> {
         load::check_header(bytes)?;
         let component = Component::new(engine, bytes).map_err(|e| LoadError::compile(&e))?;
-        load::check_interfaces(engine, &component.component_type())?;
+        let ty = component.component_type();
+        load::check_interfaces(engine, &ty)?;
+        let (interface, imports) = load::interfaces(engine, &ty);
         let component = linker
             .instantiate_pre(&component)
             .and_then(EventHandlerPre::new)
@@ -69,6 +77,9 @@ impl LoadedPlugin {
             },
             tables: Arc::new([]),
             digest: Sha256::digest(bytes).into(),
+            interface,
+            imports,
+            usage: Usage::default(),
             state_bytes: (0, 0),
         };
         let (mut store, guest) = plugin.start(plugin.call_at_load()).map_err(LoadError::Start)?;
@@ -88,6 +99,26 @@ impl LoadedPlugin {
     /// Returns the SHA-256 of the component.
     pub const fn digest(&self) -> &[u8; 32] {
         &self.digest
+    }
+
+    /// Returns the version of the contract that it was built for, such as `0.1.0`.
+    pub fn interface(&self) -> &str {
+        &self.interface
+    }
+
+    /// Returns everything it imports, in order of name: `headcount:plugin/log@0.1.0` and the like.
+    pub fn imports(&self) -> &[String] {
+        &self.imports
+    }
+
+    /// Returns the limits it runs under.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Returns the most that a call has used so far.
+    pub const fn usage(&self) -> &Usage {
+        &self.usage
     }
 
     fn call_at_load(&self) -> Call {
@@ -136,6 +167,26 @@ impl LoadedPlugin {
         PluginFault::Trap(if console.is_empty() { cause } else { format!("{console} ({cause})") })
     }
 
+    /// Hands the batch to a guest that was just started.
+    fn run(
+        &self,
+        store: &mut Store<Call>,
+        guest: &EventHandler,
+        batch: &Batch,
+    ) -> Result<Outcome, PluginFault> {
+        let handler = guest.headcount_plugin_handler();
+        match handler.call_init(&mut *store, &self.config) {
+            Ok(Ok(())) => {}
+            Ok(Err(reason)) => return Err(PluginFault::Halt(reason)),
+            Err(e) => return Err(self.fault(store, &e)),
+        }
+        match handler.call_handle(&mut *store, &wire::batch(batch)) {
+            Ok(Ok(outcome)) => Ok(outcome),
+            Ok(Err(failure)) => Err(refusal(failure)),
+            Err(e) => Err(self.fault(store, &e)),
+        }
+    }
+
     fn seed(&self, batch: &Batch) -> [u8; 32] {
         let mut hasher = Sha256::new();
         hasher.update(self.digest);
@@ -173,18 +224,14 @@ impl Plugin for LoadedPlugin {
             state_bytes: self.count_state(state),
             seqs: seqs.clone(),
         };
+        let begun = Instant::now();
         let (mut store, guest) = self.start(Call::new(&self.limits, subject))?;
-        let handler = guest.headcount_plugin_handler();
-        match handler.call_init(&mut store, &self.config) {
-            Ok(Ok(())) => {}
-            Ok(Err(reason)) => return Err(PluginFault::Halt(reason)),
-            Err(e) => return Err(self.fault(&store, &e)),
-        }
-        let outcome = match handler.call_handle(&mut store, &wire::batch(batch)) {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(failure)) => return Err(refusal(failure)),
-            Err(e) => return Err(self.fault(&store, &e)),
-        };
+        let outcome = self.run(&mut store, &guest, batch);
+        self.usage.raise(Usage {
+            elapsed_us: u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
+            ..store.data().usage()
+        });
+        let outcome = outcome?;
         let rejected = outcome.rejected.into_iter();
         let rejected: Vec<Rejection> =
             rejected.map(|r| Rejection { seq: r.seq, reason: r.reason }).collect();

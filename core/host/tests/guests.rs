@@ -7,7 +7,7 @@ use event::{
     Batch, BatchBlock, ChainId, ColumnData, Effects, LogRef, Logs, Phase, Plugin, PluginFault,
     PluginState, UNKNOWN_SIGNATURE,
 };
-use headcount_host::{Host, HostConfig, Limits, LoadError, LoadedPlugin};
+use headcount_host::{Host, HostConfig, Limits, LoadError, LoadedPlugin, Usage};
 use std::{path::PathBuf, sync::Arc};
 
 /// Returns a guest that `make plugins` built; without it the test says so and passes.
@@ -179,4 +179,22 @@ fn every_misdeed_becomes_its_own_fault_and_the_next_call_is_sound() {
         host().load(&bytes, "refuse", Limits::default()).unwrap_err(),
         LoadError::Config("no such thing".to_owned())
     );
+}
+
+#[test]
+fn what_a_plugin_asks_for_and_what_it_used_are_told() {
+    let Some(bytes) = guest("what_a_plugin_asks_for", "erc20_balances") else { return };
+    let mut plugin = host().load(&bytes, "{}", Limits::default()).unwrap();
+    assert_eq!(plugin.interface(), "0.1.0");
+    let has = |name: &str| plugin.imports().iter().any(|import| import == name);
+    assert!(has("headcount:plugin/output@0.1.0") && has("headcount:plugin/state@0.1.0"));
+    assert_eq!(plugin.usage(), &Usage::default());
+    let state = Arc::default();
+    plugin.handle(&batch(&[(9, 0, 1, U256::ONE), (9, 0, 2, U256::ONE)]), &state).unwrap();
+    let most = *plugin.usage();
+    assert_eq!(most.output_rows, 3, "two holders and a token");
+    assert!(most.memory_bytes > 0 && most.memory_bytes <= plugin.limits().memory_bytes);
+    assert!(most.elapsed_us > 0 && most.output_bytes > 0 && most.state_bytes > 0);
+    plugin.handle(&batch(&[(9, 0, 1, U256::ONE)]), &state).unwrap();
+    assert_eq!(plugin.usage().output_rows, 3, "the most of any call");
 }

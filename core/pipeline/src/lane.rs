@@ -218,7 +218,7 @@ fn beginning(mut block: u64, ranges: &[BlockRange]) -> u64 {
 }
 
 /// Returns what of the wanted boxes is tracked.
-fn narrowed(wanted: &[Filter], tracked: &[Filter]) -> Vec<Filter> {
+pub(crate) fn narrowed(wanted: &[Filter], tracked: &[Filter]) -> Vec<Filter> {
     let mut narrowed: Vec<Filter> = wanted
         .iter()
         .flat_map(|wanted| tracked.iter().filter_map(|tracked| wanted.intersection(tracked)))

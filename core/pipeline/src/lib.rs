@@ -2,7 +2,7 @@
 //!
 //! No engine and no policy of its own: nodes, store, prover, decoder, plugins, clock and the
 //! wish to stop are handed in. [`replay`] reads ranges through nodes into the [`Owner`], which is
-//! the one writer of a ledger; [`LaneRun`] takes what became known to a plugin. [`watch`]
+//! the one writer of a ledger; [`LaneRun`] takes what became known to a plugin, [`rehearse`] shows what one would do. [`watch`]
 //! follows the head through all nodes at once and fills gaps by replaying.
 
 mod audit;
@@ -12,6 +12,7 @@ mod handed;
 mod lane;
 mod owner;
 mod recent;
+mod rehearsal;
 mod replay;
 mod second_look;
 mod spread;
@@ -27,6 +28,7 @@ pub use owner::{
     AwayOwner, ChainSetup, Claim, Holder, LaneHandle, OnAck, OnCommit, Owner, OwnerHandle,
     OwnerReport, Reply, Undecoded,
 };
+pub use rehearsal::{RehearsalRequest, Rehearsed, rehearsal_filters, rehearse};
 pub use replay::{
     Progress, ReplayError, ReplayNode, ReplayOutcome, ReplayRequest, Watcher, replay,
 };

@@ -23,6 +23,7 @@ pub mod bindings {
     });
 }
 
+mod describe;
 mod fake;
 mod guest;
 mod rows;
@@ -32,6 +33,7 @@ pub use bindings::exports::headcount::plugin::meta::{
 };
 pub use bindings::headcount::plugin::log::Level;
 pub use bindings::headcount::plugin::types::{Batch, Block, Failure, Phase, Rejection, RetryHint};
+pub use describe::Describe;
 pub use fake::{FakeEvent, FakeHost};
 pub use guest::Adapter;
 pub use rows::{Event, Rows, events};

@@ -61,6 +61,12 @@ impl Rows {
         self.column(name, output::ColumnData::Fixed((20, packed)))
     }
 
+    /// Adds values of 32 bytes each, packed: hashes, or unsigned integers as the ABI has them.
+    #[must_use]
+    pub fn words(self, name: &str, packed: Vec<u8>) -> Self {
+        self.column(name, output::ColumnData::Fixed((32, packed)))
+    }
+
     /// Adds text, or integers of any size in decimal.
     #[must_use]
     pub fn text(self, name: &str, values: Vec<String>) -> Self {

@@ -63,6 +63,11 @@ impl Plugin for Unruly {
                 }
                 panic!("after many words");
             }
+            // Output that is no function of the events.
+            "phase" => host.set_many(&[(vec![0], vec![batch.phase as u8])])?,
+            "attempt" => host.set_many(&[(vec![0], vec![batch.attempt as u8])])?,
+            "finalized" => host.set_many(&[(vec![0], vec![batch.finalized as u8])])?,
+            "length" => host.set_many(&[(vec![0], vec![batch.len as u8])])?,
             "retry" => {
                 return Err(Failure::Retry(RetryHint { after_ms: 7, reason: "later".to_owned() }));
             }

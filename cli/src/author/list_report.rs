@@ -1,0 +1,157 @@
+//! The plugins of a ledger: as JSON for programs, as a table for people.
+
+use crate::summary::{SummaryFormat, grouped};
+use serde::Serialize;
+use std::io::{self, Write};
+
+/// Version of the JSON form. Fields may be added under the same one.
+const VERSION: u32 = 1;
+
+/// Every lane.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct ListReport {
+    version: u32,
+    plugins: Vec<LaneLine>,
+}
+
+/// One plugin on one chain.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct LaneLine {
+    pub(crate) plugin: String,
+    pub(crate) chain: u64,
+    /// As the plugin gave it.
+    pub(crate) version: Option<String>,
+    pub(crate) logic_version: Option<u64>,
+    /// Counts rebuilds, from 1.
+    pub(crate) generation: u64,
+    /// Whether an older generation is still shown, because this one has not caught up.
+    pub(crate) is_rebuilding: bool,
+    pub(crate) start_block: u64,
+    /// Every block below this one was handled.
+    pub(crate) next_block: u64,
+    /// Last block to which coverage leads from there.
+    pub(crate) covered_through: Option<u64>,
+    pub(crate) lag_blocks: u64,
+    /// Events handled so far.
+    pub(crate) events: u64,
+    pub(crate) dead_letters: u64,
+    /// Why it is halted, if it is.
+    pub(crate) halted: Option<String>,
+}
+
+impl ListReport {
+    pub(crate) const fn new(plugins: Vec<LaneLine>) -> Self {
+        Self { version: VERSION, plugins }
+    }
+
+    /// Writes it.
+    pub(crate) fn write(&self, format: SummaryFormat, out: &mut dyn Write) -> io::Result<()> {
+        match format {
+            SummaryFormat::Json => {
+                serde_json::to_writer_pretty(&mut *out, self)?;
+                writeln!(out)
+            }
+            SummaryFormat::Human => self.write_table(out),
+        }
+    }
+
+    fn write_table(&self, out: &mut dyn Write) -> io::Result<()> {
+        if self.plugins.is_empty() {
+            return writeln!(out, "no plugin has run on this ledger");
+        }
+        let head = ["plugin", "chain", "version", "next block", "lag", "events", "dead", "state"];
+        let mut rows = vec![head.map(str::to_owned)];
+        for lane in &self.plugins {
+            let logic = lane.logic_version.map(|logic| format!(" (logic {logic})"));
+            rows.push([
+                shown(&lane.plugin),
+                lane.chain.to_string(),
+                format!(
+                    "{}{}",
+                    shown(lane.version.as_deref().unwrap_or("?")),
+                    logic.unwrap_or_default()
+                ),
+                grouped(lane.next_block),
+                grouped(lane.lag_blocks),
+                grouped(lane.events),
+                grouped(lane.dead_letters),
+                lane.state(),
+            ]);
+        }
+        write_columns(&rows, &[1, 3, 4, 5, 6], out)
+    }
+}
+
+impl LaneLine {
+    fn state(&self) -> String {
+        match &self.halted {
+            Some(reason) => format!("halted: {}", shown(reason)),
+            None if self.is_rebuilding => format!("rebuilding, generation {}", self.generation),
+            None if self.lag_blocks > 0 => "behind".to_owned(),
+            None => "up to date".to_owned(),
+        }
+    }
+}
+
+/// What a plugin says of itself must not reach the terminal as it is.
+fn shown(text: &str) -> String {
+    text.replace(|c: char| c.is_control(), " ")
+}
+
+/// Writes rows as aligned columns, those of `right` to the right.
+pub(super) fn write_columns<const N: usize>(
+    rows: &[[String; N]],
+    right: &[usize],
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let widths: Vec<usize> = (0..N).map(|column| width(column).unwrap_or(0)).collect();
+    for row in rows {
+        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| match right
+            .contains(&column)
+        {
+            true => format!("{cell:>width$}"),
+            false => format!("{cell:<width$}"),
+        });
+        writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn line(halted: Option<&str>, lag_blocks: u64) -> LaneLine {
+        LaneLine {
+            plugin: "balances".into(),
+            chain: 1,
+            version: Some("0.1.0".into()),
+            logic_version: Some(1),
+            generation: 1,
+            is_rebuilding: false,
+            start_block: 0,
+            next_block: 1_061,
+            covered_through: Some(1_060 + lag_blocks),
+            lag_blocks,
+            events: 57,
+            dead_letters: 2,
+            halted: halted.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn a_halted_plugin_says_why_and_one_behind_how_far() {
+        let report = ListReport::new(vec![line(None, 12), line(Some("bad\nconfig"), 0)]);
+        let mut out = Vec::new();
+        report.write(SummaryFormat::Human, &mut out).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "plugin    chain  version          next block  lag  events  dead  state\n\
+             balances      1  0.1.0 (logic 1)       1_061   12      57     2  behind\n\
+             balances      1  0.1.0 (logic 1)       1_061    0      57     2  halted: bad config\n"
+        );
+    }
+}

@@ -1,0 +1,79 @@
+//! `headcount plugin check`: is a component a good plugin?
+
+use super::plugin_of;
+use crate::{
+    command_error::CommandError,
+    commands::{PlaceArgs, ledger::open_to_read},
+    environment::Environment,
+    exit_codes::ExitCode,
+    plan::block_range,
+    session::{PluginRun, check_plugin},
+    summary::SummaryFormat,
+};
+use std::io::stdout;
+
+/// Check a component, and over events of a ledger also what it writes
+///
+/// Says what the component asks for and what it says of itself. With -b it is run over events of the ledger, with nothing stored: every batch twice, then block by
+/// block, then with another attempt, phase and finalized block. Each time tables and state must come
+/// out the same. The share of each limit is that of the batch that used the most.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct CheckArgs {
+    /// Component, or the name of a plugin of the configuration file
+    #[arg(value_name = "[NAME=]FILE")]
+    plugin: String,
+
+    /// Component of an older version: what it wrote may differ only where logic_version rises
+    #[arg(long, value_name = "FILE")]
+    against: Option<String>,
+
+    /// Blocks of the ledger to run it over, as for `replay`; all of them have to be covered
+    /// [default: none, then what needs events is not checked]
+    #[arg(short = 'b', long = "blocks", value_name = "RANGE", allow_hyphen_values = true)]
+    blocks: Option<String>,
+
+    /// Chain id, where the ledger has several
+    #[arg(long, value_name = "ID")]
+    chain_id: Option<u64>,
+
+    #[command(flatten)]
+    place: PlaceArgs,
+
+    /// Form of the report on stdout
+    #[arg(long, value_enum, default_value_t)]
+    format: SummaryFormat,
+}
+
+/// Checks and tells.
+pub(crate) fn cmd_plugin_check(
+    args: &CheckArgs,
+    environment: &Environment,
+) -> Result<ExitCode, CommandError> {
+    let plugin = plugin_of(&args.plugin, &args.place, environment)?;
+    let against = args.against.as_deref();
+    let against = against.map(|file| plugin_of(file, &args.place, environment)).transpose()?;
+    let mut report = match &args.blocks {
+        None => check_plugin(&plugin, against.as_ref(), None)?,
+        Some(blocks) => {
+            let range = block_range(Some(blocks))?;
+            let run = PluginRun { range, chain_id: args.chain_id, one_block: false };
+            let mut ledger = open_to_read(&args.place, environment)?;
+            check_plugin(&plugin, against.as_ref(), Some((&mut ledger, run)))?
+        }
+    };
+    report.write(args.format, &mut stdout().lock())?;
+    Ok(report.exit_code())
+}
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  every check that was run passed
+  1  one failed; the reason is in the report
+  2  the file is no component, or was built for another version of the interface
+
+Examples:
+  headcount plugin check payments.wasm
+  headcount plugin check payments.wasm --ledger headcount.duckdb -b 18M:+10k
+  headcount plugin check new.wasm --against old.wasm --ledger headcount.duckdb -b 18M:+10k
+  headcount plugin check payments.wasm --format json | jq '.checks[] | select(.result == \"failed\")'";

@@ -1,0 +1,64 @@
+//! `headcount plugin`: the author's tools, and which plugins a ledger knows.
+
+mod build;
+mod check;
+mod list;
+mod new;
+mod test;
+
+use crate::{
+    command_error::CommandError,
+    commands::PlaceArgs,
+    config_file::{Config, PluginConfig},
+    environment::Environment,
+    exit_codes::ExitCode,
+    plan,
+};
+use clap::Subcommand;
+use std::path::Path;
+
+/// Write, build, check and test plugins, and list those of a ledger
+#[derive(Debug, Subcommand)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) enum PluginCommand {
+    New(new::NewArgs),
+    Build(build::BuildArgs),
+    Check(check::CheckArgs),
+    Test(test::TestArgs),
+    List(list::ListArgs),
+}
+
+/// Runs one of them.
+pub(crate) fn cmd_plugin(
+    command: &PluginCommand,
+    environment: &Environment,
+) -> Result<ExitCode, CommandError> {
+    match command {
+        PluginCommand::New(args) => new::cmd_plugin_new(args, environment),
+        PluginCommand::Build(args) => build::cmd_plugin_build(args, environment),
+        PluginCommand::Check(args) => check::cmd_plugin_check(args, environment),
+        PluginCommand::Test(args) => test::cmd_plugin_test(args, environment),
+        PluginCommand::List(args) => list::cmd_plugin_list(args, environment),
+    }
+}
+
+/// Returns the plugin that `flag` means: a file needs no configuration, a name is one of it.
+fn plugin_of(
+    flag: &str,
+    place: &PlaceArgs,
+    environment: &Environment,
+) -> Result<PluginConfig, CommandError> {
+    let is_file = environment.resolve(Path::new(flag)).exists();
+    let config = match is_file && place.config.is_none() {
+        true => Config::default(),
+        false => Config::load(place.config.as_deref(), environment)?,
+    };
+    plan::plugin(flag, &config, environment)
+}
+
+const AFTER_HELP: &str = "\
+Example, from nothing to rows in a ledger:
+  headcount plugin new payments
+  cd payments && cargo test
+  headcount plugin check \"$(headcount plugin build)\"
+  headcount replay --plugin \"$(headcount plugin build)\" -r URL -e EVENT -b RANGE --ledger FILE";

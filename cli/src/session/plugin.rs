@@ -1,0 +1,101 @@
+//! A plugin before it runs for good: loaded, run over what a ledger has, and nothing stored. And which
+//! plugins a ledger knows.
+
+mod check;
+mod list;
+mod recorded;
+mod watched;
+
+pub(crate) use self::{check::check_plugin, list::list_plugins};
+
+use self::{
+    recorded::Recorded,
+    watched::{Change, Watched},
+};
+use super::{Look, inputs};
+use crate::{
+    author::{Line, lines},
+    command_error::CommandError,
+    config_file::PluginConfig,
+    range::RangeSpec,
+};
+use event::{LogLevel, LogLine};
+use host::{Host, HostConfig};
+use pipeline::Rehearsed;
+
+/// Which events, and how they are cut.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PluginRun {
+    /// Blocks.
+    pub(crate) range: RangeSpec,
+    /// Chain, where the ledger has several.
+    pub(crate) chain_id: Option<u64>,
+    /// Whether every batch is one block.
+    pub(crate) one_block: bool,
+}
+
+/// What a plugin wrote over events of a ledger.
+#[derive(Debug)]
+pub(crate) struct Tested {
+    /// Its rows, and what it set aside.
+    pub(crate) lines: Vec<Line>,
+    /// What it logged.
+    pub(crate) log: Vec<String>,
+    /// One sentence on what was run.
+    pub(crate) summary: String,
+    /// Why it did not come to the end of the range, if it did not.
+    pub(crate) stopped: Option<String>,
+}
+
+/// Runs a plugin over events of a ledger.
+pub(crate) fn test_plugin(
+    config: &PluginConfig,
+    ledger: &mut Look,
+    run: PluginRun,
+) -> Result<Tested, CommandError> {
+    let host = Host::new(HostConfig::default()).map_err(CommandError::bug)?;
+    let bytes = inputs::read_component(config)?;
+    let loaded = inputs::load_component(&host, config, &bytes)?;
+    let mut plugin = loaded.map_err(|error| inputs::refused(&config.wasm, error))?;
+    let mut recorded = Recorded::find(event::Plugin::descriptor(&plugin), ledger, run)?;
+    let mut watched = Watched::new(&mut plugin, Change::None);
+    let told = recorded.rehearse(&mut watched, run.one_block)?;
+    let log = watched.log.iter().map(told_line).collect();
+    let tables = event::Plugin::descriptor(&plugin).tables.clone();
+    let lines = lines(&tables, &told.rows, &told.dead_letters);
+    let (first, last) = (recorded.range().first(), recorded.range().last());
+    let summary = format!(
+        "blocks {first}:{last}: {} events, {} batches, {} rows, {} set aside; nothing stored",
+        told.events,
+        told.batches,
+        lines.len() - told.dead_letters.len(),
+        told.dead_letters.len()
+    );
+    Ok(Tested { lines, log, summary, stopped: stopped(&told) })
+}
+
+/// Why a run came to no end, if it did not.
+fn stopped(told: &Rehearsed) -> Option<String> {
+    match &told.halted {
+        Some(reason) => Some(format!("it was halted: {reason}")),
+        None if told.waiting => Some("it asked to be called later again and again".to_owned()),
+        None if told.is_full => {
+            Some("it wrote more rows than are held: take fewer blocks".to_owned())
+        }
+        None => None,
+    }
+}
+
+fn told_line(line: &LogLine) -> String {
+    let level = match line.level {
+        LogLevel::Trace => "trace",
+        LogLevel::Debug => "debug",
+        LogLevel::Info => "info",
+        LogLevel::Warn => "warn",
+        LogLevel::Error => "error",
+    };
+    let fields = line.fields.iter().map(|(name, value)| format!(" {name}={value}"));
+    let text = format!("{level}: {}{}", line.message, fields.collect::<String>());
+    // A plugin does not write to the terminal of whoever runs it.
+    text.replace(|c: char| c.is_control(), " ")
+}
