@@ -19,6 +19,14 @@ const WRONG_BALANCES: &str = "
         select hex0x(holder) as holder, balance::varchar as balance from erc20_balances.balances)
     (from sums except from told) union all (from told except from sums)";
 
+/// What a digest covers and a timing could change, for whoever has to find out why one differs.
+const SAID: [&str; 4] = [
+    "FROM coverage ORDER BY ALL",
+    "FROM sightings ORDER BY ALL",
+    "FROM candidates ORDER BY ALL",
+    "SELECT plugin, next_block, halted, generation FROM lanes",
+];
+
 /// Heads at which a life is looked at: the first is more than a watch follows by itself below the
 /// head, so that a gap is filled; the second is followed.
 const HEADS: [u64; 2] = [80, 100];
@@ -103,6 +111,26 @@ impl Life {
         self.ledger("digest").expect_success().stdout
     }
 
+    fn said(&self) -> Vec<String> {
+        let (program, ledger) = (self.program(), self.folder.path().join("l.duckdb"));
+        let rows = SAID.iter().flat_map(|sql| program.query(&ledger, sql));
+        rows.map(|row| row.to_string()).collect()
+    }
+
+    /// Refuses a ledger that is not what it is expected to be, and shows in what it differs from
+    /// that of `calm`.
+    fn expect(&self, expected: &str, calm: &Self, when: &str) {
+        if self.digest(when) != expected {
+            let (found, calm) = (self.said(), calm.said());
+            let only = |these: &[String], those: &[String]| {
+                let only = these.iter().filter(|row| !those.contains(row));
+                only.map(|row| format!("\n  {row}")).collect::<String>()
+            };
+            let (more, less) = (only(&found, &calm), only(&calm, &found));
+            panic!("{when}: another digest; only here:{more}\nonly undisturbed:{less}");
+        }
+    }
+
     /// Runs to the end of the chain, undisturbed.
     fn finish(&self, chain: &Chain) {
         self.program().run(chain.watch()).expect_success();
@@ -156,15 +184,14 @@ fn a_watch_killed_at_every_failpoint_and_started_again_leaves_the_ledger_of_an_u
         let (chain, expected) = (&chain, undisturbed(&chain, &calm));
         std::thread::scope(|scope| {
             for some in lives.chunks_mut(3) {
-                let expected = &expected;
+                let (expected, calm) = (&expected, &calm[0]);
                 scope.spawn(move || {
                     for (name, life, deaths) in some {
                         for hit in HITS {
                             *deaths += u32::from(life.die_at(chain, &format!("{name}:{hit}")));
                         }
                         life.finish(chain);
-                        let when = format!("{name}, head {head}");
-                        assert_eq!(&life.digest(&when), expected, "{when}");
+                        life.expect(expected, calm, &format!("{name}, head {head}"));
                     }
                 });
             }
@@ -182,7 +209,8 @@ fn a_watch_killed_at_random_moments_and_started_again_leaves_the_ledger_of_an_un
         Err(missing) => skip!("watch_kill_9: {missing}"),
     };
     chain.grow(HEADS[1]);
-    let expected = undisturbed(&chain, &[Life::new(), Life::new()]);
+    let calm = [Life::new(), Life::new()];
+    let expected = undisturbed(&chain, &calm);
     let kills = if is_long() { KILLS_LONG } else { KILLS };
     let (mut random, mut life, mut dead) = (2_024, Life::new(), 0);
     for kill in 1..=kills {
@@ -193,7 +221,7 @@ fn a_watch_killed_at_random_moments_and_started_again_leaves_the_ledger_of_an_un
         }
         if kill % DEATHS_OF_A_LIFE == 0 {
             life.finish(&chain);
-            assert_eq!(life.digest("finished"), expected, "kill {kill}");
+            life.expect(&expected, &calm[0], &format!("kill {kill}"));
             life = Life::new();
         }
     }
