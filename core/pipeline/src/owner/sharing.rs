@@ -1,8 +1,10 @@
 //! What lets several processes read for one ledger: claims, and chains that a client brings.
 
-use super::{ChainSetup, Claim, Holder, Owner, OwnerHandle, Reply, handle::Line, handle::Message};
+use super::{
+    ChainSetup, Claim, Holder, LookClaim, Owner, OwnerHandle, Reply, handle::Line, handle::Message,
+};
 use aggregator::Aggregator;
-use event::{BlockRange, ChainId, Claimed, Filter, LedgerError, Verify};
+use event::{BlockRange, ChainId, Claimed, Filter, LedgerError, ToLook, Verify};
 use futures_channel::oneshot;
 
 impl Owner {
@@ -49,6 +51,16 @@ impl Claiming {
     }
 }
 
+impl Claiming {
+    /// Claims what is to be read through a second node, in place of what the run has claimed before.
+    pub(crate) fn claim_look(&self, what: LookClaim) -> Reply<ToLook> {
+        let (reply, receiver) = oneshot::channel();
+        let claim = LookClaim { holder: self.holder, ..what };
+        self.line.send(Message::ClaimLook(claim, reply));
+        receiver
+    }
+}
+
 impl Drop for Claiming {
     fn drop(&mut self) {
         self.line.send(Message::Release(self.holder));
@@ -77,6 +89,13 @@ impl OwnerHandle {
     pub fn claim_for(&self, claim: Claim) -> Reply<Claimed> {
         let (reply, receiver) = oneshot::channel();
         self.line.send(Message::Claim(claim, reply));
+        receiver
+    }
+
+    /// Claims for another process what is to be read through a second node.
+    pub fn claim_look_for(&self, claim: LookClaim) -> Reply<ToLook> {
+        let (reply, receiver) = oneshot::channel();
+        self.line.send(Message::ClaimLook(claim, reply));
         receiver
     }
 
