@@ -143,14 +143,15 @@ impl<'a> ChainRun<'a> {
             if old.is_terminated() && self.old.at_ms <= now_ms {
                 old = self.old_fill().fuse();
             }
-            if look.is_terminated() && self.looks.at_ms <= now_ms {
+            let look_ms = self.looks.due_ms();
+            if look.is_terminated() && look_ms.is_some_and(|at_ms| at_ms <= now_ms) {
                 look = self.look().fuse();
             }
             self.note_urgent();
             let idle = [
                 recent.is_terminated().then_some(self.recent.at_ms),
                 old.is_terminated().then_some(self.old.at_ms),
-                look.is_terminated().then_some(self.looks.at_ms),
+                look_ms.filter(|_| look.is_terminated()),
             ];
             let wake_ms = idle.into_iter().flatten().chain(wake_ms).min();
             let mut wake = match wake_ms {

@@ -47,7 +47,7 @@ pub(super) type Look<'a> = BoxFuture<'a, Result<Looked, ReplayError>>;
 
 /// Where the second look stands: it goes through the filters, and begins anew when it is through.
 pub(super) struct Looks {
-    pub(super) at_ms: u64,
+    at_ms: u64,
     pub(super) pace: Option<Arc<Pace>>,
     rest_ms: u64,
     wait_ms: u64,
@@ -62,7 +62,7 @@ impl Looks {
     /// Looks with so many calls a second; `None` never looks. It rests so long when it is through.
     pub(super) fn new(calls_per_second: Option<NonZeroU32>, rest_ms: u64) -> Self {
         Self {
-            at_ms: if calls_per_second.is_some() { 0 } else { u64::MAX },
+            at_ms: 0,
             pace: calls_per_second.map(|calls| Arc::new(Pace::new(calls))),
             rest_ms,
             wait_ms: rest_ms,
@@ -76,7 +76,12 @@ impl Looks {
     /// Begins anew, with another budget: nodes or filters are others.
     pub(super) fn restart(&mut self, calls_per_second: Option<NonZeroU32>, now_ms: u64) {
         *self = Self::new(calls_per_second, self.rest_ms);
-        self.at_ms = self.at_ms.max(now_ms);
+        self.at_ms = now_ms;
+    }
+
+    /// Returns when the next look is due; `None` where nothing is ever looked at.
+    pub(super) fn due_ms(&self) -> Option<u64> {
+        self.pace.is_some().then_some(self.at_ms)
     }
 
     /// Returns the look at the next window of what is final up to `through`.
