@@ -27,6 +27,7 @@ mod progress;
 mod proof_level;
 mod range;
 mod record_path;
+mod second_look;
 mod secret;
 mod session;
 mod suggest;

@@ -145,7 +145,7 @@ pub(crate) struct SecondLookSummary {
     pub(crate) agreed: u64,
     /// Events that the nodes before had missed.
     pub(crate) recovered: u64,
-    /// Whether some blocks were not looked at: no node is there but those that saw them first.
+    /// Whether some blocks on one node's word were not looked at: no other node is there.
     pub(crate) lacks_other_node: bool,
     /// How many these are.
     pub(crate) without_other_node: u64,
@@ -483,9 +483,12 @@ fn fmt_plugin(plugin: &PluginSummary, f: &mut fmt::Formatter<'_>) -> fmt::Result
 
 impl fmt::Display for SecondLookSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(range) = &self.range else { return Ok(()) };
         for LookedThroughSummary { name, client, blocks, of_other_client } in &self.nodes {
-            write!(f, "second   {} blocks of {range} through {name}", grouped(*blocks))?;
+            write!(f, "second   {} blocks", grouped(*blocks))?;
+            if let Some(range) = &self.range {
+                write!(f, " of {range}")?;
+            }
+            write!(f, " through {name}")?;
             match (client, *of_other_client == *blocks) {
                 (Some(client), true) => write!(f, ", another client ({client})")?,
                 (_, true) => f.write_str(", another client")?,

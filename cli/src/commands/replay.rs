@@ -26,8 +26,8 @@ use std::{
 /// that one or a third is reading just now is left to it.
 ///
 /// Without --blocks every final block is also read again through another node than those that saw it
-/// first, of another client where there is one, from where the last run stopped: what was missed is
-/// recovered, and an incident names who kept it back.
+/// first, of another client where there is one, once: what was missed is recovered, and an incident
+/// names who kept it back. A watch does the same by itself.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct ReplayArgs {

@@ -6,9 +6,10 @@ use crate::{
     environment::Environment,
     exit_codes::ExitCode,
     plan::{DEFAULT_CONCURRENCY, Emit, WatchPlan},
+    second_look::SecondLook,
     session,
 };
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroU32};
 
 /// Follow the head of a chain through every node at once, and lose nothing
 ///
@@ -49,6 +50,17 @@ pub(crate) struct WatchArgs {
     /// Requests in flight per node while a gap is filled, at most
     #[arg(long, value_name = "N", default_value_t = DEFAULT_CONCURRENCY)]
     pub(crate) concurrency: NonZeroU16,
+
+    /// What is read again through another node than those that saw it first, in the background: what
+    /// that node has more is recovered, and who kept it back is named. Takes two nodes or more
+    /// [default: finalized, or that of the configuration file]
+    #[arg(long, value_name = "finalized|off", value_enum, hide_possible_values = true)]
+    pub(crate) second_look: Option<SecondLook>,
+
+    /// Calls a second for that, at most, over all nodes of a chain; each call of a batch counts
+    /// [default: 10, or that of the configuration file]
+    #[arg(long, value_name = "N")]
+    pub(crate) second_look_requests_per_second: Option<NonZeroU32>,
 
     /// Stop cleanly after this time, for example 10m; the exit code is 0
     #[arg(long, value_name = "TIME")]

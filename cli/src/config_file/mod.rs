@@ -12,13 +12,14 @@ pub(crate) use mistakes::Mistakes;
 
 use crate::{
     command_error::CommandError, environment::Environment, event_spec::EventSpec,
-    node_spec::NodeSpec, secret::Secret,
+    node_spec::NodeSpec, second_look::SecondLook, secret::Secret,
 };
 use alloy_primitives::Address;
 use event::{AnchorPolicy, Finality, Verify, Visibility};
 use std::{
     collections::BTreeMap,
     fs,
+    num::NonZeroU32,
     path::{Path, PathBuf},
 };
 
@@ -56,6 +57,10 @@ pub(crate) struct ChainConfig {
     pub(crate) anchor: Option<AnchorPolicy>,
     /// When a block is final.
     pub(crate) finality: Option<Finality>,
+    /// What a watch reads again through another node.
+    pub(crate) second_look: Option<SecondLook>,
+    /// How fast it does.
+    pub(crate) second_look_requests_per_second: Option<NonZeroU32>,
     /// Nodes.
     pub(crate) nodes: Vec<NodeSpec>,
 }

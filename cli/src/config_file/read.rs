@@ -14,15 +14,17 @@ use crate::{
     plugin_name::{self, check_plugin_name},
     proof_level::{self, check_anchor, check_verify},
     range::parse_count,
+    second_look::SecondLook,
     secret::Secret,
     suggest::closest,
 };
 use event::{AnchorPolicy, Finality, Verify, Visibility};
-use std::{cell::RefCell, collections::BTreeSet, ops::Range, path::Path};
+use std::{cell::RefCell, collections::BTreeSet, num::NonZeroU32, ops::Range, path::Path};
 use toml::de::{DeTable, DeValue};
 
 const ROOT: [&str; 4] = ["ledger", "chain", "contract", "plugin"];
-const CHAIN: [&str; 5] = ["id", "verify", "anchor", "finality", "node"];
+const CHAIN: [&str; 7] = ["id", "verify", "anchor", "finality", "second_look", PER_SECOND, "node"];
+const PER_SECOND: &str = "second_look_requests_per_second";
 const NODE: [&str; 4] = ["name", "url", "headers", "timeout"];
 const CONTRACT: [&str; 7] = ["name", "chain", "address", "addresses", "events", "abi", "start"];
 const PLUGIN: [&str; 6] = ["name", "wasm", "sha256", "finality", "config", "limits"];
@@ -72,12 +74,16 @@ fn chain(source: &Source<'_>, name: &str, table: &Table<'_>) -> ChainConfig {
         table.tables("node", &NODE).iter().filter_map(|table| node(source, table)).collect();
     tell_second_node_names(source, table);
     make_names_unique(&mut nodes);
+    let per_second = positive(source, table, PER_SECOND);
+    let per_second = per_second.map(|calls| u32::try_from(calls).unwrap_or(u32::MAX));
     ChainConfig {
         name: name.to_owned(),
         id: table.integer("id"),
         verify: table.parsed("verify", parse_verify),
         anchor: table.parsed("anchor", parse_anchor),
         finality: table.parsed("finality", parse_finality),
+        second_look: table.parsed("second_look", |text| SecondLook::parse(text).map_err(plain)),
+        second_look_requests_per_second: per_second.and_then(NonZeroU32::new),
         nodes,
     }
 }

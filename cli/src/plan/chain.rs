@@ -9,6 +9,7 @@ use crate::{
     environment::Environment,
     event_spec::{EventSpec, EventSpecError},
     node_spec::{NodeSpec, nodes_of_flags, wrong_node},
+    second_look::SecondLookPlan,
     suggest::closest,
 };
 use alloy_primitives::Address;
@@ -31,6 +32,8 @@ pub(crate) struct ChainPlan {
     pub(crate) verify: Verify,
     /// When a block is final; `None` = as the chain's profile says.
     pub(crate) finality: Option<Finality>,
+    /// What a watch reads again through another node.
+    pub(crate) second_look: SecondLookPlan,
     /// Usual time between blocks, in milliseconds; `None` = as the chain's profile says.
     pub(crate) block_time_ms: Option<u64>,
 }
@@ -52,6 +55,10 @@ impl ChainPlan {
             start_block: starts.and_then(|starts| starts.into_iter().min()),
             verify: args.verify.or(chain.and_then(|chain| chain.verify)).unwrap_or(Verify::Bloom),
             finality: chain.and_then(|chain| chain.finality),
+            second_look: SecondLookPlan::of(
+                chain.and_then(|chain| chain.second_look),
+                chain.and_then(|chain| chain.second_look_requests_per_second),
+            ),
             block_time_ms: None,
             contracts,
         })

@@ -71,7 +71,12 @@ impl WatchPlan {
             config.ledger.as_deref(),
             environment,
         );
-        let chains = chains(args, &config, environment)?;
+        let mut chains = chains(args, &config, environment)?;
+        for look in chains.iter_mut().map(|chain| &mut chain.second_look) {
+            look.look = args.second_look.unwrap_or(look.look);
+            let calls = args.second_look_requests_per_second;
+            look.requests_per_second = calls.unwrap_or(look.requests_per_second);
+        }
         check_schema_names(&merged_contracts(&chains)?, &ledger)?;
         for chain in &chains {
             check_verify_of_many(chain.verify, chain.nodes.len())?;

@@ -15,6 +15,7 @@ use crate::{
     exit_codes::ExitCode,
     ledger_path::LedgerPath,
     plan::{ChainPlan, ContractPlan, DEFAULT_CONCURRENCY, DrillPlan, Emit, WatchPlan},
+    second_look::{SecondLook, SecondLookPlan},
 };
 use audit::Audit;
 use event::{EventId, Verify};
@@ -90,6 +91,8 @@ fn watch_plan(plan: &DrillPlan, stage: &Stage, ledger: &std::path::Path) -> Watc
         start_block: None,
         verify: Verify::Bloom,
         finality: None,
+        // Nothing of it becomes old.
+        second_look: SecondLookPlan::of(Some(SecondLook::Off), None),
         block_time_ms: Some(plan.block_time_ms),
     };
     let block_time = Duration::from_millis(plan.block_time_ms);

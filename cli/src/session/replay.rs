@@ -214,6 +214,7 @@ impl Run<'_> {
             nodes: self.nodes.iter().map(OpenNode::for_replay).collect(),
             concurrency: usize::from(plan.concurrency.get()),
             width_max: None,
+            pace: None,
             reporter: Arc::from("headcount"),
         };
         let prover: Arc<dyn Prover> = Arc::new(proof::Proof);
@@ -235,8 +236,8 @@ impl Run<'_> {
         Ok((outcome, evidence))
     }
 
-    /// Reads again through other nodes what is covered and final, from where the last run stopped, and
-    /// adds to `outcome` what comes of it.
+    /// Reads again through other nodes what is covered, final and was not looked at before, and adds to
+    /// `outcome` what comes of it.
     async fn look_again(
         &self,
         owner: &OwnerHandle,
@@ -255,6 +256,9 @@ impl Run<'_> {
             verify,
             nodes: self.nodes.iter().map(OpenNode::for_replay).collect(),
             concurrency: usize::from(plan.concurrency.get()),
+            window_blocks: SecondLookRequest::WINDOW_BLOCKS,
+            width_max: None,
+            pace: None,
             reporter: Arc::from("headcount"),
         };
         let prover: Arc<dyn Prover> = Arc::new(proof::Proof);

@@ -327,6 +327,7 @@ fn request(plan: &WatchPlan, chain: &Chain, state: &ChainState) -> WatchRequest 
         poll_interval_ms: millis(poll_interval).max(1),
         until_block: plan.until_block,
         concurrency: usize::from(plan.concurrency.get()),
+        second_look: chain.plan.second_look.budget(),
         seed: u64::from(std::process::id()),
         reporter: Arc::from("headcount"),
         changes: None,

@@ -19,11 +19,14 @@ use crate::{
     votes::Votes,
 };
 use event::{
-    Ack, AnchorPolicy, BlockNumHash, BlockRange, BlockRow, ChainProfile, ChainState, Commit,
-    Content, EventId, Evidence, Filter, FilterId, Flaw, Incident, JournalRow, Judgement, Op,
-    Report, Verify,
+    Ack, AnchorPolicy, BlockNumHash, BlockRange, BlockRanges, BlockRow, ChainProfile, ChainState,
+    Commit, Content, EventId, Evidence, Filter, FilterId, Flaw, Incident, JournalRow, Judgement,
+    Op, Report, Verify,
 };
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// When a log becomes an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +99,8 @@ pub struct Aggregator {
     pub(crate) stored: Option<Stored>,
     /// Final blocks that receipts have shown lately, by filter.
     pub(crate) proved: BTreeSet<(u64, FilterId)>,
+    /// Blocks of each filter that were read through a second node.
+    pub(crate) looked: BTreeMap<FilterId, BlockRanges>,
     /// Candidates that were dropped, told with the next commit.
     pub(crate) dropped: Vec<EventId>,
 }
@@ -119,6 +124,7 @@ impl Aggregator {
             incidents: Vec::new(),
             stored: None,
             proved: BTreeSet::new(),
+            looked: state.looked.into_iter().collect(),
             dropped: Vec::new(),
         };
         aggregator.see_covered(&held);

@@ -18,6 +18,7 @@ impl Aggregator {
             ("blocks seen", seen),
             ("ids in ballots", ids),
             ("sightings", self.sightings.held()),
+            ("looked ranges", self.looked.values().map(event::BlockRanges::len).sum()),
             ("candidates", self.candidates.held()),
             ("refuted events", self.refuted.len()),
             ("claims", self.claims.held()),

@@ -17,6 +17,7 @@ mod extend;
 mod finality;
 mod held;
 mod known;
+mod looked;
 mod missed;
 mod occurrence;
 mod pieces;

@@ -1,8 +1,8 @@
 //! One atomic write to the ledger, as the aggregator cuts it.
 
 use crate::{
-    BlockRange, ChainId, EventId, Filter, FilterId, Incident, Interval, Logs, NodeId, TypedRows,
-    Via,
+    BlockRange, BlockRanges, ChainId, EventId, Filter, FilterId, Incident, Interval, Logs, NodeId,
+    TypedRows, Via,
 };
 use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
@@ -142,8 +142,9 @@ pub struct Commit {
     pub incidents: Vec<Incident>,
     /// Highest finalized block known, if it rose.
     pub finalized: Option<u64>,
-    /// Block below which a filter was read through a second node; it never falls.
-    pub looked: Vec<(FilterId, u64)>,
+    /// All blocks of a filter that were read through a second node: they take the place of those that
+    /// are stored.
+    pub looked: Vec<(FilterId, BlockRanges)>,
 }
 
 impl Commit {

@@ -1,9 +1,9 @@
 //! The seams to the ledger: reports in and answers out for commands, commits for the owner.
 
 use crate::{
-    BatchBlock, BlockNumHash, BlockRange, BlockRow, Candidate, ChainId, Commit, DecodeStats,
-    Decoder, Descriptor, EventId, EventSchema, Filter, FilterId, Incident, Interval, JournalRow,
-    Logs, PluginState, Report, Sighting, StateWrite, TableRows,
+    BatchBlock, BlockNumHash, BlockRange, BlockRanges, BlockRow, Candidate, ChainId, Commit,
+    DecodeStats, Decoder, Descriptor, EventId, EventSchema, Filter, FilterId, Incident, Interval,
+    JournalRow, Logs, NodeId, PluginState, Report, Sighting, StateWrite, TableRows,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -88,6 +88,27 @@ pub struct Claimed {
     pub held: Vec<(BlockRange, u32)>,
 }
 
+/// Blocks that are covered, and by whose word.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// Blocks.
+    pub range: BlockRange,
+    /// Nodes that reported them, and in a second look those that could not give them this time.
+    pub nodes: Vec<NodeId>,
+}
+
+/// What is to be read through a second node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToLook {
+    /// What was not looked at yet and nobody else looks at, in order: it is the asker's now, until it
+    /// is released.
+    pub seen: Vec<Seen>,
+    /// Blocks on the word of one node, where the asker has no other one.
+    pub without_other: Vec<BlockRange>,
+    /// This holds of blocks up to this one; after it there may be more.
+    pub through: u64,
+}
+
 /// How every command reaches the ledger, whether its owner is this process or another one.
 pub trait Ledger {
     /// Takes a report and returns after its commit.
@@ -110,8 +131,8 @@ pub struct ChainState {
     pub finalized: Option<u64>,
     /// Last journal row of the whole ledger (0 when empty).
     pub journal_seq: u64,
-    /// Block below which each filter was read through a second node, by filter.
-    pub looked: Vec<(FilterId, u64)>,
+    /// Blocks of each filter that were read through a second node, by filter.
+    pub looked: Vec<(FilterId, BlockRanges)>,
 }
 
 /// A lane: one plugin on one chain.

@@ -20,6 +20,7 @@ mod identity;
 mod judgement;
 mod ledger;
 mod logs;
+mod ranges;
 mod report;
 mod rows;
 mod schema;
@@ -46,9 +47,10 @@ pub use identity::{EventId, content_digest};
 pub use judgement::{BlockVerdict, Judgement, Prover, Recovered};
 pub use ledger::{
     Ack, ChainState, Claimed, Cursor, DeadLetter, EventPage, EventQuery, LaneCommit, LaneId,
-    LaneRows, LaneState, Ledger, LedgerError, Reader, Store,
+    LaneRows, LaneState, Ledger, LedgerError, Reader, Seen, Store, ToLook,
 };
 pub use logs::{Log, LogRef, Logs};
+pub use ranges::BlockRanges;
 pub use report::{NodeId, REPORT_VERSION, Report, ReportedBlock, Via};
 pub use rows::{Column, Value};
 pub use schema::{

@@ -11,6 +11,7 @@ mod greet;
 mod handed;
 mod lane;
 mod owner;
+mod pace;
 mod recent;
 mod rehearsal;
 mod replay;
@@ -25,13 +26,16 @@ pub use audit::{
 pub use greet::{Greeting, ask, greet};
 pub use lane::{LaneError, LaneReport, LaneRun};
 pub use owner::{
-    AwayOwner, ChainSetup, Claim, Holder, LaneHandle, OnAck, OnCommit, Owner, OwnerHandle,
-    OwnerReport, Reply, Undecoded,
+    AwayOwner, ChainSetup, Claim, Holder, LaneHandle, LookClaim, OnAck, OnCommit, Owner,
+    OwnerHandle, OwnerReport, Reply, Undecoded,
 };
+pub use pace::Pace;
 pub use rehearsal::{RehearsalRequest, Rehearsed, rehearsal_filters, rehearse};
 pub use replay::{
     Progress, ReplayError, ReplayNode, ReplayOutcome, ReplayRequest, Watcher, replay,
 };
 pub use second_look::{LookedThrough, SecondLook, SecondLookRequest, second_look};
 pub use timer::{SleepFuture, Timer};
-pub use watch::{ChainView, Change, NodeLine, WatchOutcome, WatchRequest, WatchWatcher, watch};
+pub use watch::{
+    ChainView, Change, LookedAgain, NodeLine, WatchOutcome, WatchRequest, WatchWatcher, watch,
+};

@@ -7,12 +7,14 @@ mod away;
 mod claims;
 mod decoding;
 mod handle;
+mod looks;
 mod sharing;
 
 pub use away::AwayOwner;
 pub use claims::{Claim, Holder};
 pub use decoding::Undecoded;
 pub use handle::{LaneHandle, OwnerHandle};
+pub use looks::LookClaim;
 pub(crate) use sharing::Claiming;
 
 use crate::recent::Recent;
@@ -237,12 +239,6 @@ impl Owner {
         Ok(Some(Stored::new(chain, &page, &sightings)))
     }
 
-    /// Returns a chain as it stands in the ledger.
-    fn state(&mut self, chain: ChainId) -> Result<ChainState, LedgerError> {
-        self.flush()?;
-        self.store.load(chain)
-    }
-
     /// Writes what was gathered in one transaction, answers the acks, and tells the lanes.
     pub fn flush(&mut self) -> Result<(), LedgerError> {
         self.write()?;
@@ -253,6 +249,7 @@ impl Owner {
         Ok(())
     }
 
+    /// Writes what was gathered, and what lanes have waited with.
     fn write(&mut self) -> Result<(), LedgerError> {
         if !self.commits.is_empty() {
             self.store.apply(&self.commits)?;
@@ -373,6 +370,14 @@ impl Owner {
                     self.claims.release(claim.holder);
                 }
             }
+            Message::ClaimLook(..) if self.claims.is_closed() => {}
+            Message::ClaimLook(claim, reply) => {
+                let to_look = self.claim_look(&claim);
+                if let Err(to_look) = reply.send(to_look) {
+                    drop(to_look);
+                    self.claims.release(claim.holder);
+                }
+            }
             Message::Release(holder) => self.claims.release(holder),
             Message::ReleaseAll(process) => self.claims.release_all(process),
             Message::AddChain(setup, reply) => {
@@ -403,12 +408,10 @@ impl Owner {
                 }
                 self.flush()?;
             }
-            Message::State { chain, reply } => {
-                let _ = reply.send(self.state(chain)?);
-            }
-            Message::Looked { chain, filter, next_block } => {
-                let looked = vec![(filter, next_block)];
-                self.commits.push(Commit { looked, ..Commit::empty(chain) });
+            Message::Looked { chain, filter, range } => {
+                if let Some((_, aggregator)) = self.chains.get_mut(&chain) {
+                    self.commits.push(aggregator.note_looked(filter, range));
+                }
             }
             // Recording goes first: what a lane handled is already in the ledger.
             Message::Lanes(commits, reply) if self.staged_events > 0 => {

@@ -2,8 +2,8 @@
 //! is left. What cannot be had stays open and is named.
 
 use crate::{
-    OwnerHandle, SecondLook, Timer, given_up::GivenUp, handed::Handed, owner::Claiming, spread,
-    spread::Spread,
+    OwnerHandle, Pace, SecondLook, Timer, given_up::GivenUp, handed::Handed, owner::Claiming,
+    spread, spread::Spread,
 };
 use event::{
     BlockRange, ChainProfile, Claimed, DecodeStats, Filter, Incident, LedgerError, Node, NodeId,
@@ -58,6 +58,8 @@ pub struct ReplayRequest {
     pub concurrency: usize,
     /// Widest range to ask for, where the operator knows it.
     pub width_max: Option<u64>,
+    /// How fast nodes may be asked, where that is bounded.
+    pub pace: Option<Arc<Pace>>,
     /// This process in reports.
     pub reporter: Arc<str>,
 }
@@ -348,8 +350,13 @@ impl Drive<'_> {
             if handed.has_room() {
                 match backfill.next(self.timer.now_ms()) {
                     Action::Ask(ticket, ask) => {
-                        let answer = self.node.node.ask(ask);
-                        answers.push(answer.map(move |answer| (ticket, answer)));
+                        let (node, timer, pace) = (&self.node.node, self.timer, &request.pace);
+                        answers.push(async move {
+                            if let Some(pace) = pace {
+                                pace.turn(&ask, timer).await;
+                            }
+                            (ticket, node.ask(ask).await)
+                        });
                         continue;
                     }
                     Action::Submit(mut report) => {

@@ -4,7 +4,8 @@ use crate::{frame::FRAME_BYTES_MAX, sound::unsound, split::halves};
 use alloy_primitives::{Address, B256};
 use event::{
     Ack, AnchorPolicy, AnyOf, BlockRange, ChainId, ChainProfile, ChainState, Claimed, Column,
-    EventPage, EventQuery, Evidence, Filter, FilterId, LedgerError, Report, Value, Verify,
+    EventPage, EventQuery, Evidence, Filter, FilterId, LedgerError, NodeId, Report, ToLook, Value,
+    Verify,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::sync::Arc;
@@ -40,6 +41,23 @@ pub enum Request {
         /// As what.
         verify: Verify,
     },
+    /// Which blocks may this client read through a second node, which then nobody else does?
+    ClaimLook {
+        /// Counted with the other claims.
+        run: u64,
+        /// Chain.
+        chain: ChainId,
+        /// Of which filter.
+        filter: Filter,
+        /// Where.
+        range: BlockRange,
+        /// As what they have to be covered.
+        verify: Verify,
+        /// Nodes that the client has.
+        nodes: Vec<NodeId>,
+        /// So many, at most.
+        blocks_max: u64,
+    },
     /// A claim is done with.
     Release {
         /// Its number.
@@ -54,14 +72,14 @@ pub enum Request {
         /// Where.
         range: BlockRange,
     },
-    /// Every block of this filter below a height was read through a second node.
+    /// These blocks of a filter were read through a second node.
     Looked {
         /// Chain.
         chain: ChainId,
         /// Filter.
         filter: FilterId,
-        /// The height.
-        next_block: u64,
+        /// Blocks.
+        range: BlockRange,
     },
     /// Before the first report: what is going to be reported.
     Join(Box<Joining>),
@@ -139,6 +157,8 @@ pub enum Reply {
     Missing(Vec<(BlockRange, Vec<Filter>)>),
     /// To `Claim`.
     Claimed(Claimed),
+    /// To `ClaimLook`.
+    ToLook(ToLook),
     /// To `Evidence`.
     Evidence(Option<Evidence>),
     /// To `Join`.
@@ -277,8 +297,7 @@ pub(crate) mod tests {
     use super::*;
     use alloy_primitives::{B64, Bloom, U256, keccak256};
     use event::{
-        Fault, FaultClass, Header, Log, Logs, NodeId, Outcome, REPORT_VERSION, Receipt,
-        ReportedBlock, Via,
+        Fault, FaultClass, Header, Log, Logs, Outcome, REPORT_VERSION, Receipt, ReportedBlock, Via,
     };
 
     /// A report with something in every member.
@@ -363,6 +382,7 @@ pub(crate) mod tests {
         let replies = [
             Reply::Ack(Ack { seq: 1, open: vec![(report().range, "o".into())], ..Ack::default() }),
             Reply::Claimed(Claimed { work: vec![], held: vec![(report().range, 9)] }),
+            Reply::ToLook(ToLook { seen: vec![], without_other: vec![report().range], through: 8 }),
             Reply::State(Box::default()),
             Reply::Rows(vec![], vec![vec![Value::Int(-1), Value::Float(0.5), Value::Null]]),
             Reply::Problems(vec!["p".into()]),
@@ -370,7 +390,19 @@ pub(crate) mod tests {
         let replies = replies.map(|reply| Answered { id: 1, more: true, reply: Ok(reply) });
         let mut wire = frame;
         wire.extend(replies.iter().flat_map(|reply| postcard::to_allocvec(reply).unwrap()));
-        for request in [Request::Digest, Request::Check, Request::Release { run: 1 }] {
+        let look = Request::ClaimLook {
+            run: 1,
+            chain: ChainId(1),
+            filter: Filter::any(),
+            range: report().range,
+            verify: Verify::Bloom,
+            nodes: vec![NodeId::new("a")],
+            blocks_max: 9,
+        };
+        let filter = Filter::any().id();
+        let looked = Request::Looked { chain: ChainId(1), filter, range: report().range };
+        for request in [Request::Digest, Request::Check, Request::Release { run: 1 }, look, looked]
+        {
             wire.extend(Encoded::new(&request).unwrap().frame(1));
         }
         // Another digest is another PROTOCOL: an old and a new program must not take each other's
@@ -378,7 +410,7 @@ pub(crate) mod tests {
         let digest = keccak256(&wire).to_string();
         assert_eq!(
             (digest.as_str(), crate::PROTOCOL),
-            ("0xb8ca83078f08a645afc6846e19847dc540b262c1ddf15dfdbf2ee6c9a307e307", 2)
+            ("0xca3d73f3ba3412e9cd451a1570af79312ad73949cfc37b4efb00a752b11a7a9b", 3)
         );
     }
 

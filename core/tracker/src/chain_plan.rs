@@ -4,16 +4,7 @@
 //! one client may have lost the same. Asks nobody; reads no clock.
 
 use crate::NodeStatus;
-use event::{BlockRange, NodeId};
-
-/// Who covered a range before.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
-    /// Blocks.
-    pub range: BlockRange,
-    /// Nodes by whose word they are covered, and those that could not give them this time.
-    pub nodes: Vec<NodeId>,
-}
+use event::{BlockRange, NodeId, Seen};
 
 /// Through which node a range is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,6 +15,6 @@ mod follow;
 mod width;
 
 pub use backfill::{Action, Backfill, BackfillConfig, NodeStatus, Surrender, Ticket};
-pub use chain_plan::{Planned, Seen, second_look};
+pub use chain_plan::{Planned, second_look};
 pub use council::{Conflict, Council, Decision};
 pub use follow::{Branch, Follow, FollowAction, FollowConfig, NodeState, NodeView, Ruling};

@@ -101,6 +101,11 @@ fn shown_chain(chain: &ChainConfig) -> Value {
         ("verify", chain.verify.map(|verify| verify.to_string().into())),
         ("anchor", anchor.map(Value::from)),
         ("finality", finality.map(Value::from)),
+        ("second_look", chain.second_look.map(|look| look.name().into())),
+        (
+            "second_look_requests_per_second",
+            chain.second_look_requests_per_second.map(|calls| calls.get().into()),
+        ),
         ("node", Some(nodes.collect())),
     ])
 }

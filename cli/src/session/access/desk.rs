@@ -11,7 +11,7 @@ use abi::{ContractSpec, Schemas};
 use aggregator::{Admission, Policy};
 use event::{AnchorPolicy, ChainId, LedgerError, Reader as _};
 use futures_util::FutureExt;
-use pipeline::{ChainSetup, Claim, Holder, OwnerHandle, Reply as OwnerReply};
+use pipeline::{ChainSetup, Claim, Holder, LookClaim, OwnerHandle, Reply as OwnerReply};
 use relay::{Desk, DeskAnswer, Hello, Joined, Joining, More, Refusal, Reply, Request};
 use std::{
     collections::BTreeMap,
@@ -180,12 +180,18 @@ impl Desk for OwnerDesk {
                 let reply = owner.claim_for(Claim { holder, chain, filters, range, verify });
                 async { Ok(Reply::Claimed(told(reply).await?)) }.boxed()
             }
+            Request::ClaimLook { run, chain, filter, range, verify, nodes, blocks_max } => {
+                let holder = Holder { process: client.pid, run };
+                let claim = LookClaim { holder, chain, filter, range, verify, nodes, blocks_max };
+                let reply = owner.claim_look_for(claim);
+                async { Ok(Reply::ToLook(told(reply).await?)) }.boxed()
+            }
             Request::Release { run } => {
                 owner.release(Holder { process: client.pid, run });
                 async { Ok(Reply::Done) }.boxed()
             }
-            Request::Looked { chain, filter, next_block } => {
-                owner.looked(chain, filter, next_block);
+            Request::Looked { chain, filter, range } => {
+                owner.looked(chain, filter, range);
                 async { Ok(Reply::Done) }.boxed()
             }
             Request::Evidence { chain, filters, range } => {

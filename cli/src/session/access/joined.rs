@@ -4,10 +4,10 @@ use super::carried::Carried;
 use crate::command_error::{CommandError, ErrorKind};
 use event::{
     Ack, BlockRange, ChainId, ChainState, Claimed, EventPage, EventQuery, Evidence, Filter,
-    FilterId, LedgerError, Report, Verify,
+    FilterId, LedgerError, Report, ToLook, Verify,
 };
 use futures_channel::oneshot;
-use pipeline::{AwayOwner, Claim, OnAck};
+use pipeline::{AwayOwner, Claim, LookClaim, OnAck};
 use relay::{Answer, AskError, Client, Encoded, Hello, Joining, Refusal, Reply, Request};
 use std::sync::Arc;
 
@@ -231,6 +231,16 @@ impl AwayOwner for Away {
         });
     }
 
+    fn claim_look(&self, claim: LookClaim, reply: oneshot::Sender<ToLook>) {
+        let LookClaim { holder, chain, filter, range, verify, nodes, blocks_max } = claim;
+        let run = holder.run;
+        let request = Request::ClaimLook { run, chain, filter, range, verify, nodes, blocks_max };
+        self.forward(self.joined.client.ask(&request), reply, |reply| match reply {
+            Reply::ToLook(to_look) => Some(to_look),
+            _ => None,
+        });
+    }
+
     fn release(&self, run: u64) {
         drop(self.joined.client.ask(&Request::Release { run }));
     }
@@ -249,15 +259,8 @@ impl AwayOwner for Away {
         });
     }
 
-    fn state(&self, chain: ChainId, reply: oneshot::Sender<ChainState>) {
-        self.forward(self.joined.client.ask(&Request::Load(chain)), reply, |reply| match reply {
-            Reply::State(state) => Some(*state),
-            _ => None,
-        });
-    }
-
-    fn looked(&self, chain: ChainId, filter: FilterId, next_block: u64) {
-        drop(self.joined.client.ask(&Request::Looked { chain, filter, next_block }));
+    fn looked(&self, chain: ChainId, filter: FilterId, range: BlockRange) {
+        drop(self.joined.client.ask(&Request::Looked { chain, filter, range }));
     }
 }
 

@@ -17,6 +17,7 @@ use event::Filter;
 use pipeline::Change;
 use std::{
     io::{Write, stderr},
+    num::NonZeroU32,
     sync::Arc,
 };
 
@@ -27,6 +28,7 @@ pub(super) const CHANGES_MAX: usize = 4;
 struct Becoming {
     nodes: Vec<NamedNode>,
     filters: Vec<Filter>,
+    second_look: Option<NonZeroU32>,
 }
 
 /// Goes on with the plan of the configuration as it is now, or tells all that is wrong with it and
@@ -63,6 +65,7 @@ async fn change(
                 &chain_plan.contracts,
                 &inputs::schemas(&chain_plan.contracts)?,
             ),
+            second_look: chain_plan.second_look.budget(),
         });
     }
     let policies = (running.chains.iter().zip(&plan.chains))
@@ -82,6 +85,7 @@ async fn change(
         let change = Change {
             nodes: becoming.nodes.iter().map(|(_, node)| node.clone()).collect(),
             filters: becoming.filters.clone(),
+            second_look: becoming.second_look,
         };
         let sent = chain.changes.try_send(change);
         sent.map_err(|_| CommandError::bug("the chain takes no change"))?;

@@ -2,7 +2,7 @@
 
 use crate::plan::WatchPlan;
 use event::ChainProfile;
-use pipeline::WatchOutcome;
+use pipeline::{LookedAgain, WatchOutcome};
 use serde::Serialize;
 use std::io::{Write, stderr};
 
@@ -15,7 +15,18 @@ pub(super) struct EndLine {
     incidents: u64,
     open: Vec<(u64, u64, String)>,
     halted: Option<String>,
+    second_look: LookLine,
     more: bool,
+}
+
+/// What the second look came to.
+#[derive(Serialize)]
+struct LookLine {
+    blocks: u64,
+    agreed: u64,
+    recovered: u64,
+    open: u64,
+    lacks_other_node: bool,
 }
 
 impl EndLine {
@@ -28,9 +39,15 @@ impl EndLine {
             incidents: outcome.incidents,
             open: open.map(|(range, why)| (range.first(), range.last(), why.clone())).collect(),
             halted: outcome.halted.clone(),
+            second_look: look_line(&outcome.second_look),
             more: outcome.stopped,
         }
     }
+}
+
+fn look_line(look: &LookedAgain) -> LookLine {
+    let LookedAgain { blocks, agreed, recovered, open, lacks_other_node } = *look;
+    LookLine { blocks, agreed, recovered, open, lacks_other_node }
 }
 
 /// Says it in words. Whoever closed stderr does not want to hear it.
@@ -45,6 +62,16 @@ pub(super) fn tell(plan: &WatchPlan, profile: &ChainProfile, outcome: &WatchOutc
         let (name, events, incidents) = (&profile.name, outcome.new_events, outcome.incidents);
         words
             .push(format!("chain {name}: head {head}, {events} new events, {incidents} incidents"));
+        let look = &outcome.second_look;
+        if look.blocks > 0 {
+            words.push(format!(
+                "chain {name}: {} blocks read again through another node, {} agreed, {} events recovered",
+                look.blocks, look.agreed, look.recovered
+            ));
+        }
+        if look.open > 0 {
+            words.push(format!("chain {name}: {} of them are not decided", look.open));
+        }
         words.extend(outcome.open.iter().map(|(range, why)| format!("open: {range} ({why})")));
     }
     for line in words {

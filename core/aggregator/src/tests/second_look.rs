@@ -88,3 +88,23 @@ fn a_node_that_lacks_logs_is_named_once_two_or_receipts_say_that_they_are_there(
     let covered = world.coverage[&*filter(&[], &[1])].iter().find(|i| i.range.contains(3)).unwrap();
     assert!(!covered.nodes.contains(&NodeId::new("b")));
 }
+
+#[test]
+fn what_is_to_be_looked_at_is_what_is_covered_and_was_not_looked_at_yet() {
+    let mut world = with_final();
+    world.take(&first(&[ONE, TWO]));
+    let filter = filter(&[], &[1]);
+    let due = |world: &World, verify| {
+        let due = world.aggregator.to_look(&filter, range(2, 40), verify);
+        let names =
+            |seen: &event::Seen| seen.nodes.iter().map(ToString::to_string).collect::<Vec<_>>();
+        due.iter().map(|seen| (seen.range, names(seen).join(" "))).collect::<Vec<_>>()
+    };
+    assert_eq!(due(&world, Verify::Bloom), [(range(2, 9), "a".to_owned())]);
+    assert_eq!(due(&world, Verify::Prove), []);
+    let commit = world.aggregator.note_looked(filter.id(), range(4, 5));
+    assert_eq!(commit.looked[0].1.to_string(), "4:5");
+    world.take(&said("b", 7, 9, &[]).again());
+    let left = [(range(2, 3), "a"), (range(6, 6), "a"), (range(7, 9), "a b")];
+    assert_eq!(due(&world, Verify::Bloom), left.map(|(range, nodes)| (range, nodes.to_owned())));
+}

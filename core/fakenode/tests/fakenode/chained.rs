@@ -159,6 +159,12 @@ fn the_chain_says_where_there_is_no_other_node_or_only_one_of_the_same_client() 
     scene.first_run("geth", "words.duckdb");
     let words = scene.replay(&["geth"], "words.duckdb", &[], 0);
     assert!(words.contains("no node but those that saw them first"), "{words}");
+    // They stay open: a node that is there later looks at all of them, once.
+    let told = scene.json(&["geth", "alike"], "alone.duckdb", &[], 0);
+    assert_eq!(told["second_look"]["range"]["first"], 1, "{told:#}");
+    let told = scene.json(&["geth", "alike"], "alone.duckdb", &[], 0);
+    assert_eq!(told["second_look"]["range"], Value::Null, "{told:#}");
+    assert_eq!(told["second_look"]["lacks_other_node"], false, "{told:#}");
     scene.first_run("geth", "two.duckdb");
     let told = scene.json(&["geth", "alike"], "two.duckdb", &[], 0);
     let node = &told["second_look"]["nodes"][0];

@@ -6,6 +6,7 @@
 mod answers;
 mod chained;
 mod faults;
+mod looked;
 mod stage;
 mod subscriptions;
 mod watched;

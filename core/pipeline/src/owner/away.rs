@@ -1,7 +1,7 @@
 //! An owner in another process: what [`crate::replay`] asks of an owner, sent somewhere else.
 
-use super::{Claim, OnAck, OwnerHandle, Receipt, handle::Line, handle::Message};
-use event::{BlockRange, ChainId, ChainState, Claimed, Evidence, Filter, FilterId, Report, Verify};
+use super::{Claim, LookClaim, OnAck, OwnerHandle, Receipt, handle::Line, handle::Message};
+use event::{BlockRange, ChainId, Claimed, Evidence, Filter, FilterId, Report, ToLook, Verify};
 use futures_channel::oneshot;
 use std::sync::Arc;
 
@@ -27,6 +27,9 @@ pub trait AwayOwner: Send + Sync {
     /// Claims what is missing.
     fn claim(&self, claim: Claim, reply: oneshot::Sender<Claimed>);
 
+    /// Claims what is to be read through a second node.
+    fn claim_look(&self, claim: LookClaim, reply: oneshot::Sender<ToLook>);
+
     /// Lets go of what a run claimed.
     fn release(&self, run: u64);
 
@@ -39,11 +42,8 @@ pub trait AwayOwner: Send + Sync {
         reply: oneshot::Sender<Option<Evidence>>,
     );
 
-    /// Asks for a chain as it stands in the ledger.
-    fn state(&self, chain: ChainId, reply: oneshot::Sender<ChainState>);
-
-    /// Notes how far a filter was read through a second node.
-    fn looked(&self, chain: ChainId, filter: FilterId, next_block: u64);
+    /// Notes that blocks of a filter were read through a second node.
+    fn looked(&self, chain: ChainId, filter: FilterId, range: BlockRange);
 }
 
 impl OwnerHandle {
@@ -69,12 +69,12 @@ pub(super) fn send(owner: &dyn AwayOwner, message: Message) {
             owner.missing(chain, filter, range, verify, reply);
         }
         Message::Claim(claim, reply) => owner.claim(claim, reply),
+        Message::ClaimLook(claim, reply) => owner.claim_look(claim, reply),
         Message::Release(holder) => owner.release(holder.run),
         Message::Evidence { chain, filters, range, reply } => {
             owner.evidence(chain, filters, range, reply);
         }
-        Message::State { chain, reply } => owner.state(chain, reply),
-        Message::Looked { chain, filter, next_block } => owner.looked(chain, filter, next_block),
+        Message::Looked { chain, filter, range } => owner.looked(chain, filter, range),
         Message::ReleaseAll(_)
         | Message::CloseClaims { .. }
         | Message::AddChain(..)

@@ -4,6 +4,7 @@
 //! kept free is missing again if the run did not cover it. What one process claims twice, in two runs
 //! of its own, is its own business.
 
+use super::looks::HeldLook;
 use event::{BlockRange, ChainId, Claimed, Filter, Verify};
 use std::collections::BTreeMap;
 
@@ -44,6 +45,7 @@ struct Held {
 #[derive(Default)]
 pub(super) struct Claims {
     held: BTreeMap<Holder, Held>,
+    pub(super) looks: BTreeMap<Holder, HeldLook>,
     is_closed: bool,
 }
 
@@ -68,7 +70,7 @@ impl Claims {
         }
         claimed.held.sort_unstable();
         claimed.held.dedup();
-        if self.held.len() < RUNS_MAX && !claimed.work.is_empty() {
+        if self.has_room() && !claimed.work.is_empty() {
             let work = claimed.work.clone();
             let held = Held { chain: claim.chain, verify: claim.verify, work };
             self.held.insert(claim.holder, held);
@@ -79,7 +81,8 @@ impl Claims {
     /// Whether no other process reads anything; then, or where that is demanded, nothing can be claimed
     /// any more: whoever asks goes to the next owner.
     pub(super) fn close(&mut self, at_once: bool) -> bool {
-        self.is_closed |= at_once || self.held.keys().all(|holder| holder.process == 0);
+        let mut holders = self.held.keys().chain(self.looks.keys());
+        self.is_closed |= at_once || holders.all(|holder| holder.process == 0);
         self.is_closed
     }
 
@@ -87,14 +90,21 @@ impl Claims {
         self.is_closed
     }
 
+    /// Whether one more run can claim.
+    pub(super) fn has_room(&self) -> bool {
+        self.held.len() + self.looks.len() < RUNS_MAX
+    }
+
     /// Forgets what a run claimed.
     pub(super) fn release(&mut self, holder: Holder) {
         self.held.remove(&holder);
+        self.looks.remove(&holder);
     }
 
     /// Forgets what a process claimed.
     pub(super) fn release_all(&mut self, process: u32) {
         self.held.retain(|holder, _| holder.process != process);
+        self.looks.retain(|holder, _| holder.process != process);
     }
 
     /// What others read that makes reading `filter` here useless.

@@ -1,15 +1,16 @@
 //! Speaks to an owner, on its thread or where it stands. Decides nothing.
 
 use super::{
-    AwayOwner, ChainSetup, Claim, Holder, LaneWatch, Owner, OwnerReport, Receipt, Reply, away,
+    AwayOwner, ChainSetup, Claim, Holder, LaneWatch, LookClaim, Owner, OwnerReport, Receipt, Reply,
+    away,
 };
 use crate::recent::Recent;
 use aggregator::Policy;
 use dispatcher::Ready;
 use event::{
-    Ack, BlockNumHash, BlockRange, BlockRow, ChainId, ChainState, Claimed, Content, Decoder,
-    Descriptor, Evidence, Filter, FilterId, Held, LaneCommit, LaneId, LaneState, Ledger,
-    LedgerError, NodeId, Reader, Report, Verify,
+    Ack, BlockNumHash, BlockRange, BlockRow, ChainId, Claimed, Content, Decoder, Descriptor,
+    Evidence, Filter, FilterId, Held, LaneCommit, LaneId, LaneState, Ledger, LedgerError, NodeId,
+    Reader, Report, ToLook, Verify,
 };
 use futures_channel::oneshot;
 use std::{
@@ -29,6 +30,7 @@ pub(super) enum Message {
         reply: oneshot::Sender<Vec<(BlockRange, Vec<Filter>)>>,
     },
     Claim(Claim, oneshot::Sender<Claimed>),
+    ClaimLook(LookClaim, oneshot::Sender<ToLook>),
     Release(Holder),
     ReleaseAll(u32),
     CloseClaims {
@@ -56,14 +58,10 @@ pub(super) enum Message {
         nodes: Vec<NodeId>,
         branch: Vec<BlockRow>,
     },
-    State {
-        chain: ChainId,
-        reply: oneshot::Sender<ChainState>,
-    },
     Looked {
         chain: ChainId,
         filter: FilterId,
-        next_block: u64,
+        range: BlockRange,
     },
     Lanes(Vec<LaneCommit>, mpsc::Sender<Result<(), LedgerError>>),
     OpenLane {
@@ -210,17 +208,10 @@ impl OwnerHandle {
         receiver
     }
 
-    /// Asks for a chain as it stands in the ledger, with everything that was submitted before.
-    pub fn state(&self, chain: ChainId) -> Reply<ChainState> {
-        let (reply, receiver) = oneshot::channel();
-        self.line.send(Message::State { chain, reply });
-        receiver
-    }
-
-    /// Notes that every block of a filter below this one was read through a second node. Written with
-    /// the next transaction.
-    pub fn looked(&self, chain: ChainId, filter: FilterId, next_block: u64) {
-        self.line.send(Message::Looked { chain, filter, next_block });
+    /// Notes that blocks of a filter were read through a second node. Written with the next
+    /// transaction, and so never before what was found in them.
+    pub fn looked(&self, chain: ChainId, filter: FilterId, range: BlockRange) {
+        self.line.send(Message::Looked { chain, filter, range });
     }
 
     /// Asks which blocks have logs that wait for another node: their receipts would decide.

@@ -1,8 +1,10 @@
 //! What lets several processes read for one ledger: claims, and chains that a client brings.
 
-use super::{ChainSetup, Claim, Holder, Owner, OwnerHandle, Reply, handle::Line, handle::Message};
+use super::{
+    ChainSetup, Claim, Holder, LookClaim, Owner, OwnerHandle, Reply, handle::Line, handle::Message,
+};
 use aggregator::Aggregator;
-use event::{BlockRange, ChainId, Claimed, Filter, LedgerError, Verify};
+use event::{BlockRange, ChainId, Claimed, Filter, LedgerError, ToLook, Verify};
 use futures_channel::oneshot;
 
 impl Owner {
@@ -18,6 +20,8 @@ impl Owner {
     pub(super) fn add_chain(&mut self, setup: ChainSetup) -> Result<(), LedgerError> {
         let ChainSetup { profile, policy } = setup;
         if !self.chains.contains_key(&profile.chain) {
+            // Nothing is asked of a store in the middle of a transaction.
+            self.write()?;
             let state = self.store.load(profile.chain)?;
             let aggregator = Aggregator::new(profile.clone(), policy, state);
             self.chains.insert(profile.chain, (profile, aggregator));
@@ -45,6 +49,16 @@ impl Claiming {
         let (reply, receiver) = oneshot::channel();
         let claim = Claim { holder: self.holder, chain, filters, range, verify };
         self.line.send(Message::Claim(claim, reply));
+        receiver
+    }
+}
+
+impl Claiming {
+    /// Claims what is to be read through a second node, in place of what the run has claimed before.
+    pub(crate) fn claim_look(&self, what: LookClaim) -> Reply<ToLook> {
+        let (reply, receiver) = oneshot::channel();
+        let claim = LookClaim { holder: self.holder, ..what };
+        self.line.send(Message::ClaimLook(claim, reply));
         receiver
     }
 }
@@ -77,6 +91,13 @@ impl OwnerHandle {
     pub fn claim_for(&self, claim: Claim) -> Reply<Claimed> {
         let (reply, receiver) = oneshot::channel();
         self.line.send(Message::Claim(claim, reply));
+        receiver
+    }
+
+    /// Claims for another process what is to be read through a second node.
+    pub fn claim_look_for(&self, claim: LookClaim) -> Reply<ToLook> {
+        let (reply, receiver) = oneshot::channel();
+        self.line.send(Message::ClaimLook(claim, reply));
         receiver
     }
 

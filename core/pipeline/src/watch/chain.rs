@@ -1,8 +1,9 @@
-//! One chain: steps its nodes, asks the council, hands reports over, fills gaps.
+//! One chain: steps its nodes, asks the council, hands reports over, fills gaps, looks again.
 
 use super::{
-    ChainView, Change, NodeLine, WatchOutcome, WatchRequest, WatchWatcher,
+    ChainView, Change, LookedAgain, NodeLine, WatchOutcome, WatchRequest, WatchWatcher,
     gaps::{Fill, FillSetup, Rhythm, decide_waiting, fill, first_missing, levels},
+    looks::{Look, Looked, Looks},
     nodes::{Arrival, Common, NodeRun, Nodes},
     route::Router,
 };
@@ -42,6 +43,7 @@ pub(super) struct ChainRun<'a> {
     acks: FuturesUnordered<BoxFuture<'a, Answered>>,
     recent: Rhythm,
     old: Rhythm,
+    looks: Looks,
     look_ms: u64,
     fills: u64,
     /// Whether a fill had a node and a head to go by when it was last looked.
@@ -88,6 +90,7 @@ impl<'a> ChainRun<'a> {
             incidents: 0,
             open: Vec::new(),
             gap_blocks: 0,
+            second_look: LookedAgain::default(),
             halted: None,
             nodes: Vec::new(),
         };
@@ -99,6 +102,7 @@ impl<'a> ChainRun<'a> {
             acks: FuturesUnordered::new(),
             recent: Rhythm::new(look_ms),
             old: Rhythm::new(look_ms),
+            looks: Looks::new(request.second_look, look_ms),
             look_ms,
             fills: 0,
             can_fill: false,
@@ -123,6 +127,7 @@ impl<'a> ChainRun<'a> {
     ) -> Result<bool, ReplayError> {
         let mut recent: Fuse<Fill<'a>> = Fuse::terminated();
         let mut old: Fuse<Fill<'a>> = Fuse::terminated();
+        let mut look: Fuse<Look<'a>> = Fuse::terminated();
         loop {
             let wake_ms = self.step();
             self.show();
@@ -138,9 +143,17 @@ impl<'a> ChainRun<'a> {
             if old.is_terminated() && self.old.at_ms <= now_ms {
                 old = self.old_fill().fuse();
             }
-            let looks = [(&recent, &self.recent), (&old, &self.old)];
-            let due = looks.iter().filter(|(fill, _)| fill.is_terminated());
-            let wake_ms = due.map(|(_, rhythm)| rhythm.at_ms).chain(wake_ms).min();
+            let look_ms = self.looks.due_ms();
+            if look.is_terminated() && look_ms.is_some_and(|at_ms| at_ms <= now_ms) {
+                look = self.look().fuse();
+            }
+            self.note_urgent();
+            let idle = [
+                recent.is_terminated().then_some(self.recent.at_ms),
+                old.is_terminated().then_some(self.old.at_ms),
+                look_ms.filter(|_| look.is_terminated()),
+            ];
+            let wake_ms = idle.into_iter().flatten().chain(wake_ms).min();
             let mut wake = match wake_ms {
                 Some(at_ms) => self.timer.sleep_until(at_ms).fuse(),
                 None => Fuse::terminated(),
@@ -149,7 +162,11 @@ impl<'a> ChainRun<'a> {
                 () = stop => return Ok(true),
                 ack = self.acks.select_next_some() => self.on_ack(ack)?,
                 arrival = self.nodes.next().fuse() => self.on_arrival(arrival),
-                change = next_change(&mut self.changes).fuse() => self.on_change(change),
+                change = next_change(&mut self.changes).fuse() => {
+                    self.on_change(change);
+                    // It may be asking a node that is gone now; what it has read is handed over.
+                    look = Fuse::terminated();
+                }
                 filled = recent => {
                     let filled = filled?;
                     self.has_news = true;
@@ -170,6 +187,7 @@ impl<'a> ChainRun<'a> {
                     };
                     self.has_news |= filled.window.is_none();
                 }
+                looked = look => self.on_look(&looked?),
                 () = wake => {}
             }
         }
@@ -287,7 +305,7 @@ impl<'a> ChainRun<'a> {
     /// Goes on with other nodes and filters. What is new of the filters is missing everywhere, so the
     /// fills find it; what is under way ends as it was begun.
     fn on_change(&mut self, change: Change) {
-        let Change { nodes, filters } = change;
+        let Change { nodes, filters, second_look } = change;
         let now_ms = self.timer.now_ms();
         self.filters = filters.iter().cloned().map(Arc::new).collect();
         self.request.filters = filters;
@@ -300,6 +318,7 @@ impl<'a> ChainRun<'a> {
         }
         self.recent.at_ms = now_ms;
         self.old.at_ms = now_ms;
+        self.looks.restart(second_look, now_ms);
         self.has_news = true;
     }
 
@@ -368,6 +387,33 @@ impl<'a> ChainRun<'a> {
             Ok(filled)
         }
         .boxed()
+    }
+
+    /// Looks again at the next window of what is final, through whoever is there. Only the ledger's
+    /// word counts for what is final, and none where that is contradicted.
+    fn look(&mut self) -> Look<'a> {
+        let nodes = self.nodes_for_fill();
+        let had_all_nodes = nodes.len() == self.nodes.all.len();
+        let has_others = self.nodes.all.len() > 1 && !nodes.is_empty();
+        let may_look = has_others && self.view.halted.is_none();
+        let through = self.view.finalized.filter(|_| may_look);
+        let (setup, filters) = (self.setup.clone(), &self.request.filters);
+        self.looks.next(setup, filters, through, (nodes, had_all_nodes), self.owner, self.timer)
+    }
+
+    fn on_look(&mut self, looked: &Looked) {
+        let (filters, now_ms) = (self.request.filters.len(), self.timer.now_ms());
+        self.looks.take(looked, &mut self.view.second_look, filters, now_ms);
+        self.view.events += looked.new_events();
+        self.view.incidents += looked.incidents();
+        self.has_news |= looked.range().is_some();
+    }
+
+    /// The second look waits while followers wait for answers.
+    fn note_urgent(&self) {
+        if let Some(pace) = &self.looks.pace {
+            pace.note_urgent(self.nodes.under_way());
+        }
     }
 
     /// The nodes that answer and stand on the chain, best first; good ones take turns.
@@ -488,12 +534,14 @@ impl<'a> ChainRun<'a> {
         }
         open.sort();
         open.dedup();
+        self.view.second_look.lacks_other_node |= self.nodes.all.len() < 2;
         Ok(WatchOutcome {
             head,
             new_events: self.view.events,
             incidents: self.view.incidents,
             open,
             halted: self.view.halted,
+            second_look: self.view.second_look,
             stopped,
         })
     }

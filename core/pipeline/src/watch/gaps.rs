@@ -46,6 +46,7 @@ impl FillSetup {
             nodes,
             concurrency: self.concurrency,
             width_max: None,
+            pace: None,
             reporter: self.reporter.clone(),
         }
     }
@@ -192,7 +193,8 @@ pub(super) fn levels(verify: Verify, profile: &ChainProfile, is_recent: bool) ->
     }
 }
 
-struct Unseen;
+/// Nobody hears of it.
+pub(super) struct Unseen;
 
 impl Watcher for Unseen {
     fn on_progress(&self, _: &Progress) {}

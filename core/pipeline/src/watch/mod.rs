@@ -2,15 +2,18 @@
 //!
 //! Each node has a tracker of its own; the council says which branch is the chain where they
 //! differ; whatever they report goes to the owner, which takes the union. Blocks that stay open
-//! longer than `agree_wait_ms`, and the gap left by a downtime, are read again through all nodes.
+//! longer than `agree_wait_ms`, and the gap left by a downtime, are read again through all nodes. What
+//! is final is read once more through a node that has not seen it, slowly.
 //! Decides nothing about events, and holds nothing that the ledger does not have.
 
 mod chain;
 mod gaps;
+mod looks;
 mod nodes;
 mod route;
 mod view;
 
+pub use looks::LookedAgain;
 pub use view::{ChainView, NodeLine, WatchWatcher};
 
 use crate::{OwnerHandle, ReplayError, Timer};
@@ -18,7 +21,7 @@ use chain::ChainRun;
 use event::{BlockNumHash, BlockRange, ChainProfile, Filter, Node, Prover, Verify};
 use futures_channel::mpsc;
 use futures_util::FutureExt;
-use std::{future::Future, sync::Arc};
+use std::{future::Future, num::NonZeroU32, sync::Arc};
 
 /// What to watch.
 pub struct WatchRequest {
@@ -44,6 +47,9 @@ pub struct WatchRequest {
     pub until_block: Option<u64>,
     /// Chunks under way at once while a gap is filled.
     pub concurrency: usize,
+    /// Calls a second with which what is final is read again through another node, over all nodes;
+    /// `None` does not.
+    pub second_look: Option<NonZeroU32>,
     /// Seed of jitter.
     pub seed: u64,
     /// This process in reports.
@@ -60,6 +66,8 @@ pub struct Change {
     pub nodes: Vec<Arc<dyn Node>>,
     /// All filters from now on. What is new of them is open from the first block on, and filled.
     pub filters: Vec<Filter>,
+    /// The budget of the second look from now on.
+    pub second_look: Option<NonZeroU32>,
 }
 
 impl std::fmt::Debug for Change {
@@ -88,6 +96,8 @@ pub struct WatchOutcome {
     pub open: Vec<(BlockRange, String)>,
     /// Why promotion is halted, if it is: a majority of nodes left the finalized chain.
     pub halted: Option<String>,
+    /// What the second look came to.
+    pub second_look: LookedAgain,
     /// Stopped by the operator or the clock, not by `until_block`.
     pub stopped: bool,
 }

@@ -134,6 +134,11 @@ impl<'a> Nodes<'a> {
         before.into_iter().map(|run| run.node.id().clone()).collect()
     }
 
+    /// Returns how many questions are under way.
+    pub(super) fn under_way(&self) -> usize {
+        self.answers.len()
+    }
+
     /// Returns how much is held of all nodes together.
     pub(super) fn held(&self) -> Held {
         let mut held: BTreeMap<&'static str, usize> = BTreeMap::new();

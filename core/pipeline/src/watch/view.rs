@@ -1,5 +1,6 @@
 //! How it stands, as plain data for whoever shows it.
 
+use super::LookedAgain;
 use event::{BlockNumHash, BlockRange, ChainId, Head, Held, NodeId, Report};
 use std::sync::Arc;
 use tracker::NodeState;
@@ -42,6 +43,8 @@ pub struct ChainView {
     pub open: Vec<(BlockRange, String)>,
     /// Blocks that a gap still has.
     pub gap_blocks: u64,
+    /// What the second look came to in this run.
+    pub second_look: LookedAgain,
     /// Why promotion is halted, if it is.
     pub halted: Option<String>,
     /// Nodes, in the operator's order.

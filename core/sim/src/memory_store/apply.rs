@@ -34,9 +34,8 @@ impl Image {
             for candidate in &commit.candidates {
                 self.candidates.insert(candidate.id, candidate.clone());
             }
-            for (filter, next_block) in &commit.looked {
-                let looked = self.looked.entry((chain, *filter)).or_default();
-                *looked = (*looked).max(*next_block);
+            for (filter, looked) in &commit.looked {
+                self.looked.insert((chain, *filter), looked.clone());
             }
             self.refuted.extend(&commit.refuted);
             self.incidents.extend(commit.incidents.iter().cloned());

@@ -3,8 +3,8 @@
 use crate::memory_store::lanes::Lanes;
 use alloy_primitives::{Address, B256, Bytes};
 use event::{
-    BlockRow, Candidate, ChainId, EventId, Filter, FilterId, Incident, Interval, JournalRow,
-    LogRef, NodeId, Sighting, Via,
+    BlockRanges, BlockRow, Candidate, ChainId, EventId, Filter, FilterId, Incident, Interval,
+    JournalRow, LogRef, NodeId, Sighting, Via,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -88,8 +88,8 @@ pub struct Image {
     pub refuted: BTreeSet<EventId>,
     /// Highest final block.
     pub finalized: BTreeMap<ChainId, u64>,
-    /// Block below which each filter was read through a second node.
-    pub looked: BTreeMap<(ChainId, FilterId), u64>,
+    /// Blocks of each filter that were read through a second node.
+    pub looked: BTreeMap<(ChainId, FilterId), BlockRanges>,
     /// What plugins wrote.
     pub lanes: Lanes,
 }

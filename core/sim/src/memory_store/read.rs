@@ -35,7 +35,7 @@ impl Image {
             finalized,
             journal_seq: self.journal.iter().map(|row| row.seq).max().unwrap_or(0),
             looked: (self.looked.iter().filter(|((of, _), _)| *of == chain))
-                .map(|((_, filter), next_block)| (*filter, *next_block))
+                .map(|((_, filter), looked)| (*filter, looked.clone()))
                 .collect(),
         }
     }

@@ -41,6 +41,7 @@ fn a_start_100_000_blocks_behind_tells_the_head_at_once_and_a_plugin_everything_
         start: 1,
         hesitates: 0,
         visibility: Visibility::Latest,
+        looks_per_second: 10,
         ends_at_ms: ENDS_AT_MS,
     };
     let mut watch = Watch::new(&world, nodes.into(), plan);

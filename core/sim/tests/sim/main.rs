@@ -8,6 +8,7 @@ mod behind;
 mod happenings;
 mod ledgers;
 mod liars;
+mod looks;
 mod oracle;
 mod repeat;
 mod scenes;

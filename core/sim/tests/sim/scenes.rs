@@ -64,6 +64,7 @@ impl Scene {
             start: 1,
             hesitates: 0,
             visibility: self.visibility,
+            looks_per_second: 10,
             ends_at_ms: self.minutes * MINUTE_MS,
         };
         let mut watch = Watch::new(&world, nodes, plan);
@@ -290,6 +291,7 @@ fn f54_most_nodes_leaving_the_finalized_chain_halt_it_and_both_branches_stay() {
         start: 1,
         hesitates: 0,
         visibility: Visibility::Finalized,
+        looks_per_second: 10,
         ends_at_ms: 20 * MINUTE_MS,
     };
     let mut watch = Watch::new(&world, nodes.into(), plan);

@@ -212,6 +212,7 @@ fn what_a_watch_holds_does_not_grow_with_the_number_of_blocks() {
         start: 1,
         hesitates: 0,
         visibility: Visibility::Latest,
+        looks_per_second: 10,
         ends_at_ms: blocks * BLOCK_MS,
     };
     let mut watch = Watch::new(&world, nodes, plan);

@@ -5,8 +5,8 @@ use crate::backfill::{Raw, followed};
 use aggregator::{Admission, Policy};
 use event::{AnchorPolicy, BlockRange, ChainProfile, Finality, Node, Verify};
 use pipeline::{
-    ChainSetup, Owner, Progress, ReplayNode, ReplayOutcome, ReplayRequest, SecondLook,
-    SecondLookRequest, Timer, Watcher, greet, replay, second_look,
+    ChainSetup, Holder, LookClaim, Owner, OwnerHandle, Progress, ReplayNode, ReplayOutcome,
+    ReplayRequest, SecondLook, SecondLookRequest, Timer, Watcher, greet, replay, second_look,
 };
 use sim::{
     MemoryStore, Methods, Rule, SimNode, Trouble, World, WorldSettings,
@@ -53,7 +53,7 @@ impl Scene {
         ChainProfile::ethereum(self.world.tree(|tree| tree.chain()))
     }
 
-    fn owner(&self) -> pipeline::OwnerHandle {
+    fn owner(&self) -> OwnerHandle {
         let policy = Policy {
             verify: Verify::Bloom,
             anchor: AnchorPolicy::OneNode,
@@ -89,6 +89,7 @@ impl Scene {
                 nodes: self.greeted(nodes).await,
                 concurrency: 2,
                 width_max: Some(25),
+                pace: None,
                 reporter: Arc::from("test"),
             };
             let begun = clock.now_ms();
@@ -101,6 +102,10 @@ impl Scene {
     }
 
     fn look(&self, nodes: &[Arc<SimNode>]) -> SecondLook {
+        self.look_through(&self.owner(), nodes)
+    }
+
+    fn look_through(&self, owner: &OwnerHandle, nodes: &[Arc<SimNode>]) -> SecondLook {
         let clock = self.world.clock();
         let looked = async {
             let request = SecondLookRequest {
@@ -110,11 +115,14 @@ impl Scene {
                 verify: Verify::Bloom,
                 nodes: self.greeted(nodes).await,
                 concurrency: 2,
+                window_blocks: SecondLookRequest::WINDOW_BLOCKS,
+                width_max: None,
+                pace: None,
                 reporter: Arc::from("test"),
             };
-            let (owner, never) = (self.owner(), std::future::pending());
+            let never = std::future::pending();
             let prover = Arc::new(proof::Proof);
-            second_look(request, &owner, prover, clock, never, &Unheard).await.unwrap()
+            second_look(request, owner, prover, clock, never, &Unheard).await.unwrap()
         };
         run(&self.world, LIMIT_MS, looked).unwrap()
     }
@@ -176,4 +184,47 @@ fn the_chain_recovers_and_names_in_virtual_time_and_goes_on_where_it_stopped() {
     assert_eq!(look.nodes.values().map(|node| node.of_other_client).sum::<u64>(), 200);
     let again = scene.look(&[liar, good]);
     assert_eq!((again.range, again.agreed, again.recovered), (None, 0, 0));
+}
+
+#[test]
+fn two_processes_never_look_at_the_same_blocks_and_what_one_leaves_the_other_takes() {
+    let scene = Scene::new(world(200), 200);
+    let nodes = honest(&scene.world, &["a", "b"]);
+    scene.replay(&nodes[..1]);
+    let owner = scene.owner();
+    let claim = LookClaim {
+        holder: Holder { process: 7, run: 1 },
+        chain: scene.profile().chain,
+        filter: followed(2),
+        range: scene.range,
+        verify: Verify::Bloom,
+        nodes: vec![nodes[1].id().clone()],
+        blocks_max: 50,
+    };
+    let mut reply = owner.claim_look_for(claim);
+    let given = reply.try_recv().unwrap().unwrap();
+    assert_eq!((given.seen.len(), given.seen[0].range.count(), given.through), (1, 50, 50));
+    let look = scene.look_through(&owner, &nodes);
+    let read = |look: &SecondLook| look.nodes.values().map(|node| node.blocks).sum::<u64>();
+    assert_eq!((read(&look), look.range), (150, BlockRange::new(51, 200)));
+    // The other one is gone and has not said that it looked.
+    owner.release_all(7);
+    let look = scene.look_through(&owner, &nodes);
+    assert_eq!((read(&look), look.range), (50, BlockRange::new(1, 50)));
+    owner.close().unwrap();
+    assert_eq!(read(&scene.look(&nodes)), 0);
+}
+
+#[test]
+fn blocks_that_no_other_node_could_look_at_wait_for_one() {
+    let scene = Scene::new(world(200), 200);
+    let nodes = honest(&scene.world, &["a", "b"]);
+    scene.replay(&nodes[..1]);
+    let alone = scene.look(&nodes[..1]);
+    assert_eq!((alone.without_other.clone(), alone.range), (vec![scene.range], None));
+    let look = scene.look(&nodes);
+    assert_eq!((look.range, look.agreed), (Some(scene.range), 200));
+    assert!(look.without_other.is_empty());
+    // Two nodes have said it now: with one of them there is nothing to complain of.
+    assert!(scene.look(&nodes[..1]).without_other.is_empty());
 }

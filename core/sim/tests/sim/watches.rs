@@ -26,7 +26,7 @@ const EPOCH_BLOCKS: u64 = 8;
 const SEEDS: u64 = 300;
 
 /// What some of the seeds must reach, or they test nothing.
-const SOMETIMES: [&str; 16] = [
+const SOMETIMES: [&str; 17] = [
     "reorg",
     "a left branch came back",
     "chain stalled",
@@ -41,6 +41,7 @@ const SOMETIMES: [&str; 16] = [
     "two nodes",
     "three nodes",
     "a gap was filled",
+    "blocks were looked at again",
     "no logs",
     "lost log",
 ];
@@ -114,6 +115,7 @@ fn live(seed: u64) -> Watch {
         start,
         hesitates: if rng.chance(300) { rng.between(2, 5) } else { 0 },
         visibility: if rng.chance(300) { Visibility::Finalized } else { Visibility::Latest },
+        looks_per_second: 10,
         ends_at_ms: ENDS_AT_MS,
     };
     let mut watch = Watch::new(&world, nodes, plan);
@@ -145,6 +147,8 @@ fn judge(watch: &Watch) {
             sometimes.happened_times("blocks were reverted", times(Op::Revert));
             sometimes.happened_times("blocks came back", times(Op::Reinstate));
             sometimes.happened_times("events were found late", account.recovered);
+            let looked = outcome.second_look.blocks;
+            sometimes.happened_times("blocks were looked at again", looked);
             let named = image.incidents.iter().any(|incident| &*incident.node.0 == "liar");
             let three = watch.nodes.len() == 3;
             sometimes.happened_times("a liar of three was named", u64::from(three && named));

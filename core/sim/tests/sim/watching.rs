@@ -17,6 +17,7 @@ use sim::{
 };
 use std::{
     cell::RefCell,
+    num::NonZeroU32,
     sync::{Arc, Mutex, mpsc},
 };
 
@@ -29,6 +30,8 @@ pub(crate) struct Plan {
     /// The plugin asks to be called again this often.
     pub(crate) hesitates: u64,
     pub(crate) visibility: Visibility,
+    /// Calls a second of the second look; 0 does not look.
+    pub(crate) looks_per_second: u32,
     /// Ends at this time, in milliseconds.
     pub(crate) ends_at_ms: u64,
 }
@@ -159,6 +162,7 @@ impl Watch {
             poll_interval_ms: 2_000,
             until_block: None,
             concurrency: 2,
+            second_look: NonZeroU32::new(self.plan.looks_per_second),
             seed: self.world.trace(),
             changes: None,
             reporter: "sim".into(),

@@ -1,0 +1,48 @@
+//! Blocks that nodes differ in: who is right is asked of receipts, and of the other nodes.
+
+use super::window::{Looking, Stop};
+use crate::ReplayError;
+use event::{BlockRange, Filter, NodeId, Verify};
+use futures_util::future::FusedFuture;
+
+/// Blocks that one node and those before it differ in.
+pub(super) struct Differing {
+    pub(super) range: BlockRange,
+    /// The one that differs.
+    pub(super) node: usize,
+    pub(super) seen: Vec<NodeId>,
+}
+
+impl Looking<'_> {
+    /// Asks for the receipts of blocks in which nodes differ, and the other nodes; returns whether it
+    /// is known now who is right.
+    pub(super) async fn decide<F: FusedFuture<Output = ()> + Send>(
+        &mut self,
+        filter: &Filter,
+        differing: &Differing,
+        mut stop: Stop<'_, F>,
+    ) -> Result<bool, ReplayError> {
+        let Differing { range, node, seen } = differing;
+        let is_new = |index: &usize| !seen.contains(&self.statuses[*index].node);
+        let (others, before): (Vec<usize>, Vec<usize>) =
+            (0..self.statuses.len()).filter(|index| index != node).partition(is_new);
+        // The one that differs is heard once more at the end: what the others have shown by then
+        // tells of it.
+        let order = std::iter::once(*node).chain(others).chain(before).chain([*node]);
+        for (asked, index) in order.enumerate() {
+            let is_before = seen.contains(&self.statuses[index].node);
+            if self.statuses[index].head.number < range.last() {
+                continue;
+            }
+            let read = self.read(filter, *range, index, Verify::Prove, stop.as_mut()).await?;
+            if read.stopped {
+                return Ok(false);
+            }
+            let is_settled = read.differs.is_empty() && read.doubts.is_empty() && !is_before;
+            if is_settled && (asked == 0 || index == *node) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}

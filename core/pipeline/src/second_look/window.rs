@@ -1,0 +1,224 @@
+//! One window of a second look: each range goes to another node than those that saw it, and what that
+//! one cannot give to one more.
+
+use super::{SecondLook, SecondLookRequest, differing::Differing};
+use crate::{
+    OwnerHandle, ReplayError, ReplayOutcome, ReplayRequest, Timer, Watcher,
+    owner::{Claiming, Holder, LookClaim},
+    replay,
+};
+use event::{BlockRange, BlockRanges, Filter, NodeId, Prover, Seen, ToLook, Verify};
+use futures_util::future::FusedFuture;
+use std::{pin::Pin, sync::Arc};
+use tracker::{NodeStatus, Planned};
+
+/// Ranges in which nodes differ that are decided in one window; those of one more stay open.
+const DIFFERENCES_MAX: usize = 256;
+
+pub(super) type Stop<'a, F> = Pin<&'a mut F>;
+
+/// A second look under way.
+pub(crate) struct Looking<'a> {
+    pub(super) request: &'a SecondLookRequest,
+    pub(super) statuses: Vec<NodeStatus>,
+    owner: &'a OwnerHandle,
+    prover: Arc<dyn Prover>,
+    timer: &'a dyn Timer,
+    watcher: &'a dyn Watcher,
+    claiming: Claiming,
+    pub(crate) outcome: SecondLook,
+}
+
+/// What became of the blocks of a window so far.
+#[derive(Default)]
+struct Window {
+    /// Told by a second node, and known who is right.
+    looked: BlockRanges,
+    /// To be asked of one more node.
+    again: Vec<Seen>,
+    /// Could not be had, with why.
+    failed: Vec<(BlockRange, String)>,
+    /// Told otherwise than before.
+    differing: Vec<Differing>,
+}
+
+impl Window {
+    /// Takes what a node gave of the parts of a range that it was asked for.
+    fn take(&mut self, parts: Vec<Seen>, node: (usize, &NodeId), read: &ReplayOutcome) {
+        let (node, name) = node;
+        let differs: BlockRanges = read.differs.iter().copied().collect();
+        // What differs is settled as such, whatever else there is to say of it.
+        let doubts = read.doubts.iter().filter(|(range, _)| !differs.outside(*range).is_empty());
+        let mut apart = differs.clone();
+        for (doubt, why) in doubts {
+            apart.add(*doubt);
+            for Seen { range, nodes } in &parts {
+                let Some(range) = range.intersection(doubt) else { continue };
+                self.failed.push((range, format!("{name}: {why}")));
+                let nodes = nodes.iter().chain([name]).cloned().collect();
+                self.again.push(Seen { range, nodes });
+            }
+        }
+        for Seen { range, nodes } in parts {
+            for differing in differs.iter().filter_map(|differing| differing.intersection(&range)) {
+                self.differing.push(Differing { range: differing, node, seen: nodes.clone() });
+            }
+            apart.outside(range).into_iter().for_each(|told| self.looked.add(told));
+        }
+    }
+
+    /// Takes what there is no other node for: open where one has failed, else left for one that comes.
+    fn leave(&self, parts: Vec<Seen>, outcome: &mut SecondLook) {
+        for Seen { range, nodes } in parts {
+            match self.failed.iter().find(|(failed, _)| failed.intersection(&range).is_some()) {
+                Some((_, why)) => outcome.open.push((range, why.clone())),
+                None => outcome.without_other.extend((nodes.len() < 2).then_some(range)),
+            }
+        }
+    }
+}
+
+impl<'a> Looking<'a> {
+    pub(crate) fn new(
+        request: &'a SecondLookRequest,
+        owner: &'a OwnerHandle,
+        prover: Arc<dyn Prover>,
+        timer: &'a dyn Timer,
+        watcher: &'a dyn Watcher,
+    ) -> Self {
+        Self {
+            request,
+            statuses: request.nodes.iter().map(|node| node.status.clone()).collect(),
+            owner,
+            prover,
+            timer,
+            watcher,
+            claiming: owner.claiming(),
+            outcome: SecondLook::default(),
+        }
+    }
+
+    /// Looks at the first blocks that are due of a filter, from `first` on; returns where the next
+    /// ones may be, if there can be any.
+    pub(crate) async fn next_window<F: FusedFuture<Output = ()> + Send>(
+        &mut self,
+        filter: &Filter,
+        first: u64,
+        stop: Stop<'_, F>,
+    ) -> Result<Option<u64>, ReplayError> {
+        let (chain, end) = (self.request.profile.chain, self.request.through);
+        let Some(range) = BlockRange::new(first, end) else { return Ok(None) };
+        let claim = LookClaim {
+            // As the claiming says.
+            holder: Holder { process: 0, run: 0 },
+            chain,
+            filter: filter.clone(),
+            range,
+            verify: self.request.verify,
+            nodes: self.statuses.iter().map(|status| status.node.clone()).collect(),
+            blocks_max: self.request.window_blocks,
+        };
+        let to_look = self.claiming.claim_look(claim).await;
+        let ToLook { seen, without_other, through } =
+            to_look.map_err(|_| ReplayError::OwnerGone)?;
+        self.outcome.without_other.extend(without_other);
+        if !seen.is_empty() {
+            for looked in self.window(filter, seen, stop).await?.iter() {
+                self.owner.looked(chain, filter.id(), looked);
+                let before = self.outcome.range;
+                self.outcome.range = before.into_iter().chain([looked]).reduce(BlockRange::hull);
+            }
+            self.owner.flush();
+        }
+        Ok(through.checked_add(1).filter(|next| *next <= end))
+    }
+
+    /// Looks at one window; returns the blocks of which another node told, and who is right is known.
+    async fn window<F: FusedFuture<Output = ()> + Send>(
+        &mut self,
+        filter: &Filter,
+        due: Vec<Seen>,
+        mut stop: Stop<'_, F>,
+    ) -> Result<BlockRanges, ReplayError> {
+        let mut window = Window { again: due, ..Window::default() };
+        // Each round leaves what a node could not give to one more.
+        for _ in 0..=self.statuses.len() {
+            let left = std::mem::take(&mut window.again);
+            for Planned { range, node, is_other_client } in
+                tracker::second_look(&left, &self.statuses)
+            {
+                let parts = parts(&left, range);
+                let Some(node) = node else {
+                    window.leave(parts, &mut self.outcome);
+                    continue;
+                };
+                let verify = self.request.verify;
+                let read = self.read(filter, range, node, verify, stop.as_mut()).await?;
+                if read.stopped {
+                    return Ok(window.looked);
+                }
+                let name = self.statuses[node].node.clone();
+                self.count(&name, range, is_other_client);
+                window.take(parts, (node, &name), &read);
+            }
+            window.again.sort_by_key(|seen| (seen.range.first(), seen.range.last()));
+        }
+        for (index, differing) in window.differing.iter().enumerate() {
+            let is_decided =
+                index < DIFFERENCES_MAX && self.decide(filter, differing, stop.as_mut()).await?;
+            if is_decided {
+                window.looked.add(differing.range);
+            } else {
+                let name = &self.statuses[differing.node].node;
+                let why = "the nodes before it differ, and nothing shows who is right";
+                self.outcome.open.push((differing.range, format!("{name} and {why}")));
+            }
+        }
+        Ok(window.looked)
+    }
+
+    fn count(&mut self, node: &NodeId, range: BlockRange, is_other_client: bool) {
+        let through = self.outcome.nodes.entry(node.clone()).or_default();
+        through.blocks += range.count();
+        if is_other_client {
+            through.of_other_client += range.count();
+        }
+    }
+
+    /// Reads a range through one node, to be compared with what is stored.
+    pub(super) async fn read<F: FusedFuture<Output = ()> + Send>(
+        &mut self,
+        filter: &Filter,
+        range: BlockRange,
+        node: usize,
+        verify: Verify,
+        stop: Stop<'_, F>,
+    ) -> Result<ReplayOutcome, ReplayError> {
+        let request = ReplayRequest {
+            profile: self.request.profile.clone(),
+            filters: vec![filter.clone()],
+            range,
+            verify,
+            refetch: true,
+            is_second_look: true,
+            nodes: vec![self.request.nodes[node].clone()],
+            concurrency: self.request.concurrency,
+            width_max: self.request.width_max,
+            pace: self.request.pace.clone(),
+            reporter: self.request.reporter.clone(),
+        };
+        let prover = self.prover.clone();
+        let read = replay(request, self.owner, prover, self.timer, stop, self.watcher).await?;
+        self.outcome.take(&read);
+        Ok(read)
+    }
+}
+
+/// Returns what of `seen` lies in a range.
+fn parts(seen: &[Seen], within: BlockRange) -> Vec<Seen> {
+    let part = |seen: &Seen| {
+        let range = seen.range.intersection(&within)?;
+        Some(Seen { range, nodes: seen.nodes.clone() })
+    };
+    seen.iter().filter_map(part).collect()
+}
