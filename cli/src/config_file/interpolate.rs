@@ -43,6 +43,14 @@ pub(super) fn fill_in(
 
 fn look_up(name: &str, base: &Path, environment: &Environment) -> Result<String, String> {
     let Some(file) = name.strip_prefix("file:") else {
+        let shown = name.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        if let Some(end) = shown {
+            // What follows may be a key, typed as a shell's default.
+            let name = &name[..end];
+            return Err(format!(
+                "`${{{name}...}}` names no variable: only `${{NAME}}` and `${{file:PATH}}` are filled in"
+            ));
+        }
         let value = environment.variable(name);
         return value.map(str::to_owned).ok_or_else(|| format!("`${{{name}}}` is not set"));
     };
@@ -73,6 +81,9 @@ mod tests {
         assert_eq!(fill("$${A} $5").unwrap(), Filled { text: "${A} $5".into(), is_secret: false });
         assert!(fill("${B}").unwrap_err().contains("`${B}` is not set"));
         assert!(fill("${EMPTY}").is_err());
+        let defaulted = fill("${B:-sk_live_1}").unwrap_err();
+        assert!(defaulted.contains("`${B...}` names no variable"), "{defaulted}");
+        assert!(!defaulted.contains("sk_live"), "{defaulted}");
         assert!(fill("${file:gone}").unwrap_err().contains("cannot be read"));
         assert!(fill("${A").is_err());
     }

@@ -129,7 +129,10 @@ fn position_and_cause(text: &str, told: &str) -> (Option<usize>, String) {
 
 fn parse_abi(json: &str, wanted: &[String], contract: &str) -> Result<Vec<Event>, AbiError> {
     let wrong = |cause: String| AbiError::Json { contract: contract.to_owned(), cause };
-    let object = ContractObject::from_json(json).map_err(|error| wrong(error.to_string()))?;
+    let completed = with_anonymous(json);
+    // A text that lacks nothing is read as it is: an error in it has its place.
+    let object = ContractObject::from_json(completed.as_deref().unwrap_or(json))
+        .map_err(|error| wrong(error.to_string()))?;
     let abi = object.abi.ok_or_else(|| wrong("there is no member `abi`".to_owned()))?;
     let known: Vec<&Event> = abi.events().collect();
     if wanted.is_empty() {
@@ -150,6 +153,22 @@ fn parse_abi(json: &str, wanted: &[String], contract: &str) -> Result<Vec<Event>
         }
     }
     Ok(events)
+}
+
+/// Says of each event of an ABI that it is not anonymous, where it says nothing: the ABI
+/// specification has `anonymous` in every event, older compilers and people leave it out, and the
+/// parser demands it. Returns `None` where nothing is left out.
+fn with_anonymous(json: &str) -> Option<String> {
+    let mut whole: serde_json::Value = serde_json::from_str(json).ok()?;
+    let mut has_gap = false;
+    let abi = if whole.is_array() { &mut whole } else { whole.get_mut("abi")? };
+    for item in abi.as_array_mut()?.iter_mut().filter_map(serde_json::Value::as_object_mut) {
+        if item.get("type").is_some_and(|kind| kind == "event") && !item.contains_key("anonymous") {
+            item.insert("anonymous".to_owned(), false.into());
+            has_gap = true;
+        }
+    }
+    has_gap.then(|| whole.to_string())
 }
 
 fn closest_first(wanted: &str, known: &[&Event]) -> Vec<String> {

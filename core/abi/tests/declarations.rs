@@ -185,6 +185,14 @@ fn an_abi_file_is_an_array_or_an_artefact() {
 }
 
 #[test]
+fn an_event_that_does_not_say_whether_it_is_anonymous_is_not() {
+    let brief = ABI.replace(r#""anonymous":false,"#, "").replace(r#""anonymous": false,"#, "");
+    let brief = brief.replace(r#","anonymous":false"#, "").replace(r#", "anonymous": false"#, "");
+    assert!(!brief.contains("anonymous"), "{brief}");
+    assert_eq!(tables(&abi(&brief, &[]).unwrap()), tables(&abi(ABI, &[]).unwrap()));
+}
+
+#[test]
 fn a_missing_event_names_those_that_exist_closest_first() {
     let error = abi(ABI, &["transfers"]).unwrap_err();
     assert_eq!(error.to_string(), "abi of `dex` has no event `transfers`");

@@ -9,6 +9,7 @@
 mod address;
 mod classify;
 mod date;
+mod disguise;
 mod endpoint;
 mod hex;
 mod http;

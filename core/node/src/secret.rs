@@ -2,6 +2,7 @@
 //!
 //! A node may repeat them in its error texts, so every text from outside passes through here.
 
+use crate::disguise;
 use alloy_primitives::hex;
 use reqwest::{Url, header::HeaderMap};
 use std::fmt;
@@ -14,6 +15,9 @@ const MAX_INPUT_BYTES: usize = 16 * 1024;
 
 /// A fault carries at most this much of the node's words.
 const MAX_TEXT_BYTES: usize = 1024;
+
+/// Bytes that one byte of a key is encoded in, at most.
+const ENCODED_BYTES_MAX: usize = 13;
 
 const REDACTED: &str = "[redacted]";
 
@@ -51,10 +55,11 @@ impl Secrets {
         }
         let decoded: Vec<String> = found.iter().filter_map(|text| percent_decoded(text)).collect();
         found.extend(decoded);
-        found.push(basic_credentials(user, password).trim_end_matches('=').to_owned());
-        // A node that repeats them inside JSON escapes them, and so does our own text of it.
-        let escaped: Vec<String> = found.iter().filter_map(|text| json_escaped(text)).collect();
-        found.extend(escaped);
+        found.push(basic_credentials(user, password));
+        let wrapped: Vec<String> = found.iter().map(|text| base64(text.as_bytes())).collect();
+        found.extend(wrapped);
+        // Keys in base64 are often repeated without their padding, which then says nothing.
+        found.iter_mut().for_each(|text| text.truncate(text.trim_end_matches('=').len()));
         found.retain(|text| text.len() >= MIN_SECRET_BYTES);
         found.sort_unstable_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         found.dedup();
@@ -66,11 +71,11 @@ impl Secrets {
         let input = &text[..text.floor_char_boundary(MAX_INPUT_BYTES)];
         let mut clean = input.to_owned();
         for secret in &self.0 {
-            clean = replace_ignoring_case(&clean, secret);
+            clean = replaced(&clean, secret);
         }
         if input.len() < text.len() {
-            // The cut may have gone through a secret.
-            let longest = self.0.first().map_or(0, String::len);
+            // The cut may have gone through a secret, however it is encoded.
+            let longest = self.0.first().map_or(0, |secret| secret.len() * ENCODED_BYTES_MAX);
             clean.truncate(clean.floor_char_boundary(clean.len().saturating_sub(longest)));
         }
         clean.truncate(clean.floor_char_boundary(MAX_TEXT_BYTES));
@@ -97,20 +102,16 @@ fn basic_credentials(user: &str, password: &str) -> String {
     base64(plain.as_bytes())
 }
 
-/// ASCII lower case keeps every byte's position.
-fn replace_ignoring_case(text: &str, secret: &str) -> String {
-    let (lower, needle) = (text.to_ascii_lowercase(), secret.to_ascii_lowercase());
-    if !lower.contains(&needle) {
-        return text.to_owned();
-    }
+/// Replaces a secret however it is written: see [`crate::disguise`].
+fn replaced(text: &str, secret: &str) -> String {
     let mut replaced = String::with_capacity(text.len());
-    let mut copied = 0;
-    for (start, _) in lower.match_indices(&needle) {
-        replaced.push_str(&text[copied..start]);
+    let mut rest = text;
+    while let Some(range) = disguise::find(rest, secret) {
+        replaced.push_str(&rest[..range.start]);
         replaced.push_str(REDACTED);
-        copied = start + needle.len();
+        rest = &rest[range.end..];
     }
-    replaced.push_str(&text[copied..]);
+    replaced.push_str(rest);
     replaced
 }
 
@@ -132,13 +133,6 @@ fn percent_decoded(text: &str) -> Option<String> {
         i += if is_escape { 3 } else { 1 };
     }
     String::from_utf8(decoded).ok()
-}
-
-/// Returns the text as a JSON string has it, without its quotes, or `None` where that is the same.
-fn json_escaped(text: &str) -> Option<String> {
-    let quoted = serde_json::Value::from(text).to_string();
-    let escaped = quoted.strip_prefix('"')?.strip_suffix('"')?;
-    (escaped != text).then(|| escaped.to_owned())
 }
 
 /// What basic authentication makes of `user:password`.
@@ -187,6 +181,31 @@ mod tests {
         let secrets = Secrets::of(&url, &headers);
         let clean = secrets.clean(r#"plain Can"Head\er55, in JSON {"key":"Can\"Head\\er55"}"#);
         assert_eq!(clean, r#"plain [redacted], in JSON {"key":"[redacted]"}"#);
+    }
+
+    #[test]
+    fn a_key_is_redacted_however_a_node_encodes_it() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-key", "Zk9+Qw/3xR+aB7cD9eF==".parse().expect("a header value"));
+        let url = Url::parse("https://node.example/").expect("a URL");
+        let secrets = Secrets::of(&url, &headers);
+        for told in [
+            "Zk9+Qw/3xR+aB7cD9eF==",
+            "Zk9+Qw/3xR+aB7cD9eF",
+            "Zk9%2BQw%2F3xR%2BaB7cD9eF%3D%3D",
+            "Zk9%2bQw%2f3xR%2baB7cD9eF%3d%3d",
+            "Zk9%252BQw%252F3xR%252BaB7cD9eF",
+            "Zk9&#43;Qw&#x2F;3xR&#43;aB7cD9eF&#61;&#61;",
+            r"Zk9\u002BQw\/3xR\u002baB7cD9eF\u003D\u003D",
+            r"Zk9\\u002BQw\\/3xR\\u002BaB7cD9eF",
+            "Zk9+Qw/3xR\n  +aB7cD9eF",
+            "Wms5K1F3LzN4UithQjdjRDllRj09",
+        ] {
+            let clean = secrets.clean(&format!("key {told} is not allowed"));
+            assert!(clean.starts_with("key [redacted]"), "{told}: {clean}");
+            assert!(clean.ends_with("is not allowed"), "{told}: {clean}");
+        }
+        assert_eq!(secrets.clean("Zk9+Qw/3xR+aB7c"), "Zk9+Qw/3xR+aB7c", "another key");
     }
 
     #[test]
