@@ -7,7 +7,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 export HEADCOUNT_BIN := $(abspath $(TARGET)/debug/headcount)
 PLUGIN_BUILD = $(CARGO) build --quiet --manifest-path plugins/Cargo.toml --target-dir plugins/target
 
-.PHONY: help deps build release plugins tools demo test test-all long mutants bench fixtures lint fmt install clean
+.PHONY: help deps build release plugins tools demo test test-all long mutants bench fixtures guests lint fmt install clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -69,6 +69,9 @@ bench: deps plugins ## Measure replay and watch against what one would write wit
 
 fixtures: tools build ## Record fixtures/ anew from a real node
 	$(CARGO) run --quiet -p headcount-tests --bin make-fixtures
+
+guests: ## Make the hand-made guests of fixtures/guests anew from their texts
+	$(CARGO) run --quiet --manifest-path tools/guests/Cargo.toml --target-dir plugins/target
 
 lint: deps ## Check format and lints as CI does, of program and plugins
 	$(CARGO) fmt --all --check

@@ -511,7 +511,7 @@ fn a_missed_deadline_is_tried_again_with_half_and_three_times_with_one() {
         Driver::new(ledger(&[&[1, 99]], 100), LanePolicy::default(), Visibility::Latest);
     let mut slow = |batch: &Batch, state: &PluginState| {
         if batch.logs.data.contains(&99) {
-            return Err(PluginFault::Deadline { limit_ms: 5 });
+            return Err(PluginFault::Deadline { limit_ms: 5, said: String::new() });
         }
         good(batch, state)
     };
@@ -572,6 +572,46 @@ fn after_a_failed_commit_the_same_batch_comes_again_with_its_number() {
     }
     assert_eq!(ids, [(1, vec![1]), (2, vec![2]), (1, vec![1]), (2, vec![2])]);
     assert_eq!(driver.store.balances(), BTreeMap::from([(1, 1), (2, 2)]));
+}
+
+#[test]
+fn f87_a_newer_version_of_a_plugin_goes_on_where_the_older_one_stopped() {
+    let mut driver = Driver::new(ledger(&[&[1], &[2]], 9), small(), Visibility::Latest);
+    driver.run(&mut good);
+    extend(&mut driver.store, 0, vec![vec![3]]);
+    let id = LaneId { plugin: "totals".to_owned(), chain: CHAIN };
+    let newer =
+        Descriptor { version: "2".to_owned(), logic_version: 2, ..descriptor(Visibility::Latest) };
+    let (state, filters) = (driver.store.lane_state(), vec![Filter::any()]);
+    driver.lane = Lane::new(id, newer, state, small(), filters, START);
+    driver.handled.clear();
+    driver.run(&mut good);
+    assert_eq!(driver.handled, [1], "only what the older one had not handled");
+    assert_eq!(driver.store.appended(), [(10, 1), (11, 2), (12, 3)]);
+    assert_eq!(driver.store.cursor.unwrap().next_seq, 4);
+}
+
+#[test]
+fn f88_a_block_that_left_before_the_plugin_saw_it_is_never_told_of() {
+    let mut driver = Driver::new(ledger(&[&[1], &[2]], 0), small(), Visibility::Latest);
+    // The plugin asks to be called later, and meanwhile block 11 is replaced by another.
+    let mut later =
+        |_: &Batch, _: &PluginState| Err(PluginFault::Retry { after_ms: 7, reason: String::new() });
+    driver.lane.on_ready(driver.store.ready());
+    for _ in 0..8 {
+        driver.step(&mut later, false);
+    }
+    driver.store.chain.remove(&11).unwrap();
+    driver.store.note(Op::Revert, BlockRange::one(11), 1);
+    driver.store.through = Some(10);
+    extend(&mut driver.store, 1, vec![vec![3]]);
+    let mut seen = Vec::new();
+    driver.run(&mut |batch: &Batch, state: &PluginState| {
+        seen.extend(batch.logs.data.clone());
+        good(batch, state)
+    });
+    assert_eq!(seen, [1, 3], "the block that left is not among it");
+    assert_eq!(driver.store.appended(), [(10, 1), (11, 3)]);
 }
 
 #[derive(Clone, Debug)]
@@ -669,7 +709,7 @@ proptest! {
                 Move::Fault(kind) => {
                     let mut fails = |batch: &Batch, state: &PluginState| match kind {
                         0 => Err(PluginFault::Retry { after_ms: 7, reason: String::new() }),
-                        1 => Err(PluginFault::Deadline { limit_ms: 1 }),
+                        1 => Err(PluginFault::Deadline { limit_ms: 1, said: String::new() }),
                         _ if batch.logs.len() > 1 => Err(PluginFault::Trap(String::new())),
                         _ => good(batch, state),
                     };

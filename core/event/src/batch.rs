@@ -245,19 +245,27 @@ pub enum PluginFault {
     #[error("trapped: {0}")]
     Trap(String),
     /// Ran past its deadline. Never permanent at first: the machine may have been slow.
-    #[error("ran longer than {limit_ms} ms")]
+    #[error("ran longer than `deadline_ms` of {limit_ms}{}", spoken(.said))]
     Deadline {
         /// The limit.
         limit_ms: u64,
+        /// What the guest printed before, if anything.
+        said: String,
     },
     /// Wanted more than a limit allows.
-    #[error("limit `{limit}` of {allowed} exceeded")]
+    #[error("limit `{limit}` of {allowed} exceeded{}", spoken(.said))]
     Limit {
         /// Configuration key of the limit.
         limit: &'static str,
         /// Its value.
         allowed: u64,
+        /// What the guest printed before, if anything.
+        said: String,
     },
+}
+
+fn spoken(said: &str) -> String {
+    if said.is_empty() { String::new() } else { format!("; it said: {said}") }
 }
 
 /// A loaded plugin. Every call gets a fresh guest; a trapped one is thrown away whole.

@@ -4,19 +4,19 @@ use crate::{
     Limits, Usage,
     bindings::headcount::plugin::{log, output, state, types},
     console::Console,
+    fence::Fence,
+    limits::{COLUMN_BYTES, ENTRY_BYTES, FIELD_BYTES, METRIC_NAME_BYTES},
     rows, wasi,
 };
 use event::{ColumnData, Effects, LogLevel, LogLine, PluginState, PluginTable, TableRows};
 use std::{collections::BTreeMap, ops::Bound, sync::Arc};
-use wasmtime::{ResourceLimiter, component::ResourceTable};
+use wasmtime::component::ResourceTable;
 use wasmtime_wasi::WasiCtx;
 
 /// Entries that one `scan` returns at most.
 const SCAN_LIMIT: usize = 1_000;
-/// Elements of a guest's function tables.
-const TABLE_ELEMENTS: usize = 100_000;
-/// Core instances, memories and tables of one component; a standard guest has about five.
-const INSTANCES: usize = 100;
+/// Handles of WASI, such as streams, that a guest has open at a time.
+const RESOURCES: usize = 1_000;
 
 /// Everything behind the imports during one call.
 pub(crate) struct Call {
@@ -36,6 +36,8 @@ pub(crate) struct Call {
     writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     /// Bytes of the state with those writes.
     pub(crate) state_bytes: usize,
+    /// Bytes of the writes.
+    written_bytes: usize,
     lines: Vec<LogLine>,
     line_bytes: usize,
     suppressed: usize,
@@ -55,11 +57,13 @@ pub(crate) struct Subject<'a> {
 impl Call {
     pub(crate) fn new(limits: &Arc<Limits>, subject: Subject<'_>) -> Self {
         let console = Console::new(limits.console_bytes);
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(RESOURCES);
         Self {
             wasi: wasi::context(subject.unix_seconds, subject.seed, console.clone()),
-            table: ResourceTable::new(),
+            table,
             console,
-            fence: Fence { memory_bytes: limits.memory_bytes, peak_bytes: 0, is_hit: false },
+            fence: Fence::new(limits),
             limits: Arc::clone(limits),
             tables: subject.tables,
             state: subject.state,
@@ -69,6 +73,7 @@ impl Call {
             row_bytes: 0,
             writes: BTreeMap::new(),
             state_bytes: subject.state_bytes,
+            written_bytes: 0,
             lines: Vec::new(),
             line_bytes: 0,
             suppressed: 0,
@@ -80,7 +85,7 @@ impl Call {
     pub(crate) const fn usage(&self) -> Usage {
         Usage {
             elapsed_us: 0,
-            memory_bytes: self.fence.peak_bytes,
+            memory_bytes: self.fence.peak_bytes(),
             output_rows: self.row_count,
             output_bytes: self.row_bytes,
             state_bytes: self.state_bytes,
@@ -116,16 +121,32 @@ impl Call {
         let value_len = value.as_ref().map_or(0, Vec::len);
         check("state_key_bytes", key.len(), state_key_bytes)?;
         check("state_value_bytes", value_len, state_value_bytes)?;
-        let before = self.read(&key).map_or(0, |old| old.len() + key.len());
-        let after = value.as_ref().map_or(0, |new| new.len() + key.len());
+        let cost = |value: &Vec<u8>| entry_bytes(&key, value);
+        let before = self.read(&key).map_or(0, cost);
+        let after = value.as_ref().map_or(0, cost);
+        if before == 0 && after == 0 {
+            // Deleted where nothing is: to keep that in mind would cost memory without end.
+            return Ok(());
+        }
         let total = self.state_bytes.saturating_sub(before) + after;
         if after > before {
             check("state_bytes", total, state_bytes)?;
         }
+        let overwritten = self.writes.get(&key).map_or(0, |old| old.as_ref().map_or(0, cost));
+        let written = self.written_bytes - overwritten + after;
+        if after > overwritten {
+            check("state_write_bytes", written, self.limits.state_write_bytes)?;
+        }
+        self.written_bytes = written;
         self.state_bytes = total;
         self.writes.insert(key, value);
         Ok(())
     }
+}
+
+/// What an entry of the state counts.
+pub(crate) const fn entry_bytes(key: &[u8], value: &[u8]) -> usize {
+    key.len() + value.len() + ENTRY_BYTES
 }
 
 fn check(limit: &str, wanted: usize, allowed: usize) -> Result<(), state::StateError> {
@@ -136,12 +157,23 @@ fn check(limit: &str, wanted: usize, allowed: usize) -> Result<(), state::StateE
     Ok(())
 }
 
+impl Call {
+    /// Ends a guest that wants to be handed more at once than it may.
+    fn may_hand_over(&mut self, bytes: usize) -> wasmtime::Result<()> {
+        let allowed = self.limits.call_bytes;
+        if bytes > allowed { Err(self.fence.over("call_bytes", allowed)) } else { Ok(()) }
+    }
+}
+
 impl types::Host for Call {}
 
 impl log::Host for Call {
     fn log(&mut self, level: log::Level, message: String, fields: Vec<(String, String)>) {
         let bytes = message.len()
-            + fields.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+            + fields
+                .iter()
+                .map(|(name, value)| name.len() + value.len() + FIELD_BYTES)
+                .sum::<usize>();
         if self.lines.len() >= self.limits.log_lines
             || self.line_bytes + bytes > self.limits.log_bytes
         {
@@ -160,7 +192,9 @@ impl log::Host for Call {
     }
 
     fn count(&mut self, metric: String, delta: u64) {
-        if self.counts.len() < self.limits.metrics || self.counts.contains_key(&metric) {
+        let is_known = self.counts.contains_key(&metric);
+        let is_room = self.counts.len() < self.limits.metrics && metric.len() <= METRIC_NAME_BYTES;
+        if is_known || is_room {
             let count = self.counts.entry(metric).or_default();
             *count = count.saturating_add(delta);
         }
@@ -183,24 +217,27 @@ impl output::Host for Call {
         if let Some(seq) = seqs.iter().find(|seq| !self.seqs.contains(seq)) {
             return Err(output::EmitError::UnknownSeq(*seq));
         }
+        let count = self.row_count + seqs.len();
+        quota("output_rows", count, self.limits.output_rows)?;
         let rows = rows::table_rows(declared, seqs, columns)?;
-        let count = self.row_count + rows.seq.len();
-        let bytes = self.row_bytes + rows.columns.iter().map(column_bytes).sum::<usize>();
-        for (limit, wanted, allowed) in [
-            ("output_rows", count, self.limits.output_rows),
-            ("output_bytes", bytes, self.limits.output_bytes),
-        ] {
-            if wanted > allowed {
-                let text = format!("limit `{limit}` of {allowed} exceeded: {wanted}");
-                return Err(output::EmitError::Quota(text));
-            }
-        }
+        let nulls = 4 * rows.nulls.iter().map(Vec::len).sum::<usize>();
+        let columns: usize = rows.columns.iter().map(|c| column_bytes(c) + COLUMN_BYTES).sum();
+        let bytes = self.row_bytes + 8 * rows.seq.len() + columns + nulls;
+        quota("output_bytes", bytes, self.limits.output_bytes)?;
         (self.row_count, self.row_bytes) = (count, bytes);
         if !rows.seq.is_empty() {
             self.rows.push(rows);
         }
         Ok(())
     }
+}
+
+fn quota(limit: &str, wanted: usize, allowed: usize) -> Result<(), output::EmitError> {
+    if wanted > allowed {
+        let text = format!("limit `{limit}` of {allowed} exceeded: {wanted}");
+        return Err(output::EmitError::Quota(text));
+    }
+    Ok(())
 }
 
 const fn column_bytes(column: &ColumnData) -> usize {
@@ -220,8 +257,11 @@ impl state::Host for Call {
         self.read(&key).cloned()
     }
 
-    fn get_many(&mut self, keys: Vec<Vec<u8>>) -> Vec<Option<Vec<u8>>> {
-        keys.iter().map(|key| self.read(key).cloned()).collect()
+    fn get_many(&mut self, keys: Vec<Vec<u8>>) -> wasmtime::Result<Vec<Option<Vec<u8>>>> {
+        // One large value asked for a million times would fill the memory of the host.
+        let lengths = keys.iter().map(|key| self.read(key).map_or(0, Vec::len));
+        self.may_hand_over(lengths.sum())?;
+        Ok(keys.iter().map(|key| self.read(key).cloned()).collect())
     }
 
     fn set(&mut self, key: Vec<u8>, value: Vec<u8>) -> Result<(), state::StateError> {
@@ -242,7 +282,7 @@ impl state::Host for Call {
         prefix: Vec<u8>,
         after: Option<Vec<u8>>,
         limit: u32,
-    ) -> Vec<(Vec<u8>, Vec<u8>)> {
+    ) -> wasmtime::Result<Vec<(Vec<u8>, Vec<u8>)>> {
         let limit = (limit as usize).min(SCAN_LIMIT);
         let from = match after {
             Some(after) if after >= prefix => Bound::Excluded(after),
@@ -251,7 +291,7 @@ impl state::Host for Call {
         let bounds = (from, Bound::Unbounded);
         let mut stored = self.state.0.range::<Vec<u8>, _>(bounds.clone()).peekable();
         let mut written = self.writes.range::<Vec<u8>, _>(bounds).peekable();
-        let mut found = Vec::new();
+        let mut found: Vec<(&Vec<u8>, &Vec<u8>)> = Vec::new();
         while found.len() < limit {
             let key = match (stored.peek(), written.peek()) {
                 (Some((a, _)), Some((b, _))) => (*a).min(*b),
@@ -265,56 +305,13 @@ impl state::Host for Call {
             let old = stored.next_if(|(a, _)| *a == key).map(|(_, value)| value);
             let new = written.next_if(|(b, _)| *b == key).map(|(_, value)| value.as_ref());
             if let Some(value) = new.unwrap_or(old) {
-                found.push((key.clone(), value.clone()));
+                found.push((key, value));
             }
         }
-        found
-    }
-}
-
-/// Stops a guest that wants more memory than it may have, and remembers that it did.
-#[derive(Debug)]
-pub(crate) struct Fence {
-    memory_bytes: usize,
-    /// The largest memory that was granted.
-    pub(crate) peak_bytes: usize,
-    pub(crate) is_hit: bool,
-}
-
-impl ResourceLimiter for Fence {
-    fn memory_growing(
-        &mut self,
-        _current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        if desired > self.memory_bytes {
-            self.is_hit = true;
-            // A refusal would only make the guest's allocator abort without a reason.
-            return Err(wasmtime::Error::msg("memory limit"));
+        let bytes: usize = found.iter().map(|(key, value)| key.len() + value.len()).sum();
+        if bytes > self.limits.call_bytes {
+            return Err(self.fence.over("call_bytes", self.limits.call_bytes));
         }
-        self.peak_bytes = self.peak_bytes.max(desired);
-        Ok(true)
-    }
-
-    fn table_growing(
-        &mut self,
-        _current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        Ok(desired <= TABLE_ELEMENTS)
-    }
-
-    fn instances(&self) -> usize {
-        INSTANCES
-    }
-
-    fn tables(&self) -> usize {
-        INSTANCES
-    }
-
-    fn memories(&self) -> usize {
-        INSTANCES
+        Ok(found.into_iter().map(|(key, value)| (key.clone(), value.clone())).collect())
     }
 }

@@ -1,12 +1,16 @@
 //! Checks what a plugin says of itself: its names become SQL names.
 
-use crate::bindings::exports::headcount::plugin::meta;
+use crate::{bindings::exports::headcount::plugin::meta, said};
 use event::{ColumnKind, Descriptor, PluginColumn, PluginTable, Subscription, Visibility};
 use std::collections::BTreeSet;
 
 const MAX_NAME: usize = 64;
 const MAX_TABLES: usize = 64;
 const MAX_COLUMNS: usize = 256;
+const MAX_SUBSCRIPTIONS: usize = 1_000;
+/// Chains, addresses, events and topics over all subscriptions, and bytes of each.
+const MAX_WORDS: usize = 100_000;
+const MAX_WORD_BYTES: usize = 1_024;
 
 /// Returns the descriptor, or what is wrong with it.
 pub(crate) fn descriptor(given: meta::Descriptor) -> Result<Descriptor, String> {
@@ -16,6 +20,7 @@ pub(crate) fn descriptor(given: meta::Descriptor) -> Result<Descriptor, String> 
     if given.tables.len() > MAX_TABLES {
         return Err(format!("{} tables, at most {MAX_TABLES} are taken", given.tables.len()));
     }
+    check_subscriptions(&given.subscriptions)?;
     let mut names = BTreeSet::new();
     for table in &given.tables {
         check_table(table)?;
@@ -26,7 +31,7 @@ pub(crate) fn descriptor(given: meta::Descriptor) -> Result<Descriptor, String> 
     }
     Ok(Descriptor {
         name: given.name,
-        version: given.version,
+        version: shown(&given.version),
         logic_version: given.logic_version,
         visibility: match given.visibility {
             meta::Visibility::Latest => Visibility::Latest,
@@ -47,6 +52,30 @@ pub(crate) fn descriptor(given: meta::Descriptor) -> Result<Descriptor, String> 
             .collect(),
         tables: given.tables.into_iter().map(table).collect(),
     })
+}
+
+fn check_subscriptions(subscriptions: &[meta::Subscription]) -> Result<(), String> {
+    if subscriptions.len() > MAX_SUBSCRIPTIONS {
+        let found = subscriptions.len();
+        return Err(format!("{found} subscriptions, at most {MAX_SUBSCRIPTIONS} are taken"));
+    }
+    let (mut words, mut longest) = (0, 0);
+    for subscription in subscriptions {
+        let topics = subscription.topics.iter().flatten();
+        let texts = subscription.addresses.iter().chain(&subscription.events).chain(topics);
+        words += subscription.chains.len() + subscription.topics.len();
+        for text in texts {
+            words += 1;
+            longest = longest.max(text.len());
+        }
+    }
+    if words > MAX_WORDS || longest > MAX_WORD_BYTES {
+        return Err(format!(
+            "subscriptions with {words} values, the longest of {longest} bytes; \
+             at most {MAX_WORDS} of {MAX_WORD_BYTES} bytes are taken"
+        ));
+    }
+    Ok(())
 }
 
 const RULE: &str = "must be a letter, then at most 63 letters, digits, `_`";
@@ -89,8 +118,9 @@ fn is_name(name: &str, dashes: bool) -> bool {
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || (dashes && c == '-'))
 }
 
+/// Names go into messages that are shown, however wild they are.
 fn shown(text: &str) -> String {
-    text.chars().take(MAX_NAME).collect()
+    said::cleaned(text.chars().take(MAX_NAME).collect())
 }
 
 fn table(table: meta::Table) -> PluginTable {

@@ -7,7 +7,7 @@ use wasmtime::{Config, Engine, component::Linker};
 /// One tick of the clock that deadlines are counted in.
 pub(crate) const TICK_MS: u64 = 10;
 /// Native stack of a guest.
-const STACK_BYTES: usize = 512 << 10;
+pub(crate) const STACK_BYTES: usize = 512 << 10;
 
 /// The sandbox. Cheap to share; plugins that were loaded keep it alive.
 pub struct Host {

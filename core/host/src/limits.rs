@@ -1,5 +1,14 @@
 //! What a guest may use. Every limit has a name that its error message repeats.
 
+/// What holding one column of one call costs beside its values: small pieces must not be free.
+pub(crate) const COLUMN_BYTES: usize = 128;
+/// What holding one key and value of the state costs beside them.
+pub(crate) const ENTRY_BYTES: usize = 64;
+/// What holding one field of a log line costs beside its texts.
+pub(crate) const FIELD_BYTES: usize = 48;
+/// Longest name of a metric; longer ones are not counted.
+pub(crate) const METRIC_NAME_BYTES: usize = 128;
+
 /// Settings of the sandbox as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostConfig {
@@ -18,23 +27,27 @@ impl Default for HostConfig {
 pub struct Limits {
     /// Longest run, in milliseconds; kept to about 10 ms.
     pub deadline_ms: u64,
-    /// Linear memory.
+    /// Linear memory, over all memories of the component.
     pub memory_bytes: usize,
-    /// What one call of the guest may hand to the host.
+    /// Elements of its function tables, over all tables of the component.
+    pub table_elements: usize,
+    /// What one call between guest and host may hand over, in either direction.
     pub call_bytes: usize,
     /// Rows over all tables.
     pub output_rows: usize,
-    /// Bytes of those rows, roughly.
+    /// Bytes of those rows, roughly, with [`COLUMN_BYTES`] for each column of each call.
     pub output_bytes: usize,
-    /// Bytes of all keys and values, over all batches. Held in memory.
+    /// Bytes of all keys and values, with [`ENTRY_BYTES`] for each, over all batches. Held in memory.
     pub state_bytes: usize,
+    /// Bytes of keys and values that one batch writes, counted likewise.
+    pub state_write_bytes: usize,
     /// Bytes of one key.
     pub state_key_bytes: usize,
     /// Bytes of one value.
     pub state_value_bytes: usize,
     /// Log lines.
     pub log_lines: usize,
-    /// Bytes of those lines.
+    /// Bytes of those lines, with [`FIELD_BYTES`] for each field.
     pub log_bytes: usize,
     /// Metrics that can be counted.
     pub metrics: usize,
@@ -47,10 +60,12 @@ impl Default for Limits {
         Self {
             deadline_ms: 5_000,
             memory_bytes: 64 << 20,
+            table_elements: 100_000,
             call_bytes: 32 << 20,
             output_rows: 100_000,
             output_bytes: 64 << 20,
             state_bytes: 512 << 20,
+            state_write_bytes: 64 << 20,
             state_key_bytes: 1 << 10,
             state_value_bytes: 1 << 20,
             log_lines: 1_000,

@@ -41,8 +41,11 @@ pub enum LoadError {
     #[error("not a plugin: it exports no {0}")]
     MissingExport(String),
     /// Wants what was not granted.
-    #[error("plugin wants {0}, which is not granted to plugins")]
-    NotGranted(String),
+    #[error("plugin wants {import}, which is not granted to plugins{}", why_not(.import))]
+    NotGranted {
+        /// What it asks for.
+        import: String,
+    },
     /// Does not link or compile.
     #[error("plugin cannot be compiled: {0}")]
     Compile(String),
@@ -74,6 +77,17 @@ impl LoadError {
     }
 }
 
+/// Says of an import that plugins ask for by habit why there is none.
+fn why_not(import: &str) -> &'static str {
+    if import.starts_with("wasi:sockets/") || import.starts_with("wasi:http/") {
+        ": the sandbox has no network"
+    } else if wasi::LINKED.iter().any(|linked| import.starts_with(linked)) {
+        ": the sandbox has this of WASI 0.2 only"
+    } else {
+        ""
+    }
+}
+
 /// Checks the first bytes, so that the message names the mistake instead of an offset.
 pub(crate) fn check_header(bytes: &[u8]) -> Result<(), LoadError> {
     let why = match bytes.get(..8) {
@@ -100,10 +114,12 @@ pub(crate) fn check_interfaces(engine: &Engine, ty: &types::Component) -> Result
     for (name, _) in ty.imports(engine) {
         let is_known = match own_interface(name) {
             Some((interface, _)) => IMPORTS.contains(&interface),
-            None => wasi::LINKED.iter().any(|linked| name.starts_with(linked)),
+            None => {
+                wasi::LINKED.iter().any(|linked| name.starts_with(linked)) && name.contains("@0.2.")
+            }
         };
         if !is_known {
-            return Err(LoadError::NotGranted(name.to_owned()));
+            return Err(LoadError::NotGranted { import: name.to_owned() });
         }
     }
     for export in EXPORTS {

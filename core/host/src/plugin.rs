@@ -6,14 +6,14 @@ use crate::{
         EventHandler, EventHandlerPre,
         headcount::plugin::types::{Failure, Outcome},
     },
-    call::{Call, Subject},
+    call::{Call, Subject, entry_bytes},
     describe,
-    engine::TICK_MS,
-    load, wire,
+    engine::{STACK_BYTES, TICK_MS},
+    load, said, wire,
 };
 use event::{Batch, Descriptor, Effects, Plugin, PluginFault, PluginState, PluginTable, Rejection};
 use sha2::{Digest, Sha256};
-use std::{sync::Arc, time::Instant};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 use wasmtime::{
     Engine, Store, Trap,
     component::{Component, Linker},
@@ -22,6 +22,9 @@ use wasmtime_wasi::I32Exit;
 
 /// The size of the state is counted anew after so many batches; in between it is carried on.
 const RECOUNT_BATCHES: u32 = 64;
+
+/// How wasmtime's error ends when a call hands over too much; its type is private.
+const TOO_MUCH_AT_ONCE: &str = "fuel allocated for hostcalls has been exhausted";
 
 /// A component that was checked and described itself. See [`event::Plugin`].
 pub struct LoadedPlugin {
@@ -91,7 +94,7 @@ impl LoadedPlugin {
         let (mut store, guest) = started;
         match guest.headcount_plugin_handler().call_init(&mut store, config) {
             Ok(Ok(())) => Ok(plugin),
-            Ok(Err(reason)) => Err(LoadError::Config(reason)),
+            Ok(Err(reason)) => Err(LoadError::Config(said::reason(reason))),
             Err(e) => Err(LoadError::Start(plugin.fault(&store, &e))),
         }
     }
@@ -149,17 +152,25 @@ impl LoadedPlugin {
     /// Names what ended a guest.
     fn fault(&self, store: &Store<Call>, error: &wasmtime::Error) -> PluginFault {
         let call = store.data();
-        if call.fence.is_hit {
-            let allowed = self.limits.memory_bytes as u64;
-            return PluginFault::Limit { limit: "memory_bytes", allowed };
-        }
-        if matches!(error.downcast_ref(), Some(Trap::Interrupt)) {
-            return PluginFault::Deadline { limit_ms: self.limits.deadline_ms };
+        let console = said::cleaned(call.console.text());
+        let limit = match error.downcast_ref() {
+            _ if call.fence.hit.is_some() => call.fence.hit,
+            Some(Trap::Interrupt) => {
+                let limit_ms = self.limits.deadline_ms;
+                return PluginFault::Deadline { limit_ms, said: console };
+            }
+            Some(Trap::StackOverflow) => Some(("stack_bytes", STACK_BYTES as u64)),
+            _ if error.root_cause().to_string().ends_with(TOO_MUCH_AT_ONCE) => {
+                Some(("call_bytes", self.limits.call_bytes as u64))
+            }
+            _ => None,
+        };
+        if let Some((limit, allowed)) = limit {
+            return PluginFault::Limit { limit, allowed, said: console };
         }
         if let Some(I32Exit(code)) = error.downcast_ref() {
             return PluginFault::Halt(format!("it exited with code {code}"));
         }
-        let console = call.console.text();
         let cause = match error.downcast_ref::<Trap>() {
             Some(trap) => trap.to_string(),
             None => error.root_cause().to_string(),
@@ -177,7 +188,7 @@ impl LoadedPlugin {
         let handler = guest.headcount_plugin_handler();
         match handler.call_init(&mut *store, &self.config) {
             Ok(Ok(())) => {}
-            Ok(Err(reason)) => return Err(PluginFault::Halt(reason)),
+            Ok(Err(reason)) => return Err(PluginFault::Halt(said::reason(reason))),
             Err(e) => return Err(self.fault(store, &e)),
         }
         match handler.call_handle(&mut *store, &wire::batch(batch)) {
@@ -201,7 +212,7 @@ impl LoadedPlugin {
             self.state_bytes.1 -= 1;
             return bytes;
         }
-        let bytes = state.0.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let bytes = state.0.iter().map(|(key, value)| entry_bytes(key, value)).sum();
         self.state_bytes = (bytes, RECOUNT_BATCHES);
         bytes
     }
@@ -234,12 +245,16 @@ impl Plugin for LoadedPlugin {
         let outcome = outcome?;
         let rejected = outcome.rejected.into_iter();
         let rejected: Vec<Rejection> =
-            rejected.map(|r| Rejection { seq: r.seq, reason: r.reason }).collect();
+            rejected.map(|r| Rejection { seq: r.seq, reason: said::reason(r.reason) }).collect();
         if let Some(unknown) = rejected.iter().find(|rejection| !seqs.contains(&rejection.seq)) {
             let seq = unknown.seq;
             return Err(PluginFault::Reject(format!(
                 "set event {seq} aside, which it was not given"
             )));
+        }
+        let mut once = BTreeSet::new();
+        if let Some(again) = rejected.iter().find(|rejection| !once.insert(rejection.seq)) {
+            return Err(PluginFault::Reject(format!("set event {} aside twice", again.seq)));
         }
         let call = store.into_data();
         self.state_bytes.0 = call.state_bytes;
@@ -249,8 +264,10 @@ impl Plugin for LoadedPlugin {
 
 fn refusal(failure: Failure) -> PluginFault {
     match failure {
-        Failure::Retry(hint) => PluginFault::Retry { after_ms: hint.after_ms, reason: hint.reason },
-        Failure::Reject(reason) => PluginFault::Reject(reason),
-        Failure::Halt(reason) => PluginFault::Halt(reason),
+        Failure::Retry(hint) => {
+            PluginFault::Retry { after_ms: hint.after_ms, reason: said::reason(hint.reason) }
+        }
+        Failure::Reject(reason) => PluginFault::Reject(said::reason(reason)),
+        Failure::Halt(reason) => PluginFault::Halt(said::reason(reason)),
     }
 }

@@ -5,6 +5,10 @@ use alloy_primitives::U256;
 use event::{ColumnData, ColumnKind, Packed, PluginTable, TableRows};
 use std::collections::BTreeSet;
 
+/// Characters of a name that a message repeats.
+const MAX_SHOWN: usize = 64;
+/// A timestamp is nearer than this to 1970, in seconds: what SQL can hold in microseconds.
+const TIMESTAMP_BOUND_S: u64 = 9_223_372_022_400;
 /// Digits of the longest integer that is taken.
 const MAX_DIGITS: usize = 1_000;
 
@@ -47,15 +51,15 @@ pub(crate) fn table_rows(
 }
 
 fn mismatch(table: &PluginTable, column: &str, why: &str) -> EmitError {
+    let column: String = column.chars().take(MAX_SHOWN).collect();
     EmitError::Mismatch(format!("table {}: column {column} {why}", table.name))
 }
 
 fn data(kind: ColumnKind, wire: Wire, nulls: &[u32]) -> Result<ColumnData, String> {
     match (kind, wire) {
         (ColumnKind::Boolean, Wire::Boolean(values)) => Ok(ColumnData::Bool(values)),
-        (ColumnKind::Int64 | ColumnKind::Timestamp, Wire::Signed(values)) => {
-            Ok(ColumnData::I64(values))
-        }
+        (ColumnKind::Int64, Wire::Signed(values)) => Ok(ColumnData::I64(values)),
+        (ColumnKind::Timestamp, Wire::Signed(values)) => timestamps(values, nulls),
         (ColumnKind::Uint64, Wire::Unsigned(values)) => Ok(ColumnData::U64(values)),
         (ColumnKind::Double, Wire::Double(values)) => Ok(ColumnData::F64(values)),
         (ColumnKind::Text | ColumnKind::Json, Wire::Text(values)) => {
@@ -78,6 +82,16 @@ fn data(kind: ColumnKind, wire: Wire, nulls: &[u32]) -> Result<ColumnData, Strin
         }
         (ColumnKind::Uint256, Wire::Text(values)) => integers(&values, nulls),
         (kind, wire) => Err(format!("is declared as {kind:?}, but {} came", name(&wire))),
+    }
+}
+
+fn timestamps(values: Vec<i64>, nulls: &[u32]) -> Result<ColumnData, String> {
+    let is_bad = |(row, seconds): &(usize, &i64)| {
+        seconds.unsigned_abs() >= TIMESTAMP_BOUND_S && nulls.binary_search(&(*row as u32)).is_err()
+    };
+    match values.iter().enumerate().find(is_bad) {
+        Some((_, seconds)) => Err(format!("has {seconds} s, which is no time")),
+        None => Ok(ColumnData::I64(values)),
     }
 }
 

@@ -2,6 +2,10 @@
 
 #![allow(clippy::print_stderr, clippy::exit, reason = "misbehaving is what it is for")]
 
+mod floods;
+mod lies;
+mod senses;
+
 use headcount_plugin_sdk::{
     Batch, Descriptor, Failure, Host, Level, Plugin, Rejection, RetryHint, Rows, Subscription,
     Visibility, export_plugin,
@@ -29,17 +33,20 @@ impl Plugin for Unruly {
                 start_block: None,
                 decode: false,
             }],
-            tables: vec![],
+            tables: vec![lies::facts()],
         }
     }
 
     fn new(config: &str) -> Result<Self, String> {
         // The word itself, or what a configuration file makes of it: `{"misdeed":"word"}`.
         let config = config.split('"').nth(3).unwrap_or(config);
-        if config == "refuse" {
-            Err("no such thing".to_owned())
-        } else {
-            Ok(Self(config.to_owned()))
+        match config {
+            "refuse" => Err("no such thing".to_owned()),
+            "panic at the start" => panic!("no cat here"),
+            "loop at the start" => loop {
+                std::hint::black_box(());
+            },
+            _ => Ok(Self(config.to_owned())),
         }
     }
 
@@ -53,6 +60,13 @@ impl Plugin for Unruly {
                 let mut all = Vec::new();
                 loop {
                     all.push(std::hint::black_box(vec![1_u8; 1 << 20]));
+                }
+            }
+            "stack" => host.log(Level::Info, &deeper(1).to_string()),
+            "mutter and loop" => {
+                eprintln!("I shall never stop");
+                loop {
+                    std::hint::black_box(());
                 }
             }
             "panic" => panic!("the cat sat on block {}", batch.blocks[0].number),
@@ -81,15 +95,18 @@ impl Plugin for Unruly {
                     host.log(Level::Info, &format!("line {i}"));
                 }
             }
-            "files" => {
-                let error = std::fs::read_to_string("/etc/passwd").err();
-                host.log(
-                    Level::Info,
-                    &format!("{:?} {}", error.is_some(), std::env::vars().count()),
-                );
+            misdeed => {
+                floods::commit(misdeed, batch)?;
+                senses::commit(misdeed, host)?;
+                return lies::commit(misdeed, batch);
             }
-            _ => {}
         }
         Ok(Vec::new())
     }
+}
+
+#[allow(unconditional_recursion, reason = "the misdeed")]
+#[inline(never)]
+fn deeper(depth: u64) -> u64 {
+    std::hint::black_box(deeper(std::hint::black_box(depth) + 1)) + depth
 }

@@ -81,7 +81,7 @@ pub(crate) fn check_plugin(
 const fn is_check(error: &LoadError) -> bool {
     matches!(
         error,
-        LoadError::NotGranted(_)
+        LoadError::NotGranted { .. }
             | LoadError::Start(_)
             | LoadError::Descriptor(_)
             | LoadError::Config(_)
