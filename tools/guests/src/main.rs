@@ -20,7 +20,8 @@ fn main() -> Result<()> {
     let frame = fs::read_to_string(folder.join("frame.wat"))?;
     for entry in fs::read_dir(&folder)? {
         let path = entry?.path();
-        if path.extension().is_none_or(|extension| extension != "wat") || path.ends_with("frame.wat")
+        if path.extension().is_none_or(|extension| extension != "wat")
+            || path.ends_with("frame.wat")
         {
             continue;
         }
@@ -45,8 +46,9 @@ fn component(interface: &str, version: &str, frame: &str, guest: &str) -> Result
     for (number, import) in imports(guest).into_iter().enumerate() {
         let (package, name) = import.split_once('/').context("an import has a package")?;
         let (interface, version) = name.split_once('@').context("and a version")?;
-        let text =
-            format!("package {package}@{version};\ninterface {interface} {{ get: func() -> u32; }}");
+        let text = format!(
+            "package {package}@{version};\ninterface {interface} {{ get: func() -> u32; }}"
+        );
         resolve.push_source(&format!("{number}.wit"), &text)?;
         world.push_str(&format!("import {import};\n"));
     }
