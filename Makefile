@@ -41,7 +41,7 @@ demo: demo-says build plugins ## Build everything and replay the recording, with
 .PHONY: demo-says
 demo-says:
 	@echo "Builds everything first. Once, this downloads about 200 MB of crates, the DuckDB library (25 MB)"
-	@echo "and the wasm32-wasip2 target of Rust, and takes about 6 minutes on two cores."
+	@echo "and the wasm32-wasip2 target of Rust, and takes 6 to 12 minutes on two idle cores."
 
 # All targets at once, so that program and tests share one build of every dependency.
 .PHONY: build-tests

@@ -330,10 +330,13 @@ impl From<clap::Error> for CommandError {
 /// Returns a sentence with the commands that the help in `help` lists.
 fn missing_command(help: &str) -> String {
     let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1);
-    let names: Vec<&str> = lines
+    // A long description goes on below, further to the right.
+    let name = |line: &'_ str| line.strip_prefix("  ")?.split(' ').next().map(str::to_owned);
+    let names: Vec<String> = lines
         .take_while(|line| !line.is_empty())
-        .filter_map(|line| line.split_whitespace().next())
-        .filter(|name| *name != "help")
+        .filter_map(name)
+        .filter(|name| !name.is_empty())
+        .filter(|name| name != "help")
         .collect();
     format!("a command is missing: {}", names.join(", "))
 }
@@ -341,6 +344,12 @@ fn missing_command(help: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_missing_command_names_the_commands_and_not_the_words_of_their_help() {
+        let help = "Words\n\nCommands:\n  watch  Follow the head\n           much\n  help   Print\n\nOptions:";
+        assert_eq!(missing_command(help), "a command is missing: watch");
+    }
 
     #[test]
     fn an_error_prints_its_causes_and_hints_and_no_key() {

@@ -19,8 +19,9 @@ const STATEMENT_MAX_BYTES: u64 = 16 << 20;
 
 /// Run one SQL statement on the ledger, read-only
 ///
-/// Integers wider than 64 bit stay exact; addresses, hashes and other binary values print as 0x
-/// and hex.
+/// Integers wider than 64 bit stay exact. Addresses, hashes and other binary values are BLOBs and
+/// print as 0x and hex in lower case: compare them through hex0x(column), as in the examples. Columns
+/// that are words of SQL, as from and to, want double quotes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct QueryArgs {
@@ -74,6 +75,7 @@ fn statement(sql: &str) -> Result<String, CommandError> {
 const AFTER_HELP: &str = "\
 Examples:
   headcount query \"select sum(value) from usdc.Transfer\"
+  headcount query \"select sum(value) from usdc.Transfer where hex0x(\\\"from\\\") = lower('0xA0b8...')\"
   headcount query --format csv \"select * from usdc.Transfer limit 10\" > transfers.csv
   headcount query \"select table_schema, table_name from information_schema.tables\"
   headcount query - < report.sql";

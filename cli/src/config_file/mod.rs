@@ -225,6 +225,26 @@ limits = { memory_mib = 64, deadline_ms = 500 }
     }
 
     #[test]
+    fn the_example_of_the_documentation_is_read_whole() {
+        let page = include_str!("../../../docs/config.md");
+        let example = page.split("```").nth(1).unwrap().strip_prefix("toml").unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("token"), "TOKEN\n").unwrap();
+        let path = dir.path().join("headcount.toml");
+        let config = Config::parse(&path, example, &environment(dir.path())).unwrap();
+        assert_eq!((config.chains[0].nodes.len(), config.plugins.len()), (2, 1));
+        assert_eq!(config.contracts[0].start, Some(6_080_000));
+    }
+
+    #[test]
+    fn a_chain_without_a_name_is_told_how_chains_are_written() {
+        for text in ["[chain]\nid = 1", "[[chain.node]]\nurl = \"http://a.example\""] {
+            let found = mistakes(text).join("\n");
+            assert!(found.contains("[chain.NAME]"), "{found}");
+        }
+    }
+
+    #[test]
     fn all_mistakes_are_told_at_once_with_their_lines() {
         let found = mistakes(
             r#"ledgr = "x"

@@ -63,7 +63,12 @@ fn syntax(text: &str, error: &toml::de::Error) -> Mistake {
 
 fn chains(source: &Source<'_>, root: &Table<'_>) -> Vec<ChainConfig> {
     let entries = root.entries("chain");
-    let tables = entries.into_iter().filter_map(|(name, _, value)| {
+    let tables = entries.into_iter().filter_map(|(name, span, value)| {
+        if !matches!(value.get_ref(), DeValue::Table(_)) {
+            let hint = "a chain has a name: [chain.NAME], and its nodes are [[chain.NAME.node]]";
+            source.wrong(&span, format!("`{name}` is of no chain"), Some(hint.to_owned()));
+            return None;
+        }
         Some((name, source.table_of(&format!("chain.{name}"), value, &CHAIN)?))
     });
     tables.map(|(name, table)| chain(source, name, &table)).collect()

@@ -14,6 +14,9 @@ use event::{AnyOf, ColumnType, Decoder, EventSchema, LedgerError, TypedRows};
 /// Events decoded at once, and per transaction, when a typed table came later than its events.
 const BACKFILL_ROWS: u64 = 100_000;
 
+/// Number of the newest event.
+const LAST_EVENT: &str = "(SELECT coalesce(max(id), 0) FROM events)";
+
 /// What every typed row carries of its event: name and SQL type, in the table's order.
 const OWN_COLUMNS: [(&str, &str); 9] = [
     ("_event", "UBIGINT"),
@@ -76,13 +79,7 @@ fn prepare_one(conn: &Connection, schema: &EventSchema) -> Result<()> {
         )
         .optional()
         .map_err(statement_failed)?;
-    let last = "(SELECT coalesce(max(id), 0) FROM events)";
-    let Some(stored) = stored else {
-        run(conn, &statements(schema))?;
-        let sql = format!("INSERT INTO schemas VALUES (?, ?, ?, ?, {last})");
-        let row = params![schema.contract, schema.table, schema.signature, spec];
-        return conn.execute(&sql, row).map(|_| ()).map_err(statement_failed);
-    };
+    let Some(stored) = stored else { return make(conn, schema, &spec) };
     let stored: EventSchema = serde_json::from_str(&stored)
         .map_err(|error| LedgerError::Internal(format!("stored schema: {error}")))?;
     if stored == *schema {
@@ -91,14 +88,31 @@ fn prepare_one(conn: &Connection, schema: &EventSchema) -> Result<()> {
     let grown = EventSchema { addresses: schema.addresses.clone(), ..stored.clone() } == *schema
         && widens(&stored.addresses, &schema.addresses);
     if !grown {
-        return Err(changed(&stored, schema));
+        let (table, view) = places(&stored);
+        if number(conn, &format!("SELECT count(*) FROM (FROM {table} LIMIT 1)"))? > 0 {
+            return Err(changed(&stored, schema));
+        }
+        // A table that never had a row was declared otherwise than its events are logged, mostly
+        // without `indexed`: it stands in the way of nothing.
+        run(conn, &format!("DROP VIEW {view}; DROP TABLE {table};"))?;
+        let sql = "DELETE FROM schemas WHERE contract = ? AND event = ?";
+        conn.execute(sql, [&stored.contract, &stored.table]).map_err(statement_failed)?;
+        return make(conn, schema, &spec);
     }
     let sql = format!(
-        "UPDATE schemas SET spec = ?, missing_through = {last} WHERE contract = ? AND event = ?"
+        "UPDATE schemas SET spec = ?, missing_through = {LAST_EVENT} WHERE contract = ? AND event = ?"
     );
     conn.execute(&sql, params![spec, stored.contract, stored.table])
         .map(|_| ())
         .map_err(statement_failed)
+}
+
+/// Makes table and view; the events that are there already are decoded later.
+fn make(conn: &Connection, schema: &EventSchema, spec: &str) -> Result<()> {
+    run(conn, &statements(schema))?;
+    let sql = format!("INSERT INTO schemas VALUES (?, ?, ?, ?, {LAST_EVENT})");
+    let row = params![schema.contract, schema.table, schema.signature, spec];
+    conn.execute(&sql, row).map(|_| ()).map_err(statement_failed)
 }
 
 /// Whether every contract of `old` is among `new`.
@@ -139,6 +153,12 @@ fn described(schema: &EventSchema) -> String {
     format!("{name}({}) of {contracts}", columns.join(", "))
 }
 
+/// Returns table and view of an event, quoted.
+fn places(schema: &EventSchema) -> (String, String) {
+    let table = format!("{TYPED_SCHEMA}.{}", quoted(&physical(schema)));
+    (table, format!("{}.{}", quoted(&schema.contract), quoted(&schema.table)))
+}
+
 /// Returns the statements that make table and view.
 fn statements(schema: &EventSchema) -> String {
     let own = OWN_COLUMNS.iter().map(|(name, ty)| format!("{} {ty} NOT NULL", quoted(name)));
@@ -147,9 +167,8 @@ fn statements(schema: &EventSchema) -> String {
         .iter()
         .map(|column| format!("{} {}", quoted(&column.name), sql_type(column.ty)));
     let columns: Vec<String> = own.chain(decoded).collect();
-    let table = format!("{TYPED_SCHEMA}.{}", quoted(&physical(schema)));
+    let (table, view) = places(schema);
     let contract = quoted(&schema.contract);
-    let view = format!("{contract}.{}", quoted(&schema.table));
     format!(
         "CREATE TABLE {table} ({});
          CREATE SCHEMA IF NOT EXISTS {contract};

@@ -7,7 +7,19 @@ use crate::{command_error::CommandError, environment::Environment, exit_codes::E
 use clap::Subcommand;
 
 /// Check or show the configuration file
+///
+/// In short; docs/config.md has all of it:
+///
+///     [chain.mainnet]
+///     id = 1
+///     [[chain.mainnet.node]]
+///     url = "https://node.example/${KEY}"
+///     [[contract]]
+///     name = "usdc"
+///     address = "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48"
+///     events = ["Transfer(address indexed from, address indexed to, uint256 value)"]
 #[derive(Debug, Subcommand)]
+#[command(verbatim_doc_comment)]
 pub(crate) enum ConfigCommand {
     Check(check::CheckArgs),
     Show(show::ShowArgs),

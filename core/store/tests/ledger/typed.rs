@@ -39,6 +39,7 @@ fn a_changed_schema_of_the_same_name_is_refused_with_both() {
     let mut ledger = place.open(OpenMode::Create);
     ledger.prepare_schemas(&[schema("usdc", ColumnType::Bignum)]).unwrap();
     ledger.prepare_schemas(&[schema("usdc", ColumnType::Bignum)]).unwrap();
+    ledger.apply(&[commit(1..2, 1, 1)]).unwrap();
     let mut other = schema("USDC", ColumnType::Blob);
     other.columns[0].solidity = "bytes32".into();
     let error = ledger.prepare_schemas(&[other]).unwrap_err().to_string();
@@ -46,6 +47,24 @@ fn a_changed_schema_of_the_same_name_is_refused_with_both() {
     assert!(error.contains("Transfer(bytes32 value)"), "{error}");
     let reserved = schema("main", ColumnType::Bignum);
     assert!(ledger.prepare_schemas(&[reserved]).is_err());
+}
+
+#[test]
+fn a_declaration_that_never_decoded_anything_can_be_corrected() {
+    let place = Place::new();
+    let mut ledger = place.open(OpenMode::Create);
+    let mut wrong = schema("USDC", ColumnType::Blob);
+    wrong.columns[0].solidity = "bytes32".into();
+    ledger.prepare_schemas(&[wrong]).unwrap();
+    let mut raw = commit(1..11, 4, 1);
+    raw.events[0].typed.clear();
+    ledger.apply(&[raw]).unwrap();
+    let decoder = Transfers::default();
+    ledger.prepare_schemas(&decoder.0).unwrap();
+    assert_eq!(ledger.backfill_typed(&decoder).unwrap(), 40, "what was kept raw is decoded");
+    assert_eq!(ledger.check().unwrap(), Vec::<String>::new());
+    closed(ledger);
+    assert_eq!(place.ask("SELECT count(value) FROM usdc.Transfer"), Value::Int(40));
 }
 
 #[test]
