@@ -297,9 +297,9 @@ impl From<Fault> for CommandError {
     }
 }
 
-/// Clap's own words, in our form.
-impl From<clap::Error> for CommandError {
-    fn from(error: clap::Error) -> Self {
+impl CommandError {
+    /// Clap's own words, in our form; `command` is what was called, as in `headcount replay`.
+    pub(crate) fn of_command_line(error: &clap::Error, command: &str) -> Self {
         let text = error.to_string();
         let text = text.strip_prefix("error: ").unwrap_or(&text);
         let mut paragraphs = text.split("\n\n");
@@ -322,7 +322,7 @@ impl From<clap::Error> for CommandError {
                     .collect();
                 failed.hint(format!("`{} --help` explains it", command.join(" ")))
             }
-            None => failed.hint("`headcount --help` explains it"),
+            None => failed.hint(format!("`{command} --help` explains it")),
         }
     }
 }

@@ -59,7 +59,10 @@ fn run() -> Result<ExitCode, CommandError> {
         Ok(headcount) => headcount,
         // `--help` and `--version` are answers, not mistakes: they go to stdout.
         Err(asked) if !asked.use_stderr() => return Ok(asked.print().map(|()| ExitCode::Done)?),
-        Err(wrong) => return Err(wrong.into()),
+        Err(wrong) => {
+            let command = commands::called(std::env::args_os().skip(1));
+            return Err(CommandError::of_command_line(&wrong, &command));
+        }
     };
     let environment = Environment::of_process();
     logging::start(&environment)?;

@@ -15,6 +15,7 @@ mod health;
 mod install;
 mod interrupted;
 mod kill;
+mod plugin_escapes;
 mod plugin_tools;
 mod progress;
 mod real_blocks;

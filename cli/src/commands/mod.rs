@@ -15,9 +15,9 @@ use crate::{
     command_error::CommandError, environment::Environment, exit_codes::ExitCode,
     proof_level::parse_verify,
 };
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use event::Verify;
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 /// Every Ethereum event, accounted for
 ///
@@ -29,6 +29,18 @@ pub(crate) struct Headcount {
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// Returns which command these words call, as in `headcount ledger check`: as far as they are names
+/// of commands.
+pub(crate) fn called(words: impl Iterator<Item = OsString>) -> String {
+    let (mut command, mut called) = (Headcount::command(), "headcount".to_owned());
+    for word in words {
+        let Some(below) = command.find_subcommand(&word).cloned() else { break };
+        called = format!("{called} {}", below.get_name());
+        command = below;
+    }
+    called
 }
 
 /// What to do.
@@ -133,11 +145,18 @@ Environment:
 
 #[cfg(test)]
 mod tests {
-    use super::Headcount;
-    use clap::CommandFactory;
+    use super::*;
 
     #[test]
     fn the_tree_of_commands_is_consistent() {
         Headcount::command().debug_assert();
+    }
+
+    #[test]
+    fn a_wrong_value_is_explained_by_the_help_of_the_command_it_was_given_to() {
+        let called = |words: &str| super::called(words.split(' ').map(OsString::from));
+        assert_eq!(called("replay --verify proof"), "headcount replay");
+        assert_eq!(called("ledger check --ledger replay"), "headcount ledger check");
+        assert_eq!(called("--verify replay"), "headcount");
     }
 }

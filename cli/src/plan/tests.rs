@@ -45,7 +45,8 @@ fn resolve_in(
         text => Config::parse(Path::new("/conf/headcount.toml"), text, &environment).unwrap(),
     };
     let words = ["headcount", "replay"].iter().chain(flags);
-    let parsed = Headcount::try_parse_from(words).map_err(|e| CommandError::from(e).to_string())?;
+    let parsed = Headcount::try_parse_from(words)
+        .map_err(|e| CommandError::of_command_line(&e, "headcount").to_string())?;
     let Command::Replay(args) = parsed.command else { unreachable!("the words say replay") };
     ReplayPlan::resolve_with(&args, &config, &environment).map_err(|error| error.to_string())
 }

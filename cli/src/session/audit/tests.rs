@@ -102,7 +102,8 @@ impl Scene {
     }
 
     async fn try_audit_of(&self, arguments: Vec<String>) -> Result<AuditReport, CommandError> {
-        let parsed = Headcount::try_parse_from(arguments)?;
+        let parsed = Headcount::try_parse_from(arguments)
+            .map_err(|error| CommandError::of_command_line(&error, "headcount audit"))?;
         let Command::Audit(args) = parsed.command else { panic!("it is an audit") };
         let plan = AuditPlan::resolve(&args, &self.environment)?;
         run(&plan, &self.environment, &Interrupt::default()).await
