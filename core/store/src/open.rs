@@ -15,6 +15,7 @@ use duckdb::{AccessMode, Config, Connection};
 use event::LedgerError;
 use std::{
     fs::{self, File},
+    io::Read,
     path::Path,
 };
 
@@ -57,9 +58,7 @@ pub(crate) fn open(
     mode: OpenMode,
     options: &OpenOptions,
 ) -> Result<(LedgerLock, Connection)> {
-    if mode != OpenMode::Create {
-        must_exist(path)?;
-    }
+    look_before(path, mode == OpenMode::Create)?;
     let lock = match mode {
         OpenMode::ReadOnly => LedgerLock::shared(path)?,
         OpenMode::Create | OpenMode::Existing => LedgerLock::exclusive(path)?,
@@ -92,6 +91,17 @@ pub(crate) fn open_locked(
     Ok(conn)
 }
 
+/// Refuses what is no DuckDB file before a lock is put beside it, as beside any ledger.
+pub(crate) fn look_before(path: &Path, may_be_new: bool) -> Result<()> {
+    if may_be_new && !path.exists() {
+        return Ok(());
+    }
+    must_exist(path)?;
+    // A file with a lock is a ledger, perhaps open in this process: to close another handle of it
+    // would end DuckDB's own lock (fcntl(2): locks go with the first handle that is closed).
+    if beside(path, ".lock").exists() { Ok(()) } else { has_magic(path) }
+}
+
 fn must_exist(path: &Path) -> Result<()> {
     match fs::metadata(path) {
         Ok(meta) if meta.is_dir() => Err(unreadable(path, "it is a directory".into())),
@@ -99,6 +109,19 @@ fn must_exist(path: &Path) -> Result<()> {
         Ok(meta) if meta.len() == 0 => Err(unreadable(path, "the file is empty".into())),
         Ok(_) => Ok(()),
         Err(error) => Err(unreadable(path, error.to_string())),
+    }
+}
+
+/// Every DuckDB file has this word behind its first checksum.
+fn has_magic(path: &Path) -> Result<()> {
+    let mut start = [0; 12];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    match read {
+        Ok(()) if start.ends_with(b"DUCK") => Ok(()),
+        Err(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
+            Err(unreadable(path, error.to_string()))
+        }
+        _ => Err(unreadable(path, "it is no DuckDB file".into())),
     }
 }
 

@@ -5,6 +5,7 @@
 use crate::{
     error::Result,
     lock::{self, LedgerLock},
+    open::look_before,
 };
 use std::{
     path::{Path, PathBuf},
@@ -24,6 +25,7 @@ impl Ownership {
     /// that owns it; where none is named, readers hold it together for a while.
     pub fn take(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref().to_owned();
+        look_before(&path, true)?;
         let lock = Arc::new(LedgerLock::exclusive(&path)?);
         Ok(Self { path, lock })
     }

@@ -34,6 +34,8 @@ fn what_is_no_ledger_is_refused_and_left_as_it_was() {
             fs::write(place.path(), bytes).unwrap();
             assert!(matches!(refusal(&place, mode), LedgerError::Unreadable { .. }));
             assert_eq!(fs::read(place.path()).unwrap(), bytes);
+            let beside = fs::read_dir(place.path().parent().unwrap()).unwrap().count();
+            assert_eq!(beside, 1, "nothing is left beside it");
         }
     }
     let missing = Place::new();
