@@ -32,6 +32,7 @@ mod secret;
 mod session;
 mod suggest;
 mod summary;
+mod terminal;
 
 use clap::Parser;
 use command_error::CommandError;

@@ -27,9 +27,9 @@ impl SecondLook {
 
     /// Reads what the user wrote.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let all = [Self::Finalized, Self::Off];
-        let found = all.into_iter().find(|look| look.name() == text);
-        found.ok_or_else(|| format!("`{text}` is none of finalized, off"))
+        let mut all = <Self as clap::ValueEnum>::value_variants().iter().copied();
+        all.find(|look| look.name() == text)
+            .ok_or_else(|| format!("`{text}` is none of finalized, off"))
     }
 }
 

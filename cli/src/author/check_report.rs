@@ -4,6 +4,7 @@ use super::list_report::write_columns;
 use crate::{
     exit_codes::ExitCode,
     summary::{SummaryFormat, grouped},
+    terminal::cut,
 };
 use event::{BlockRange, Descriptor, PluginColumn, Visibility};
 use serde::Serialize;
@@ -175,7 +176,8 @@ impl CheckReport {
     }
 
     fn write_human(&self, out: &mut dyn Write) -> io::Result<()> {
-        let mut line = |name: &str, text: &str| writeln!(out, "{name:<13} {}", cut(text));
+        let mut line =
+            |name: &str, text: &str| writeln!(out, "{name:<13} {}", cut(text, REASON_MAX_CHARS));
         line("component", &format!("{} ({} bytes)", self.file, grouped(self.bytes as u64)))?;
         if let (Some(interface), Some(plugin)) = (&self.interface, &self.plugin) {
             line("interface", interface)?;
@@ -223,7 +225,7 @@ impl Finding {
             Outcome::Failed(reason) => ("FAILED", reason.as_str()),
             Outcome::NotRun(reason) => ("not run", reason.as_str()),
         };
-        [self.name.to_owned(), result.to_owned(), cut(reason)]
+        [self.name.to_owned(), result.to_owned(), cut(reason, REASON_MAX_CHARS)]
     }
 }
 
@@ -251,15 +253,6 @@ fn packages(imports: &[String]) -> String {
 
 fn or_none(names: &[String]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
-}
-
-/// One line, of a length that can be read: what a plugin says must not reach the terminal as it is.
-fn cut(text: &str) -> String {
-    let text = text.replace(|c: char| c.is_control(), " ");
-    match text.chars().count() > REASON_MAX_CHARS {
-        false => text,
-        true => text.chars().take(REASON_MAX_CHARS - 1).chain(['…']).collect(),
-    }
 }
 
 fn subscription(subscription: &event::Subscription) -> String {

@@ -1,6 +1,9 @@
 //! The plugins of a ledger: as JSON for programs, as a table for people.
 
-use crate::summary::{SummaryFormat, grouped};
+use crate::{
+    summary::{SummaryFormat, grouped},
+    terminal::one_line,
+};
 use serde::Serialize;
 use std::io::{self, Write};
 
@@ -64,11 +67,11 @@ impl ListReport {
         for lane in &self.plugins {
             let logic = lane.logic_version.map(|logic| format!(" (logic {logic})"));
             rows.push([
-                shown(&lane.plugin),
+                one_line(&lane.plugin),
                 lane.chain.to_string(),
                 format!(
                     "{}{}",
-                    shown(lane.version.as_deref().unwrap_or("?")),
+                    one_line(lane.version.as_deref().unwrap_or("?")),
                     logic.unwrap_or_default()
                 ),
                 grouped(lane.next_block),
@@ -85,17 +88,12 @@ impl ListReport {
 impl LaneLine {
     fn state(&self) -> String {
         match &self.halted {
-            Some(reason) => format!("halted: {}", shown(reason)),
+            Some(reason) => format!("halted: {}", one_line(reason)),
             None if self.is_rebuilding => format!("rebuilding, generation {}", self.generation),
             None if self.lag_blocks > 0 => "behind".to_owned(),
             None => "up to date".to_owned(),
         }
     }
-}
-
-/// What a plugin says of itself must not reach the terminal as it is.
-fn shown(text: &str) -> String {
-    text.replace(|c: char| c.is_control(), " ")
 }
 
 /// Writes rows as aligned columns, those of `right` to the right.

@@ -131,10 +131,14 @@ impl Plugin for SetUp {
 }
 
 fn load_plugin(host: &Host, config: &PluginConfig) -> Result<Box<dyn Plugin>, CommandError> {
+    Ok(Box::new(SetUp::new(Box::new(load_one(host, config)?), config)))
+}
+
+/// Loads a component, or says why it is no plugin here.
+pub(super) fn load_one(host: &Host, config: &PluginConfig) -> Result<LoadedPlugin, CommandError> {
     let bytes = read_component(config)?;
     let loaded = load_component(host, config, &bytes)?;
-    let loaded = loaded.map_err(|error| refused(&config.wasm, error))?;
-    Ok(Box::new(SetUp::new(Box::new(loaded), config)))
+    loaded.map_err(|error| refused(&config.wasm, error))
 }
 
 /// Reads a component, which has to be the one that was pinned.

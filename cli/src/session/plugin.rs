@@ -18,6 +18,7 @@ use crate::{
     command_error::CommandError,
     config_file::PluginConfig,
     range::RangeSpec,
+    terminal::one_line,
 };
 use event::{LogLevel, LogLine};
 use host::{Host, HostConfig};
@@ -54,9 +55,7 @@ pub(crate) fn test_plugin(
     run: PluginRun,
 ) -> Result<Tested, CommandError> {
     let host = Host::new(HostConfig::default()).map_err(CommandError::bug)?;
-    let bytes = inputs::read_component(config)?;
-    let loaded = inputs::load_component(&host, config, &bytes)?;
-    let mut plugin = loaded.map_err(|error| inputs::refused(&config.wasm, error))?;
+    let mut plugin = inputs::load_one(&host, config)?;
     let mut recorded = Recorded::find(event::Plugin::descriptor(&plugin), ledger, run)?;
     let mut watched = Watched::new(&mut plugin, Change::None);
     let told = recorded.rehearse(&mut watched, run.one_block)?;
@@ -97,5 +96,5 @@ fn told_line(line: &LogLine) -> String {
     let fields = line.fields.iter().map(|(name, value)| format!(" {name}={value}"));
     let text = format!("{level}: {}{}", line.message, fields.collect::<String>());
     // A plugin does not write to the terminal of whoever runs it.
-    text.replace(|c: char| c.is_control(), " ")
+    one_line(&text)
 }

@@ -39,6 +39,11 @@ impl BlockRanges {
         self.0.iter().copied()
     }
 
+    /// Number of blocks.
+    pub fn count(&self) -> u64 {
+        self.0.iter().map(BlockRange::count).sum()
+    }
+
     /// Number of ranges.
     pub const fn len(&self) -> usize {
         self.0.len()
@@ -61,6 +66,9 @@ impl BlockRanges {
 
 impl FromIterator<BlockRange> for BlockRanges {
     fn from_iter<I: IntoIterator<Item = BlockRange>>(ranges: I) -> Self {
+        // In order, so that each one is added at the end: some are many.
+        let mut ranges: Vec<BlockRange> = ranges.into_iter().collect();
+        ranges.sort_unstable();
         let mut set = Self::default();
         ranges.into_iter().for_each(|range| set.add(range));
         set
@@ -115,17 +123,32 @@ mod tests {
             (0..8).flat_map(|first| (first..8).map(move |last| range(first, last))).collect();
         for one in &all {
             for two in &all {
-                let set: BlockRanges = [*one, range(10, 11), *two].into_iter().collect();
+                let mut set = BlockRanges::default();
+                [*one, range(10, 11), *two].into_iter().for_each(|range| set.add(range));
+                let at_once: BlockRanges = [*one, range(10, 11), *two].into_iter().collect();
+                assert_eq!(at_once, set);
                 let plain: BTreeSet<u64> =
                     (0..12).filter(|n| one.contains(*n) || two.contains(*n) || *n > 9).collect();
                 let held: Vec<u64> = set.iter().flat_map(|r| r.first()..=r.last()).collect();
                 assert_eq!(held, plain.iter().copied().collect::<Vec<_>>());
+                assert_eq!(set.count(), plain.len() as u64);
                 let outside = set.outside(range(2, 13));
                 let outside: Vec<u64> = outside.iter().flat_map(|r| r.first()..=r.last()).collect();
                 assert_eq!(outside, (2..14).filter(|n| !plain.contains(n)).collect::<Vec<_>>());
                 assert!(set.iter().zip(set.iter().skip(1)).all(|(a, b)| a.last() + 1 < b.first()));
             }
         }
+    }
+
+    #[test]
+    fn parts_of_a_range_outside_of_another() {
+        let parts = |hole| BlockRanges::from(vec![hole]).outside(range(5, 9));
+        assert_eq!(parts(range(0, 4)), [range(5, 9)]);
+        assert_eq!(parts(range(10, 20)), [range(5, 9)]);
+        assert_eq!(parts(range(0, 20)), []);
+        assert_eq!(parts(range(6, 7)), [range(5, 5), range(8, 9)]);
+        assert_eq!(parts(range(0, 5)), [range(6, 9)]);
+        assert_eq!(parts(range(9, u64::MAX)), [range(5, 8)]);
     }
 
     #[test]

@@ -85,11 +85,8 @@ impl<'a, Key: Send + 'static> Handed<'a, Key> {
         }
     }
 
-    /// Has everything written, and returns its acks one by one; `None` when that was the last.
+    /// Returns the next ack, after the last one `None`.
     pub(crate) async fn rest(&mut self) -> Option<(Key, About, Acked)> {
-        if self.logs_unflushed > 0 || self.unacked > 0 {
-            self.flush();
-        }
         loop {
             let told = self.told.next().await?;
             if let Some(ack) = self.hear(told) {

@@ -358,25 +358,17 @@ impl Owner {
                 let _ = reply.send(self.missing(chain, &filter, range, verify));
             }
             // Dropped: whoever asks sees that this owner is ending.
-            Message::Claim(..) if self.claims.is_closed() => {}
+            Message::Claim(..) | Message::ClaimLook(..) if self.claims.is_closed() => {}
             Message::CloseClaims { at_once, reply } => {
                 let _ = reply.send(self.claims.close(at_once));
             }
             Message::Claim(claim, reply) => {
                 let claimed = self.claim(&claim);
-                if let Err(claimed) = reply.send(claimed) {
-                    // Whoever asked is gone, and its release may be, too.
-                    drop(claimed);
-                    self.claims.release(claim.holder);
-                }
+                self.give(claim.holder, claimed, reply);
             }
-            Message::ClaimLook(..) if self.claims.is_closed() => {}
             Message::ClaimLook(claim, reply) => {
                 let to_look = self.claim_look(&claim);
-                if let Err(to_look) = reply.send(to_look) {
-                    drop(to_look);
-                    self.claims.release(claim.holder);
-                }
+                self.give(claim.holder, to_look, reply);
             }
             Message::Release(holder) => self.claims.release(holder),
             Message::ReleaseAll(process) => self.claims.release_all(process),
@@ -448,6 +440,13 @@ impl Owner {
             }
         }
         Ok(false)
+    }
+
+    /// Answers a claim. Whoever asked may be gone, and its release, too.
+    fn give<T>(&mut self, holder: Holder, claimed: T, reply: oneshot::Sender<T>) {
+        if reply.send(claimed).is_err() {
+            self.claims.release(holder);
+        }
     }
 
     /// Goes on with another decoder and other demands: all of it, or nothing and why.

@@ -6,8 +6,8 @@ use crate::{
     spread, spread::Spread,
 };
 use event::{
-    BlockRange, ChainProfile, Claimed, DecodeStats, Filter, Incident, LedgerError, Node, NodeId,
-    Prover, Verify,
+    BlockRange, BlockRanges, ChainProfile, Claimed, DecodeStats, Filter, Incident, LedgerError,
+    Node, NodeId, Prover, Verify,
 };
 use futures_util::{
     FutureExt, StreamExt, future::FusedFuture, select_biased, stream::FuturesUnordered,
@@ -222,7 +222,7 @@ pub async fn replay(
         drive.given_up.tell();
     }
     outcome.doubts = reasons.into_values().collect();
-    outcome.open = with_reasons(merged(&work), outcome.doubts.clone());
+    outcome.open = with_reasons(touched(&work), outcome.doubts.clone());
     outcome.blocks_read = progress.blocks_done;
     Ok(outcome)
 }
@@ -250,15 +250,15 @@ fn shared(work: Vec<(Filter, BlockRange)>) -> Work {
 
 /// Blocks of the range that nobody has to read.
 fn covered_before(request: &ReplayRequest, work: &Work, held: &[(BlockRange, u32)]) -> u64 {
-    let any = Arc::new(Filter::any());
-    let held = held.iter().map(|(range, _)| (any.clone(), *range));
-    request.range.count() - blocks_of(&work.iter().cloned().chain(held).collect())
+    let read = work.iter().map(|(_, range)| *range);
+    let read: BlockRanges = read.chain(held.iter().map(|(range, _)| *range)).collect();
+    request.range.count() - read.count()
 }
 
 /// Says of each open range why it is: the lowest of the reasons (by their first blocks) that are
 /// about a block of it. Both are sorted, and one may be many: each is passed over once.
 fn with_reasons(
-    open: Vec<BlockRange>,
+    open: BlockRanges,
     reasons: Vec<(BlockRange, String)>,
 ) -> Vec<(BlockRange, String)> {
     let mut left = reasons.as_slice();
@@ -271,38 +271,23 @@ fn with_reasons(
         let reason = about.next().map_or("not read yet", |(_, reason)| reason);
         (range, reason.to_owned())
     };
-    open.into_iter().map(reason).collect()
+    open.iter().map(reason).collect()
 }
 
 /// Blocks that the work touches, each counted once.
 pub(crate) fn blocks_of(work: &Work) -> u64 {
-    merged(work).iter().map(BlockRange::count).sum()
+    touched(work).count()
 }
 
 /// Whether all blocks of `work` are among those of `pass`.
 fn is_within(work: &Work, pass: &Work) -> bool {
-    let pass = merged(pass);
-    merged(work).iter().all(|range| {
-        let at = pass.partition_point(|read| read.last() < range.last());
-        pass.get(at).is_some_and(|read| read.covers(range))
-    })
+    let pass = touched(pass);
+    touched(work).iter().all(|range| pass.outside(range).is_empty())
 }
 
-/// The blocks that the work touches, in order and without overlaps.
-fn merged(work: &Work) -> Vec<BlockRange> {
-    let mut ranges: Vec<BlockRange> = work.iter().map(|(_, range)| *range).collect();
-    ranges.sort_unstable();
-    let mut merged: Vec<BlockRange> = Vec::new();
-    for range in ranges {
-        match merged.last_mut() {
-            Some(last) if range.first() <= last.last().saturating_add(1) => {
-                let end = last.last().max(range.last());
-                *last = BlockRange::new(last.first(), end).unwrap_or(range);
-            }
-            _ => merged.push(range),
-        }
-    }
-    merged
+/// The blocks that the work touches.
+fn touched(work: &Work) -> BlockRanges {
+    work.iter().map(|(_, range)| *range).collect()
 }
 
 pub(crate) fn split_at_head(work: Work, head: u64) -> (Work, Work) {
@@ -404,6 +389,7 @@ impl Drive<'_> {
             }
         }
         // What was read is committed; what is on its way is let go.
+        handed.flush();
         while let Some(((), about, ack)) = handed.rest().await {
             self.on_ack(about, ack)?;
         }
@@ -467,7 +453,7 @@ mod tests {
         let reasons = [(range(1, 4), "a"), (range(2, 30), "b"), (range(9, 9), "c")];
         let reasons = reasons.map(|(about, reason)| (about, reason.to_owned()));
         let open = vec![range(3, 3), range(7, 7), range(9, 12), range(31, 40)];
-        let told = with_reasons(open, reasons.to_vec());
+        let told = with_reasons(open.into(), reasons.to_vec());
         let told: Vec<&str> = told.iter().map(|(_, reason)| reason.as_str()).collect();
         assert_eq!(told, ["a", "b", "b", "not read yet"]);
     }
@@ -478,7 +464,8 @@ mod tests {
         let work = vec![(Arc::new(Filter::any()), range)];
         let parts = |head| {
             let (within, beyond) = split_at_head(work.clone(), head);
-            (merged(&within), merged(&beyond))
+            let ranges = |work| touched(work).iter().collect::<Vec<_>>();
+            (ranges(&within), ranges(&beyond))
         };
         assert_eq!(parts(u64::MAX), (vec![range], vec![]));
         assert_eq!(parts(6).0, BlockRange::new(5, 6).into_iter().collect::<Vec<_>>());

@@ -162,6 +162,7 @@ impl Spread<'_> {
             }
         }
         // What was read is committed; what is on its way is let go.
+        handed.flush();
         while let Some((_, about, ack)) = handed.rest().await {
             take_ack(about, ack, self.progress, self.outcome, self.reasons)?;
         }

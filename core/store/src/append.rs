@@ -41,10 +41,7 @@ pub(crate) struct Known {
 
 /// Appends the events of the commits, and takes them out of memory; the transaction stays open.
 pub(crate) fn stage(ledger: &mut DuckLedger, commits: &mut [Commit]) -> Result<()> {
-    let first = match ledger.staged.take() {
-        Some(next) => next,
-        None => begin(ledger)?,
-    };
+    let first = begun(ledger)?;
     let next = sql::or_rolled_back(&ledger.conn, write_events(ledger, commits, first))?;
     for batch in commits.iter_mut().flat_map(|commit| &mut commit.events) {
         (batch.logs, batch.occurrence, batch.typed) = Default::default();
@@ -54,8 +51,11 @@ pub(crate) fn stage(ledger: &mut DuckLedger, commits: &mut [Commit]) -> Result<(
     Ok(())
 }
 
-/// Begins a transaction; returns the number of its first event.
-fn begin(ledger: &DuckLedger) -> Result<u64> {
+/// Goes on in the open transaction, or begins one; returns the number of its next event.
+fn begun(ledger: &mut DuckLedger) -> Result<u64> {
+    if let Some(next) = ledger.staged.take() {
+        return Ok(next);
+    }
     sql::begin(&ledger.conn)?;
     Ok(ledger.next_event)
 }
@@ -69,10 +69,7 @@ pub(crate) fn apply(ledger: &mut DuckLedger, commits: &[Commit]) -> Result<()> {
     failpoints.pass("store.apply.before_begin");
     // After an error nothing is remembered: it is not in the file.
     let mut known = std::mem::take(&mut ledger.known);
-    let first = match ledger.staged.take() {
-        Some(next) => next,
-        None => begin(ledger)?,
-    };
+    let first = begun(ledger)?;
     let next = sql::committed(&ledger.conn, || {
         let next = write_events(ledger, commits, first)?;
         blocks::write(&ledger.conn, &mut known, commits)?;

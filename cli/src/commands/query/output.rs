@@ -1,5 +1,6 @@
 //! Rows as a table for people, and as JSON or CSV for programs.
 
+use crate::terminal::cut;
 use serde_json::Value as Json;
 use std::io::{self, Write};
 use store::{Column, Value};
@@ -42,7 +43,9 @@ impl<W: Write> Writer<W> {
     pub(crate) fn row(&mut self, columns: &[Column], row: &[Value]) -> io::Result<()> {
         match self.format {
             QueryFormat::Table if self.rows < TABLE_MAX_ROWS => {
-                self.table.push(row.iter().map(|value| cut(&text(value, "NULL"))).collect());
+                self.table.push(
+                    row.iter().map(|value| cut(&text(value, "NULL"), CELL_MAX_CHARS)).collect(),
+                );
             }
             QueryFormat::Table => {}
             QueryFormat::Json => {
@@ -93,7 +96,8 @@ impl<W: Write> Writer<W> {
     }
 
     fn write_table(&mut self, columns: &[Column]) -> io::Result<()> {
-        let header: Vec<String> = columns.iter().map(|column| cut(&column.name)).collect();
+        let header: Vec<String> =
+            columns.iter().map(|column| cut(&column.name, CELL_MAX_CHARS)).collect();
         let is_number: Vec<bool> = columns.iter().map(is_number).collect();
         let mut widths: Vec<usize> = header.iter().map(|cell| cell.chars().count()).collect();
         for row in &self.table {
@@ -176,15 +180,6 @@ struct Ordered(Vec<(String, Json)>);
 impl serde::Serialize for Ordered {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
-    }
-}
-
-/// Line breaks and control characters would break the table or the terminal.
-fn cut(cell: &str) -> String {
-    let cell = cell.replace(|c: char| c.is_control(), " ");
-    match cell.chars().count() > CELL_MAX_CHARS {
-        false => cell,
-        true => cell.chars().take(CELL_MAX_CHARS - 1).chain(['…']).collect(),
     }
 }
 

@@ -50,7 +50,7 @@ pub(crate) fn check_plugin(
     let subscription = rehearsal_filters(plugin.descriptor(), ChainId(1), &[]);
     report.finding("subscriptions", Outcome::of(subscription.map(drop)));
     let mut older = match against {
-        Some(config) => Some(load(&host, config)?),
+        Some(config) => Some(inputs::load_one(&host, config)?),
         None => None,
     };
     let base = match events {
@@ -86,12 +86,6 @@ const fn is_check(error: &LoadError) -> bool {
             | LoadError::Descriptor(_)
             | LoadError::Config(_)
     )
-}
-
-fn load(host: &Host, config: &PluginConfig) -> Result<LoadedPlugin, CommandError> {
-    let bytes = inputs::read_component(config)?;
-    let loaded = inputs::load_component(host, config, &bytes)?;
-    loaded.map_err(|error| inputs::refused(&config.wasm, error))
 }
 
 /// What a run left: tables and state, whatever the batches were.

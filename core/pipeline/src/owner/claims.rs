@@ -5,7 +5,7 @@
 //! of its own, is its own business.
 
 use super::looks::HeldLook;
-use event::{BlockRange, ChainId, Claimed, Filter, Verify};
+use event::{BlockRange, BlockRanges, ChainId, Claimed, Filter, Verify};
 use std::collections::BTreeMap;
 
 /// Runs whose claims are kept, at most. Those of one more are not kept free for it.
@@ -60,12 +60,13 @@ impl Claims {
         let mut claimed = Claimed::default();
         for (range, filters) in missing {
             for filter in filters {
-                let mut free = vec![range];
-                for (process, taken) in self.of_others(claim, &filter) {
-                    free = free.iter().flat_map(|range| without(*range, taken)).collect();
-                    claimed.held.extend(range.intersection(&taken).map(|held| (held, process)));
+                let mut taken = BlockRanges::default();
+                for (process, read) in self.of_others(claim, &filter) {
+                    taken.add(read);
+                    claimed.held.extend(range.intersection(&read).map(|held| (held, process)));
                 }
-                claimed.work.extend(free.into_iter().map(|range| (filter.clone(), range)));
+                let free = taken.outside(range).into_iter();
+                claimed.work.extend(free.map(|range| (filter.clone(), range)));
             }
         }
         claimed.held.sort_unstable();
@@ -122,15 +123,6 @@ impl Claims {
             .map(|(process, _, range)| (process, range))
             .collect()
     }
-}
-
-/// Returns the parts of `range` outside of `hole`.
-fn without(range: BlockRange, hole: BlockRange) -> impl Iterator<Item = BlockRange> {
-    let before = hole.first().checked_sub(1).map(|last| last.min(range.last()));
-    let after = hole.last().checked_add(1).map(|first| first.max(range.first()));
-    let before = before.and_then(|last| BlockRange::new(range.first(), last));
-    let after = after.and_then(|first| BlockRange::new(first, range.last()));
-    before.into_iter().chain(after)
 }
 
 #[cfg(test)]
@@ -203,16 +195,5 @@ mod tests {
         let mut claims = Claims::default();
         claim(&mut claims, 7, 1, filter(2), range(0, 9));
         assert!(claims.close(true));
-    }
-
-    #[test]
-    fn parts_of_a_range_outside_of_another() {
-        let parts = |hole| without(range(5, 9), hole).collect::<Vec<_>>();
-        assert_eq!(parts(range(0, 4)), [range(5, 9)]);
-        assert_eq!(parts(range(10, 20)), [range(5, 9)]);
-        assert_eq!(parts(range(0, 20)), []);
-        assert_eq!(parts(range(6, 7)), [range(5, 5), range(8, 9)]);
-        assert_eq!(parts(range(0, 5)), [range(6, 9)]);
-        assert_eq!(parts(range(9, u64::MAX)), [range(5, 8)]);
     }
 }
