@@ -19,7 +19,7 @@ pub use joined::News;
 pub use looks::LookClaim;
 pub(crate) use sharing::Claiming;
 
-use crate::recent::{Ahead, Recent};
+use crate::recent::Recent;
 use aggregator::{Aggregator, JournalCounter, Policy, Stored};
 use claims::Claims;
 use decoding::Decoding;
@@ -29,9 +29,9 @@ use event::{
 };
 use futures_channel::oneshot;
 use handle::{Inline, Line, Message};
-use joined::{JOIN_WAIT, LaneWatch, LaneWrite};
+use joined::{Inbox, JOIN_WAIT, LaneWatch, LaneWrite};
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     convert::Infallible,
     sync::{Arc, Mutex, mpsc},
     time::Duration,
@@ -108,8 +108,8 @@ pub struct Owner {
     staged_events: usize,
     /// What lanes want written with the transaction that is being gathered, or after it.
     lane_writes: Vec<LaneWrite>,
-    /// There while lanes are shown what is being written.
-    ahead: Option<Ahead>,
+    /// There on a thread of its own.
+    inbox: Option<Inbox>,
     join_wait: Duration,
     pending: Vec<Pending>,
     lanes: Vec<LaneWatch>,
@@ -156,7 +156,7 @@ impl Owner {
             commit_events: 0,
             staged_events: 0,
             lane_writes: Vec::new(),
-            ahead: None,
+            inbox: None,
             join_wait: JOIN_WAIT,
             pending: Vec::new(),
             lanes: Vec::new(),
@@ -245,28 +245,22 @@ impl Owner {
 
     /// Writes what was gathered in one transaction, answers the acks, and tells the lanes.
     pub fn flush(&mut self) -> Result<(), LedgerError> {
-        let are_told = self.ahead.is_some();
-        self.write()?;
+        let lanes_know = self.write()?;
         for Pending { ack, receipt } in self.pending.drain(..) {
             (receipt.on_ack)(Ok(ack));
         }
-        if !are_told {
+        if !lanes_know {
             self.tell_lanes();
         }
         Ok(())
     }
 
-    /// Writes what was gathered, and what lanes have handed in.
-    fn write(&mut self) -> Result<(), LedgerError> {
-        let (lanes, replies): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.lane_writes).into_iter().unzip();
-        let mut are_joined = false;
+    /// Writes what was gathered, and what lanes have handed in. Returns whether lanes know of it.
+    fn write(&mut self) -> Result<bool, LedgerError> {
+        let mut lanes_know = false;
         if !self.commits.is_empty() {
-            are_joined = self.write_joined(&lanes);
-            if !are_joined {
-                self.store.apply(&self.commits)?;
-            }
-            if self.ahead.take().is_none() {
+            lanes_know = self.write_commits()?;
+            if !lanes_know {
                 self.recent.on_commits(&self.commits, self.staged_events == 0);
             }
             if let Some(on_commit) = &mut self.on_commit {
@@ -275,11 +269,10 @@ impl Owner {
             self.commits.clear();
             (self.commit_events, self.staged_events) = (0, 0);
         }
-        for (commit, reply) in lanes.iter().zip(replies) {
-            let alone = |store: &mut dyn Store| store.apply_lanes(std::slice::from_ref(commit));
-            let _ = reply.send(if are_joined { Ok(()) } else { alone(&mut *self.store) });
+        for (commit, reply) in self.lane_writes.drain(..) {
+            let _ = reply.send(self.store.apply_lanes(&[commit]));
         }
-        Ok(())
+        Ok(lanes_know)
     }
 
     /// Hands the store what was gathered of a large transaction, out of memory. Whoever wants to see
@@ -314,7 +307,7 @@ impl Owner {
         let (sender, receiver) = mpsc::channel();
         let recent = self.recent.clone();
         let thread =
-            std::thread::Builder::new().name("ledger".into()).spawn(move || self.run(&receiver))?;
+            std::thread::Builder::new().name("ledger".into()).spawn(move || self.run(receiver))?;
         Ok(OwnerHandle { thread: Some(thread), recent, ..OwnerHandle::over(Line::Thread(sender)) })
     }
 
@@ -326,31 +319,22 @@ impl Owner {
         OwnerHandle { recent, ..OwnerHandle::over(Line::Inline(inline)) }
     }
 
-    fn run(mut self, receiver: &mpsc::Receiver<Message>) -> Result<OwnerReport, LedgerError> {
-        let mut put_off = VecDeque::new();
-        loop {
-            let message = match put_off.pop_front() {
-                Some(message) => Ok(message),
-                None if self.pending.is_empty() => {
-                    receiver.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected)
-                }
-                None => receiver.recv_timeout(FLUSH_AFTER),
-            };
-            let message = match message {
+    fn run(mut self, messages: mpsc::Receiver<Message>) -> Result<OwnerReport, LedgerError> {
+        self.inbox = Some(Inbox::new(messages));
+        while let Some(inbox) = &mut self.inbox {
+            let message = match inbox.next((!self.pending.is_empty()).then_some(FLUSH_AFTER)) {
                 Ok(message) => message,
                 Err(mpsc::RecvTimeoutError::Timeout) => Message::Flush,
                 Err(mpsc::RecvTimeoutError::Disconnected) => Message::Close,
             };
-            if matches!(message, Message::Flush) {
-                self.ahead = self.gather(receiver, &mut put_off);
-            }
             match self.on(message) {
                 Ok(false) => {}
-                Ok(true) => return Ok(self.report),
+                Ok(true) => break,
                 // What was taken in memory is ahead of the file now: go no further.
                 Err(error) => return Err(self.fail(error)),
             }
         }
+        Ok(self.report)
     }
 
     /// Handles a message; returns whether it was the last one.
@@ -414,7 +398,7 @@ impl Owner {
                 self.lane_writes.push((*commit, reply));
             }
             Message::Lane(commit, reply) => {
-                let _ = reply.send(self.store.apply_lanes(std::slice::from_ref(&commit)));
+                let _ = reply.send(self.store.apply_lanes(&[*commit]));
             }
             Message::LaneIdle(lane, news) => self.on_idle(&lane, news),
             Message::OpenLane { lane, descriptor, reply } => {

@@ -1,7 +1,7 @@
 //! Lanes at the head: what they write goes into the transaction of the events that it is made of.
 //!
-//! A lane that stands idle is told of events just before they are written, reads them from memory
-//! ([`crate::recent`]), and has a moment to hand in what the plugin makes of them: then there is one
+//! A lane that stands idle is told of events when their transaction begins, reads them from memory
+//! ([`crate::recent`]), and hands in what the plugin makes of them before it ends: then there is one
 //! commit instead of two, one after the other. Nothing is ever written before its events: what comes
 //! too late, or is refused, is written alone afterwards.
 
@@ -11,11 +11,14 @@ use dispatcher::Ready;
 use event::{Content, Filter, LaneCommit, LaneId, LedgerError};
 use std::{
     collections::{BTreeSet, VecDeque},
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        mpsc::{self, RecvTimeoutError},
+    },
     time::{Duration, Instant},
 };
 
-/// Longest time that events wait for what idle lanes make of them.
+/// Longest time, from the begin of a transaction, that it waits for what idle lanes make of its events.
 pub(super) const JOIN_WAIT: Duration = Duration::from_millis(10);
 /// Events of a transaction that lanes are told of ahead, at most: those of some blocks at the head.
 const JOIN_EVENTS_MAX: usize = 1_000;
@@ -99,16 +102,11 @@ impl Owner {
         }
     }
 
-    /// Tells lanes of what is about to be written, and takes in what the idle ones make of it. Other
-    /// messages are put off.
-    pub(super) fn gather(
-        &mut self,
-        messages: &mpsc::Receiver<Message>,
-        put_off: &mut VecDeque<Message>,
-    ) -> Option<Ahead> {
+    /// Tells lanes of what is about to be written, where some stand idle and it is not much.
+    fn tell_ahead(&mut self) -> Option<Joining> {
         let is_head =
             (1..=JOIN_EVENTS_MAX).contains(&self.commit_events) && self.staged_events == 0;
-        if !is_head {
+        if self.inbox.is_none() || !is_head {
             return None;
         }
         let awaited = |lane: &mut LaneWatch| lane.is_awaited().then(|| lane.lane.clone());
@@ -116,12 +114,18 @@ impl Owner {
         if awaited.is_empty() {
             return None;
         }
-        let mut missing = awaited.clone();
         let ahead = self.recent.show_ahead(&self.commits);
         self.tell_lanes();
-        let end = Instant::now() + self.join_wait;
+        Some(Joining { awaited, until: Instant::now() + self.join_wait, _ahead: ahead })
+    }
+
+    /// Takes in what the idle lanes make of events. Other messages are put off.
+    fn collect(&mut self, joining: &Joining) {
+        let mut missing = joining.awaited.clone();
         while !missing.is_empty() {
-            match messages.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            let left = joining.until.saturating_duration_since(Instant::now());
+            let Some(inbox) = &mut self.inbox else { break };
+            match inbox.messages.recv_timeout(left) {
                 Ok(Message::Lane(commit, reply)) => {
                     missing.remove(&commit.lane);
                     self.lane_writes.push((*commit, reply));
@@ -133,20 +137,65 @@ impl Owner {
                         missing.remove(&lane);
                     }
                 }
-                Ok(message) => put_off.push_back(message),
+                Ok(message) => inbox.put_off.push_back(message),
                 Err(_) => break,
             }
         }
-        for lane in self.lanes.iter_mut().filter(|lane| awaited.contains(&lane.lane)) {
+        for lane in self.lanes.iter_mut().filter(|lane| joining.awaited.contains(&lane.lane)) {
             lane.on_awaited(missing.contains(&lane.lane));
         }
-        Some(ahead)
     }
 
-    /// Writes the commits together with what lanes have handed in; returns whether that took effect.
-    /// What was staged could not be written once more, should a lane's write be refused.
-    pub(super) fn write_joined(&mut self, lanes: &[LaneCommit]) -> bool {
-        let is_joined = !lanes.is_empty() && self.staged_events == 0;
-        is_joined && self.store.apply_with_lanes(&self.commits, lanes).is_ok()
+    /// Writes the commits, with what lanes make of them where that is there in time. Returns whether
+    /// lanes know of them.
+    pub(super) fn write_commits(&mut self) -> Result<bool, LedgerError> {
+        let Some(joining) = self.tell_ahead() else {
+            self.store.apply(&self.commits)?;
+            return Ok(false);
+        };
+        self.store.begin(&self.commits)?;
+        self.collect(&joining);
+        let (lanes, replies): (Vec<_>, Vec<_>) = self.lane_writes.drain(..).unzip();
+        let finished = self.store.finish(&lanes);
+        match finished {
+            Ok(()) => replies.into_iter().for_each(|reply| drop(reply.send(Ok(())))),
+            Err(error) if lanes.is_empty() => return Err(error),
+            // The lanes are to blame, or it fails once more: each is heard alone, after its events.
+            Err(_) => {
+                self.store.apply(&self.commits)?;
+                self.lane_writes = lanes.into_iter().zip(replies).collect();
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// A transaction that waits for lanes.
+struct Joining {
+    awaited: BTreeSet<LaneId>,
+    until: Instant,
+    /// Until it is dropped, what is not in memory is not read.
+    _ahead: Ahead,
+}
+
+/// What was sent to the owner's thread.
+pub(super) struct Inbox {
+    messages: mpsc::Receiver<Message>,
+    /// Came while a transaction waited for lanes, and goes first now.
+    put_off: VecDeque<Message>,
+}
+
+impl Inbox {
+    pub(super) fn new(messages: mpsc::Receiver<Message>) -> Self {
+        Self { messages, put_off: VecDeque::new() }
+    }
+
+    /// Returns the next message; waits for it as long as it takes, or for so long.
+    pub(super) fn next(&mut self, wait: Option<Duration>) -> Result<Message, RecvTimeoutError> {
+        match (self.put_off.pop_front(), wait) {
+            (Some(message), _) => Ok(message),
+            (None, Some(wait)) => self.messages.recv_timeout(wait),
+            (None, None) => self.messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        }
     }
 }

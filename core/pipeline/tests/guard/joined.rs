@@ -80,13 +80,14 @@ impl Store for Noting {
         self.ledger.apply_lanes(commits)
     }
 
-    fn apply_with_lanes(
-        &mut self,
-        commits: &[Commit],
-        lanes: &[LaneCommit],
-    ) -> Result<(), LedgerError> {
-        self.note("both");
-        self.ledger.apply_with_lanes(commits, lanes)
+    fn begin(&mut self, commits: &[Commit]) -> Result<(), LedgerError> {
+        self.note("begun");
+        self.ledger.begin(commits)
+    }
+
+    fn finish(&mut self, lanes: &[LaneCommit]) -> Result<(), LedgerError> {
+        self.note(if lanes.is_empty() { "alone" } else { "both" });
+        self.ledger.finish(lanes)
     }
 
     fn known_events(
@@ -216,7 +217,7 @@ fn what_an_idle_lane_makes_of_events_is_written_with_them() {
     let commit = stage.next_write().unwrap();
     let after = commit.after;
     stage.handle.commit(commit).unwrap();
-    assert_eq!(stage.calls(), ["both"]);
+    assert_eq!(stage.calls(), ["begun", "both"]);
     assert_eq!(stage.events_in_file(), stage.wanted(1, 2));
     assert_eq!(stage.stored(), Some(after));
     stage.end();
@@ -230,11 +231,11 @@ fn a_lane_that_makes_nothing_of_events_says_so_and_is_not_waited_for() {
     stage.handle.idle(stage.lane.id(), heard);
     // The owner answers in order: after this the events are written.
     assert_eq!(stage.stored(), None);
-    assert_eq!(stage.calls(), ["events"]);
+    assert_eq!(stage.calls(), ["begun", "alone"]);
     // It was told once more since, and did not answer: the next events do not wait for it.
     stage.report(3, 4);
     stage.stored();
-    assert_eq!(stage.calls(), ["events", "events"]);
+    assert_eq!(stage.calls(), ["begun", "alone", "events"]);
     stage.end();
 }
 
@@ -249,7 +250,7 @@ fn a_lane_that_did_not_say_that_it_is_idle_is_not_waited_for() {
     stage.handle.idle(stage.lane.id(), heard - 1);
     stage.report(3, 4);
     stage.stored();
-    assert_eq!(stage.calls(), ["both", "events"]);
+    assert_eq!(stage.calls(), ["begun", "both", "events"]);
     stage.end();
 }
 
@@ -261,7 +262,7 @@ fn what_a_lane_may_not_write_takes_no_event_with_it() {
     let mut commit = stage.next_write().unwrap();
     commit.before = Some(commit.after);
     stage.handle.commit(commit).unwrap_err();
-    assert_eq!(stage.calls(), ["both", "events", "lane"]);
+    assert_eq!(stage.calls(), ["begun", "both", "events", "lane"]);
     assert_eq!(stage.events_in_file(), stage.wanted(1, 2));
     assert_eq!(stage.stored(), None);
     stage.end();
@@ -275,6 +276,6 @@ fn events_do_not_wait_longer_than_they_may_for_a_slow_lane() {
     assert_eq!(stage.stored(), None);
     let commit = stage.next_write().unwrap();
     stage.handle.commit(commit).unwrap();
-    assert_eq!(stage.calls(), ["events", "lane"]);
+    assert_eq!(stage.calls(), ["begun", "alone", "lane"]);
     stage.end();
 }
