@@ -7,6 +7,7 @@ mod audit;
 mod clock;
 mod coverage;
 mod drill;
+mod export;
 mod health;
 mod inputs;
 mod lanes;
@@ -14,6 +15,7 @@ mod ledger;
 mod nodes;
 mod plugin;
 mod replay;
+mod snapshot;
 mod telling;
 mod watch;
 
@@ -22,8 +24,10 @@ pub(crate) use self::{
     audit::audit,
     coverage::coverage,
     drill::drill,
+    export::{Wanted, prepare},
     health::health,
     plugin::{PluginRun, check_plugin, list_plugins, test_plugin},
     replay::replay,
+    snapshot::snapshot,
     watch::watch_plan as watch,
 };

@@ -11,6 +11,7 @@ mod coverage;
 mod demo;
 mod drill;
 mod exclusion;
+mod export;
 mod health;
 mod install;
 mod interrupted;
