@@ -12,6 +12,7 @@ mod health;
 mod inputs;
 mod lanes;
 mod ledger;
+mod names;
 mod nodes;
 mod plugin;
 mod replay;

@@ -96,7 +96,8 @@ fn events_are_exported_whole_in_order_and_with_every_digit() {
     assert!(truth.len() > 20, "{truth:?}");
     let told = scene.run(&["export", "gold.transfer", "-o", "t.ndjson"]).expect_success();
     assert_eq!(told.stdout, "");
-    let said = format!("{} events of gold.transfer, blocks 1:40 (40 blocks): complete", truth.len());
+    let said =
+        format!("{} events of gold.transfer, blocks 1:40 (40 blocks): complete", truth.len());
     assert!(told.stderr.starts_with(&said), "{}", told.stderr);
     assert!(told.stderr.contains("receipts on one-node"), "{}", told.stderr);
     assert_eq!(of_ndjson(&scene.text("t.ndjson")), truth);
@@ -177,7 +178,10 @@ fn what_cannot_be_exported_is_a_plain_error_with_a_hint() {
         (&["export", "gold.Transfer", "-o", "l.duckdb", "--format", "csv"], "ledger"),
         (&["export", "gold.Transfer", "-o", "t.csv", "--where", "valu > 1"], "valu"),
         (&["export", "gold.Transfer", "-o", "t.csv", "--where", "1) --"], "--where"),
-        (&["export", "gold.Transfer", "-o", "t.csv", "--where", "true); drop table events"], "--where"),
+        (
+            &["export", "gold.Transfer", "-o", "t.csv", "--where", "true); drop table events"],
+            "--where",
+        ),
         (&["export", "gold.Transfer", "-o", "t.csv", "-b", "9:3"], "3:9"),
         (&["export", "gold.Transfer", "-o", "t.csv", "--chain-id", "7"], "31337"),
         (&["export", "gold.Transfer", "-o", "t.csv", "-c", "gold"], "gold"),
@@ -195,10 +199,9 @@ fn what_cannot_be_exported_is_a_plain_error_with_a_hint() {
     assert_eq!(scene.text("old.csv"), "old");
     assert!(!scene.path("t.csv").exists());
     assert_eq!(scene.leftovers(), Vec::<String>::new());
-    let full = scene.program.run_on_full_disk(
-        1,
-        &["export", "gold.Transfer", "-o", "t.csv", "--ledger", "l.duckdb"],
-    );
+    let full = scene
+        .program
+        .run_on_full_disk(1, &["export", "gold.Transfer", "-o", "t.csv", "--ledger", "l.duckdb"]);
     let full = full.expect_code(74);
     assert!(!full.stderr.contains("writing the ledger"), "{}", full.stderr);
     assert!(!scene.path("t.csv").exists());

@@ -132,6 +132,9 @@ pub(crate) fn cmd_export(
     if !args.quiet {
         let events = if rows == 1 { "event" } else { "events" };
         let mut err = stderr().lock();
+        if let Some(shortened) = &export.shortened {
+            writeln!(err, "note: {shortened}")?;
+        }
         let known = &export.completeness;
         writeln!(err, "{} {events} of {}, {known}", grouped(rows), args.table)?;
         if let Some(range) = known.not_final() {

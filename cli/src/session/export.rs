@@ -15,7 +15,7 @@ use aggregator::{Admission, Aggregator, Policy};
 use alloy_primitives::Address;
 use event::{
     AnchorPolicy, AnyOf, BlockRange, ChainId, ChainProfile, ChainState, EventSchema, Evidence,
-    FileForm, Filter, Value, Verify,
+    FileForm, Filter, Verify,
 };
 use std::{fmt, ops::ControlFlow, sync::Arc};
 
@@ -53,6 +53,8 @@ pub(crate) struct Export {
     pub(crate) select: String,
     /// What is known of its blocks.
     pub(crate) completeness: Completeness,
+    /// Where it has fewer blocks than were asked for.
+    pub(crate) shortened: Option<String>,
 }
 
 /// Whether every block of a range is covered.
@@ -85,9 +87,9 @@ pub(crate) fn prepare(ledger: &mut Look, wanted: &Wanted) -> Result<Export, Comm
         state.coverage.iter().map(|(filter, _)| filter.clone()).collect();
     let completeness = completeness(chain, state, &filters, wanted)?;
     if let (Some(level), false) = (wanted.require, completeness.is_complete()) {
-        let range = completeness.range.map_or_else(String::new, |range| {
-            format!(" -b {}:{}", range.first(), range.last())
-        });
+        let range = completeness
+            .range
+            .map_or_else(String::new, |range| format!(" -b {}:{}", range.first(), range.last()));
         return Err(CommandError::new(ErrorKind::CheckFailed, completeness.to_string())
             .context(format!("nothing is exported: --require {level} is not met"))
             .hint(format!("read what is missing: headcount replay --verify {level}{range}")));
@@ -103,7 +105,9 @@ pub(crate) fn prepare(ledger: &mut Look, wanted: &Wanted) -> Result<Export, Comm
         })?;
     }
     let select = select::statement(&table, chain, completeness.range, wanted, &covering);
-    Ok(Export { select, completeness })
+    let shortened = wanted.range.zip(completeness.range);
+    let shortened = shortened.and_then(|(wanted, range)| wanted.shortened(range));
+    Ok(Export { select, completeness, shortened })
 }
 
 /// Finds the table by its name, whatever the case.
@@ -111,14 +115,7 @@ fn find(ledger: &mut Look, name: &str) -> Result<Table, CommandError> {
     if name.eq_ignore_ascii_case(RAW) || name.eq_ignore_ascii_case("events_canonical") {
         return Ok(Table::Raw);
     }
-    let mut schemas: Vec<EventSchema> = Vec::new();
-    let sql = "SELECT spec FROM main.schemas ORDER BY contract, event";
-    ledger.query(sql, &mut |_, row| {
-        if let [Value::Text(spec)] = row.as_slice() {
-            schemas.extend(serde_json::from_str::<EventSchema>(spec));
-        }
-        ControlFlow::Continue(())
-    })?;
+    let schemas = super::names::schemas(ledger)?;
     let called = |schema: &EventSchema| format!("{}.{}", schema.contract, schema.table);
     let names: Vec<String> = schemas.iter().map(called).collect();
     let same = |schema: &&EventSchema| called(schema).eq_ignore_ascii_case(name);
@@ -136,9 +133,8 @@ fn find(ledger: &mut Look, name: &str) -> Result<Table, CommandError> {
 
 fn chain_of(ledger: &mut Look, wanted: Option<ChainId>) -> Result<ChainId, CommandError> {
     let chains = ledger.chains()?;
-    let named = |chains: &[ChainId]| {
-        chains.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-    };
+    let named =
+        |chains: &[ChainId]| chains.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     match (wanted, chains.as_slice()) {
         (Some(wanted), chains) if chains.contains(&wanted) => Ok(wanted),
         (None, [one]) => Ok(*one),

@@ -402,7 +402,12 @@ pub(crate) mod tests {
         let replies = [
             Reply::Ack(Ack { seq: 1, open: vec![(report().range, "o".into())], ..Ack::default() }),
             Reply::Claimed(Claimed { work: vec![], held: vec![(report().range, 9)] }),
-            Reply::ToLook(ToLook { seen: vec![], without_other: vec![report().range], through: 8 }),
+            Reply::ToLook(ToLook {
+                seen: vec![],
+                without_other: vec![],
+                held: vec![(report().range, 7)],
+                through: 8,
+            }),
             Reply::State(Box::default()),
             Reply::Rows(vec![], vec![vec![Value::Int(-1), Value::Float(0.5), Value::Null]]),
             Reply::Problems(vec!["p".into()]),
@@ -435,7 +440,7 @@ pub(crate) mod tests {
         let digest = keccak256(&wire).to_string();
         assert_eq!(
             (digest.as_str(), crate::PROTOCOL),
-            ("0x925032c6c3090d204cd27bc9fa8f074d3100c17a36c91491cd34b7472b3d3424", 4)
+            ("0x174ac64294a55f59794f3702514827bb894bbc8572cea8513bd8daf4fbe0ac9f", 4)
         );
     }
 

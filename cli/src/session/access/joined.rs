@@ -7,7 +7,7 @@ use crate::{
 };
 use event::{
     Ack, BlockRange, ChainId, ChainState, Claimed, EventPage, EventQuery, Evidence, FileForm,
-    Filter,    FilterId, LedgerError, Report, ToLook, Verify,
+    Filter, FilterId, LedgerError, Report, ToLook, Verify,
 };
 use futures_channel::oneshot;
 use pipeline::{AwayOwner, Claim, LookClaim, OnAck};
@@ -119,12 +119,7 @@ impl Joined {
         }
     }
 
-    pub(crate) async fn export(
-        &self,
-        select: &str,
-        form: FileForm,
-        to: &str,
-    ) -> Result<u64, Miss> {
+    pub(crate) async fn export(&self, select: &str, form: FileForm, to: &str) -> Result<u64, Miss> {
         let request = Request::Export { select: select.to_owned(), form, to: to.to_owned() };
         match self.written(request).await? {
             Reply::Exported(rows) => Ok(rows),
@@ -272,8 +267,15 @@ impl AwayOwner for Away {
         let LookClaim { holder, chain, filter, range, verify, nodes, blocks_max } = claim;
         let run = holder.run;
         let request = Request::ClaimLook { run, chain, filter, range, verify, nodes, blocks_max };
-        self.forward(self.joined.client.ask(&request), reply, |reply| match reply {
-            Reply::ToLook(to_look) => Some(to_look),
+        let owner = self.joined.owner().pid;
+        self.forward(self.joined.client.ask(&request), reply, move |reply| match reply {
+            Reply::ToLook(mut to_look) => {
+                // As above.
+                for (_, process) in to_look.held.iter_mut().filter(|(_, pid)| *pid == 0) {
+                    *process = owner;
+                }
+                Some(to_look)
+            }
             _ => None,
         });
     }

@@ -153,9 +153,7 @@ impl Look {
     pub(crate) fn snapshot(&mut self, with_digest: bool) -> Result<Option<B256>, CommandError> {
         let part = self.part()?;
         self.asked(|source, runtime| match source {
-            Source::File(ledger) => {
-                written(ledger.reader()?.snapshot(part.as_ref(), with_digest))
-            }
+            Source::File(ledger) => written(ledger.reader()?.snapshot(part.as_ref(), with_digest)),
             Source::Owner(joined) => runtime.block_on(joined.snapshot(&part, with_digest)),
         })
     }
@@ -166,7 +164,8 @@ impl Look {
         let part = std::path::absolute(part)?;
         let text = part.to_str().map(str::to_owned);
         text.ok_or_else(|| {
-            CommandError::usage(format!("{} is not UTF-8", part.display())).hint("name another file")
+            CommandError::usage(format!("{} is not UTF-8", part.display()))
+                .hint("name another file")
         })
     }
 
