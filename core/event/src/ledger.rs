@@ -323,6 +323,14 @@ pub trait Store: Reader {
     /// Applies what lanes wrote in one transaction: all of it or nothing.
     fn apply_lanes(&mut self, commits: &[LaneCommit]) -> Result<(), LedgerError>;
 
+    /// Applies commits and what lanes wrote of them in one transaction: all of it or nothing. Not
+    /// for commits whose events were staged: after an error they are asked for again, alone.
+    fn apply_with_lanes(
+        &mut self,
+        commits: &[Commit],
+        lanes: &[LaneCommit],
+    ) -> Result<(), LedgerError>;
+
     /// Returns the ids of stored events of the range, on every branch, in no order.
     fn known_events(
         &mut self,

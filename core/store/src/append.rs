@@ -9,6 +9,7 @@ use crate::{
     blocks, candidates, coverage,
     error::{Result, statement_failed},
     few_rows::{FEW_ROWS_MAX, append_batch},
+    lanes::{self, LaneRows},
     ledger::DuckLedger,
     looked,
     sql::{self, execute_cached},
@@ -21,7 +22,7 @@ use duckdb::{
     arrow::{array::ArrayRef, record_batch::RecordBatch},
     params,
 };
-use event::{ChainId, Commit, EventBatch, EventSchema, LedgerError, Op, TypedRows};
+use event::{ChainId, Commit, EventBatch, EventSchema, LaneCommit, LedgerError, Op, TypedRows};
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::mpsc,
@@ -60,17 +61,26 @@ fn begun(ledger: &mut DuckLedger) -> Result<u64> {
     Ok(ledger.next_event)
 }
 
-/// Applies all commits or none.
-pub(crate) fn apply(ledger: &mut DuckLedger, commits: &[Commit]) -> Result<()> {
-    if commits.is_empty() {
-        return Ok(());
-    }
+/// Applies all commits, and what lanes wrote of them, or nothing.
+pub(crate) fn apply(
+    ledger: &mut DuckLedger,
+    commits: &[Commit],
+    lane_commits: &[LaneCommit],
+) -> Result<()> {
     let failpoints = ledger.failpoints.clone();
+    let has_lanes = !lane_commits.is_empty();
+    if commits.is_empty() {
+        return lanes::apply(&ledger.conn, &mut ledger.lanes, &failpoints, lane_commits);
+    }
+    if has_lanes {
+        lanes::compact_when_due(&ledger.conn, &mut ledger.lanes)?;
+    }
     failpoints.pass("store.apply.before_begin");
     // After an error nothing is remembered: it is not in the file.
     let mut known = std::mem::take(&mut ledger.known);
+    let lane_rows = if has_lanes { ledger.lanes.forget() } else { LaneRows::new() };
     let first = begun(ledger)?;
-    let next = sql::committed(&ledger.conn, || {
+    let (next, of_lanes) = sql::committed(&ledger.conn, || {
         let next = write_events(ledger, commits, first)?;
         blocks::write(&ledger.conn, &mut known, commits)?;
         write_journal(&ledger.conn, commits)?;
@@ -84,11 +94,21 @@ pub(crate) fn apply(ledger: &mut DuckLedger, commits: &[Commit]) -> Result<()> {
         }
         write_incidents(&ledger.conn, commits)?;
         failpoints.pass("store.apply.after_append");
+        let of_lanes = match has_lanes {
+            true => {
+                lanes::write(&ledger.conn, &ledger.lanes, lane_rows, &failpoints, lane_commits)?
+            }
+            false => lanes::Written::default(),
+        };
         failpoints.pass("store.apply.before_commit");
-        Ok(next)
+        Ok((next, of_lanes))
     })?;
     (ledger.next_event, ledger.known) = (next, known);
     failpoints.pass("store.apply.after_commit");
+    if has_lanes {
+        ledger.lanes.on_written(of_lanes);
+        failpoints.pass("store.lane.after_commit");
+    }
     Ok(())
 }
 

@@ -205,11 +205,15 @@ impl Store for DuckLedger {
     }
 
     fn apply(&mut self, commits: &[Commit]) -> Result<()> {
-        append::apply(self, commits)
+        append::apply(self, commits, &[])
     }
 
     fn apply_lanes(&mut self, commits: &[LaneCommit]) -> Result<()> {
         lanes::apply(&self.conn, &mut self.lanes, &self.failpoints, commits)
+    }
+
+    fn apply_with_lanes(&mut self, commits: &[Commit], lanes: &[LaneCommit]) -> Result<()> {
+        append::apply(self, commits, lanes)
     }
 
     fn known_events(&mut self, chain: ChainId, range: BlockRange) -> Result<Vec<EventId>> {

@@ -106,6 +106,7 @@ pub(crate) fn open_locked(
 ) -> Result<Connection> {
     if mode == OpenMode::Create && !path.exists() {
         create(path, options)?;
+        return connect(path, AccessMode::ReadWrite, options);
     }
     must_exist(path)?;
     let output = output(path, mode, options);

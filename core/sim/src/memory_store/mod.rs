@@ -151,12 +151,26 @@ impl Store for MemoryStore {
     }
 
     fn apply(&mut self, commits: &[Commit]) -> Result<(), LedgerError> {
+        self.apply_with_lanes(commits, &[])
+    }
+
+    fn apply_with_lanes(
+        &mut self,
+        commits: &[Commit],
+        lanes: &[LaneCommit],
+    ) -> Result<(), LedgerError> {
         let mut disk = self.up()?;
-        if commits.is_empty() {
+        if commits.is_empty() && lanes.is_empty() {
             return Ok(());
         }
         let before = disk.applied;
-        let applied = disk.transact(|image| image.apply(commits));
+        let applied = disk.transact(|image| {
+            let mut moved = (!lanes.is_empty()).then(|| image.lanes.clone());
+            moved.as_mut().map_or(Ok(()), |moved| moved.apply(lanes))?;
+            image.apply(commits)?;
+            image.lanes = moved.unwrap_or_else(|| std::mem::take(&mut image.lanes));
+            Ok(())
+        });
         let Disk { image, on_apply, applied: after, .. } = &mut *disk;
         // Also where the process died right after: what took effect is looked at.
         if let Some(on_apply) = on_apply
