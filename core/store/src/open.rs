@@ -75,6 +75,10 @@ pub(crate) fn clear(output: &Path) -> Result<()> {
     Ok(())
 }
 
+fn clear_output(output: Option<&Path>) -> Result<()> {
+    output.map_or(Ok(()), clear)
+}
+
 fn remove_leftover(file: &Path) -> Result<()> {
     match fs::remove_file(file) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -104,12 +108,13 @@ pub(crate) fn open_locked(
     mode: OpenMode,
     options: &OpenOptions,
 ) -> Result<Connection> {
+    let output = output(path, mode, options);
     if mode == OpenMode::Create && !path.exists() {
         create(path, options)?;
-        return connect(path, AccessMode::ReadWrite, options);
+        clear_output(output.as_deref())?;
+        return connect(path, AccessMode::ReadWrite, options, output.as_deref());
     }
     must_exist(path)?;
-    let output = output(path, mode, options);
     let for_reader = output.as_deref().filter(|_| mode == OpenMode::ReadOnly);
     let reader = connect(path, AccessMode::ReadOnly, options, for_reader)?;
     let found = known_version(path, &reader)?;
@@ -121,9 +126,7 @@ pub(crate) fn open_locked(
         return Ok(reader);
     }
     drop(reader);
-    if let Some(output) = &output {
-        clear(output)?;
-    }
+    clear_output(output.as_deref())?;
     let conn = connect(path, AccessMode::ReadWrite, options, output.as_deref())?;
     tables::migrate(&conn, found)?;
     Ok(conn)
