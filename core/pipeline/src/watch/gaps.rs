@@ -15,6 +15,8 @@ use std::sync::Arc;
 /// Widest window of a gap that is read before what nodes disagree on in it is settled, in blocks,
 /// where several nodes have to agree: bounds the candidates that wait meanwhile.
 pub(super) const WINDOW_BLOCKS: u64 = 2_000;
+/// Parts of a window that are read one by one, at most.
+const PARTS_MAX: usize = 64;
 /// Longest wait before blocks that stayed open are tried again, in milliseconds.
 const RETRY_MS_MAX: u64 = 60_000;
 
@@ -108,18 +110,28 @@ pub(super) async fn fill(
     let window = BlockRange::of_width(first, width).intersection(&range).unwrap_or(range);
     let mut filled = Filled { window: Some(window), ..Filled::default() };
     for verify in levels {
-        let request = setup.request(&filters, window, verify, nodes.clone());
-        let never = std::future::pending();
-        let outcome = replay(request, owner, setup.prover.clone(), timer, never, &Unseen).await?;
-        let ReplayOutcome { new_events, incidents, open, held, .. } = outcome;
-        filled.new_events += new_events;
-        filled.incidents += incidents;
-        filled.open = open;
-        // Looked at again later, as what stays open is.
-        filled.open.extend(
-            held.into_iter()
-                .map(|(range, process)| (range, format!("process {process} reads it just now"))),
-        );
+        filled.open.clear();
+        // At another level than the policy's what is covered already would be read once more.
+        let parts = match verify == setup.verify {
+            true => vec![(window, filters.clone())],
+            false => missing_parts(&setup, &filters, window, owner).await?,
+        };
+        for (range, filters) in parts {
+            let request = setup.request(&filters, range, verify, nodes.clone());
+            let (prover, never) = (setup.prover.clone(), std::future::pending());
+            let outcome = replay(request, owner, prover, timer, never, &Unseen).await?;
+            let ReplayOutcome { new_events, incidents, open, held, .. } = outcome;
+            filled.new_events += new_events;
+            filled.incidents += incidents;
+            filled.open.extend(open);
+            // Looked at again later, as what stays open is.
+            let held = held.into_iter();
+            filled.open.extend(
+                held.map(|(range, process)| {
+                    (range, format!("process {process} reads it just now"))
+                }),
+            );
+        }
         // The policy is met when nothing is missing for it, however it was read.
         if first_missing(&setup, &filters, window, owner).await?.is_none() {
             filled.open.clear();
@@ -127,6 +139,24 @@ pub(super) async fn fill(
         }
     }
     Ok(filled)
+}
+
+/// Returns what is missing of the range as the policy demands it, each with the filters that lack it. Of
+/// many small parts the last ones are left for the next time.
+async fn missing_parts(
+    setup: &FillSetup,
+    filters: &[Filter],
+    range: BlockRange,
+    owner: &OwnerHandle,
+) -> Result<Vec<(BlockRange, Vec<Filter>)>, ReplayError> {
+    let mut parts = Vec::new();
+    for filter in filters {
+        let reply = owner.missing(setup.profile.chain, filter.clone(), range, setup.verify);
+        parts.extend(reply.await.map_err(|_| ReplayError::OwnerGone)?);
+    }
+    parts.sort_by_key(|(range, _)| (range.first(), range.last()));
+    parts.truncate(PARTS_MAX);
+    Ok(parts)
 }
 
 /// Most blocks whose waiting logs are decided by receipts in one go.
