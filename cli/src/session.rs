@@ -23,7 +23,7 @@ pub(crate) use self::{
     coverage::coverage,
     drill::drill,
     health::health,
-    plugin::{PluginRun, check_plugin, list_plugins, test_plugin},
+    plugin::{PluginRun, check_plugin, compile_plugin, list_plugins, test_plugin},
     replay::replay,
     watch::watch_plan as watch,
 };

@@ -1,0 +1,9 @@
+// What the component is made of: the imports exist in the sandbox only.
+
+import * as log from 'headcount:plugin/log@0.1.0';
+import * as output from 'headcount:plugin/output@0.1.0';
+import * as state from 'headcount:plugin/state@0.1.0';
+import plugin from '../../plugin.js';
+import { guest } from './guest.js';
+
+export const { meta, handler } = guest(plugin, { log, output, state });
