@@ -59,9 +59,9 @@ function packed(type, values) {
       return { tag: 'boolean', val: values.map(Boolean) };
     case 'int64':
     case 'timestamp':
-      return { tag: 'signed', val: values.map((value) => BigInt(value ?? 0)) };
+      return { tag: 'signed', val: values.map(integer) };
     case 'uint64':
-      return { tag: 'unsigned', val: values.map((value) => BigInt(value ?? 0)) };
+      return { tag: 'unsigned', val: values.map(integer) };
     case 'double':
       return { tag: 'double', val: values.map((value) => Number(value ?? 0)) };
     case 'text':
@@ -78,6 +78,14 @@ function packed(type, values) {
       return variable(values.map(asBytes));
     default:
       throw new TypeError(`there is no type ${type}`);
+  }
+}
+
+function integer(value) {
+  try {
+    return BigInt(value ?? 0);
+  } catch {
+    throw new TypeError(`${value} is no whole number`);
   }
 }
 
@@ -103,8 +111,8 @@ function bignum(values) {
   if (values.every((value) => isBytes(value) && value.length === 32)) {
     return fixed(32, values);
   }
-  const decimal = (value) => BigInt(isBytes(value) ? hex(value) : (value ?? 0));
-  return { tag: 'text', val: values.map((value) => decimal(value).toString()) };
+  const decimal = (value) => integer(isBytes(value) ? hex(value) : value).toString();
+  return { tag: 'text', val: values.map(decimal) };
 }
 
 function variable(values) {

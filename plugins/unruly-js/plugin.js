@@ -18,7 +18,7 @@ const misdeeds = {
   later: () => { throw new Retry('come again', 5); },
   stop: () => { throw new Halt('enough'); },
   fetches: () => fetch('http://127.0.0.1:1/'),
-  imports: () => import('node:fs'),
+  waits: () => setTimeout(() => {}, 1),
   loops() { for (;;); },
   recurses() { return 1 + misdeeds.recurses(); },
   hoards() { for (const all = []; ;) all.push(new Uint8Array(1 << 20).fill(1)); },

@@ -48,12 +48,12 @@ def stop(host: Host, batch: Batch) -> None:
 
 @misdeed
 def connects(host: Host, batch: Batch) -> None:
-    socket.create_connection(("127.0.0.1", 1))
+    socket.socket().connect(("127.0.0.1", 1))
 
 
 @misdeed
 def resolves(host: Host, batch: Batch) -> None:
-    socket.getaddrinfo("localhost", 80)
+    socket.getaddrinfo(b"localhost", 80)
 
 
 @misdeed

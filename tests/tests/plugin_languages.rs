@@ -270,3 +270,81 @@ fn a_plugin_is_built_and_run_again_whenever_its_author_saves() {
     let outcome = scene.program.run(["plugin", "dev", "nowhere"]).expect_code(2);
     assert!(outcome.stderr.contains("\nhint: "), "{}", outcome.stderr);
 }
+
+/// What a plugin does in either language, and what is told of it.
+const IN_BOTH: [(&str, &str); 8] = [
+    ("later", "it asked to be called later again and again"),
+    ("stop", "it was halted: enough"),
+    ("loops", "ran longer than `deadline_ms` of 500"),
+    ("recurses", "recursion"),
+    ("hoards", "emory"),
+    ("column", "column text of table senses has no value (plugin."),
+    ("aside", "an odd one"),
+    ("prints", "1 events, 1 batches, 0 rows, 0 set aside"),
+];
+
+#[test]
+fn the_runtime_of_javascript_is_behind_the_same_fence() {
+    let scene = scene!("unruly-js");
+    let plugin = guest!("unruly-js", "unruly-js");
+    is_behind_the_fence(
+        &scene,
+        &plugin,
+        &[
+            (
+                "throws",
+                "TypeError: can't access property \\\"of\\\", nothing is undefined (plugin.js:16)",
+            ),
+            ("fetches", "the sandbox has no network (plugin.js:20)"),
+            ("waits", "nothing waits for a timer in the sandbox (plugin.js:21)"),
+            ("number", "column n of table numbers: many is no whole number"),
+        ],
+    );
+}
+
+#[test]
+fn the_runtime_of_python_is_behind_the_same_fence() {
+    let scene = scene!("unruly-python");
+    let plugin = guest!("unruly-python", "unruly-python");
+    is_behind_the_fence(
+        &scene,
+        &plugin,
+        &[
+            ("throws", "KeyError: 'nothing' (plugin.py:36)"),
+            ("connects", "the sandbox has no network (wasi:sockets/"),
+            ("resolves", "the sandbox has no network (wasi:sockets/"),
+            ("reads", "FileNotFoundError: "),
+            ("imports", "ModuleNotFoundError: No module named 'sqlite3' (plugin.py:66)"),
+            ("number", "column n of table numbers: invalid literal for int()"),
+        ],
+    );
+}
+
+fn is_behind_the_fence(scene: &Scene, plugin: &str, own: &[(&str, &str)]) {
+    let (program, ledger) = filled(scene, &[]);
+    let misdeeds = || IN_BOTH.iter().chain(own);
+    let of = |name: &str| {
+        format!(
+            "[[plugin]]\nname = \"{name}\"\nwasm = \"{plugin}\"\nconfig = {{ misdeed = \"{name}\" }}\n\
+             limits = {{ deadline_ms = 500 }}\n"
+        )
+    };
+    let config: String = misdeeds().map(|(name, _)| of(name)).collect();
+    // How long a fair one takes is the machine's affair.
+    let senses = of("senses").replace("500", "60000");
+    let config = scene.write("headcount.toml", config + &senses);
+    let test = |name: &str| {
+        let base = ["plugin", "test", name, "--config", &config, "--ledger", &ledger];
+        let outcome = program.run(base.iter().chain(&["-b", "3:3"]));
+        outcome.stdout + &outcome.stderr
+    };
+    for (name, word) in misdeeds() {
+        let told = test(name);
+        println!("{name}: {told}");
+        assert!(told.contains(word), "{name}: `{word}` is not said:\n{told}");
+    }
+    // Clock, randomness and environment are functions of the batch.
+    let senses = test("senses");
+    assert!(senses.contains("\"_table\":\"senses\""), "{senses}");
+    assert_eq!(senses, test("senses"));
+}

@@ -1,7 +1,9 @@
 """What to raise where a whole batch cannot be handled. Any other exception is a rejected batch too."""
 
+import os
 import traceback
 
+STANDARD_LIBRARY = os.path.dirname(traceback.__file__)
 REASON_LENGTH = 2000
 """Longest reason that is handed over; the host shortens it further."""
 
@@ -23,10 +25,11 @@ class Halt(Exception):
 
 
 def told(error: BaseException) -> str:
-    """Returns an exception in a line, with the place in `plugin.py` that it came from."""
+    """Returns an exception in a line, with the place in the plugin's own files that it came from."""
     text = f"{type(error).__name__}: {error}"[:REASON_LENGTH]
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if "headcount_plugin" not in frame.filename]
+    others = (STANDARD_LIBRARY, "headcount_plugin/")
+    own = [frame for frame in frames if not any(other in frame.filename for other in others)]
     if not own:
         return text
     name = own[-1].filename.rsplit("/", 1)[-1]
