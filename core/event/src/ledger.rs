@@ -321,6 +321,14 @@ pub trait Store: Reader {
     /// Applies what lanes wrote in one transaction: all of it or nothing.
     fn apply_lanes(&mut self, commits: &[LaneCommit]) -> Result<(), LedgerError>;
 
+    /// Writes commits into a transaction that the next [`Self::finish`] ends. Nothing else may be asked
+    /// of the store until then. After an error none of it takes effect.
+    fn begin(&mut self, commits: &[Commit]) -> Result<(), LedgerError>;
+
+    /// Ends what [`Self::begin`] began, together with what lanes wrote of it: all of it takes effect or
+    /// nothing.
+    fn finish(&mut self, lanes: &[LaneCommit]) -> Result<(), LedgerError>;
+
     /// Returns the ids of stored events of the range, on every branch, in no order.
     fn known_events(
         &mut self,

@@ -35,6 +35,8 @@ pub struct DuckLedger {
     /// The next free number where events are staged: a transaction is open.
     pub(crate) staged: Option<u64>,
     pub(crate) known: append::Known,
+    /// What holds once the open transaction is in the file.
+    pub(crate) begun: Option<append::Begun>,
     pub(crate) lanes: lanes::Lanes,
     pub(crate) failpoints: Failpoints,
     pager: Pager,
@@ -100,6 +102,7 @@ impl DuckLedger {
             next_event,
             staged: None,
             known: append::Known::default(),
+            begun: None,
             lanes: lanes::Lanes::default(),
             failpoints: options.failpoints.clone(),
             pager: Pager::default(),
@@ -191,11 +194,23 @@ impl Store for DuckLedger {
     }
 
     fn apply(&mut self, commits: &[Commit]) -> Result<()> {
-        append::apply(self, commits)
+        if commits.is_empty() {
+            return Ok(());
+        }
+        append::begin(self, commits)?;
+        append::finish(self, &[])
     }
 
     fn apply_lanes(&mut self, commits: &[LaneCommit]) -> Result<()> {
         lanes::apply(&self.conn, &mut self.lanes, &self.failpoints, commits)
+    }
+
+    fn begin(&mut self, commits: &[Commit]) -> Result<()> {
+        append::begin(self, commits)
+    }
+
+    fn finish(&mut self, lanes: &[LaneCommit]) -> Result<()> {
+        append::finish(self, lanes)
     }
 
     fn known_events(&mut self, chain: ChainId, range: BlockRange) -> Result<Vec<EventId>> {

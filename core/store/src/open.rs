@@ -74,6 +74,7 @@ pub(crate) fn open_locked(
 ) -> Result<Connection> {
     if mode == OpenMode::Create && !path.exists() {
         create(path, options)?;
+        return connect(path, AccessMode::ReadWrite, options);
     }
     must_exist(path)?;
     let reader = connect(path, AccessMode::ReadOnly, options)?;
