@@ -6,6 +6,7 @@ mod author;
 mod bar;
 mod command_error;
 mod commands;
+mod compiling;
 mod complaint;
 mod config_file;
 mod contract_spec;

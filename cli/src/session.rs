@@ -27,7 +27,7 @@ pub(crate) use self::{
     drill::drill,
     export::{Wanted, prepare},
     health::health,
-    plugin::{PluginRun, check_plugin, list_plugins, test_plugin},
+    plugin::{PluginRun, check_plugin, compile_plugin, list_plugins, test_plugin},
     replay::replay,
     snapshot::snapshot,
     watch::watch_plan as watch,

@@ -17,6 +17,7 @@ mod install;
 mod interrupted;
 mod kill;
 mod plugin_escapes;
+mod plugin_languages;
 mod plugin_tools;
 mod progress;
 mod real_blocks;
