@@ -324,18 +324,18 @@ fn is_behind_the_fence(scene: &Scene, plugin: &str, own: &[(&str, &str)]) {
     let (program, ledger) = filled(scene, &[]);
     let misdeeds = || IN_BOTH.iter().chain(own);
     let of = |name: &str| {
+        // How long anything else takes is the machine's affair.
+        let deadline_ms = if name == "loops" { 500 } else { 60_000 };
         format!(
             "[[plugin]]\nname = \"{name}\"\nwasm = \"{plugin}\"\nconfig = {{ misdeed = \"{name}\" }}\n\
-             limits = {{ deadline_ms = 500 }}\n"
+             limits = {{ deadline_ms = {deadline_ms} }}\n"
         )
     };
     let config: String = misdeeds().map(|(name, _)| of(name)).collect();
-    // How long a fair one takes is the machine's affair.
-    let senses = of("senses").replace("500", "60000");
-    let config = scene.write("headcount.toml", config + &senses);
+    let config = scene.write("headcount.toml", config + &of("senses"));
     let test = |name: &str| {
         let base = ["plugin", "test", name, "--config", &config, "--ledger", &ledger];
-        let outcome = program.run(base.iter().chain(&["-b", "3:3"]));
+        let outcome = program.run(base.iter().chain(&["-b", "5:5"]));
         outcome.stdout + &outcome.stderr
     };
     for (name, word) in misdeeds() {

@@ -10,13 +10,13 @@ use crate::{
 };
 use event::{BlockRange, ChainProfile, Filter, Prover, Verify};
 use futures_util::future::BoxFuture;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Widest window of a gap that is read before what nodes disagree on in it is settled, in blocks,
 /// where several nodes have to agree: bounds the candidates that wait meanwhile.
 pub(super) const WINDOW_BLOCKS: u64 = 2_000;
-/// Parts of a window that are read one by one, at most.
-const PARTS_MAX: usize = 64;
+/// Parts of a window that are read one by one, at most, for each filter that lacks them.
+const PARTS_MAX: usize = 8;
 /// Longest wait before blocks that stayed open are tried again, in milliseconds.
 const RETRY_MS_MAX: u64 = 60_000;
 
@@ -141,22 +141,30 @@ pub(super) async fn fill(
     Ok(filled)
 }
 
-/// Returns what is missing of the range as the policy demands it, each with the filters that lack it. Of
-/// many small parts the last ones are left for the next time.
+/// Returns what is missing of the range as the policy demands it, each with the filters that lack it. Many
+/// small parts are read as one, with what is covered between them: to read them one by one would take as
+/// many times as long.
 async fn missing_parts(
     setup: &FillSetup,
     filters: &[Filter],
     range: BlockRange,
     owner: &OwnerHandle,
 ) -> Result<Vec<(BlockRange, Vec<Filter>)>, ReplayError> {
-    let mut parts = Vec::new();
+    let mut parts: BTreeMap<Vec<Filter>, Vec<BlockRange>> = BTreeMap::new();
     for filter in filters {
         let reply = owner.missing(setup.profile.chain, filter.clone(), range, setup.verify);
-        parts.extend(reply.await.map_err(|_| ReplayError::OwnerGone)?);
+        for (range, lacking) in reply.await.map_err(|_| ReplayError::OwnerGone)? {
+            parts.entry(lacking).or_default().push(range);
+        }
     }
-    parts.sort_by_key(|(range, _)| (range.first(), range.last()));
-    parts.truncate(PARTS_MAX);
-    Ok(parts)
+    let parts = parts.into_iter().flat_map(|(lacking, ranges)| {
+        let ranges = match ranges.len() > PARTS_MAX {
+            true => ranges.into_iter().reduce(BlockRange::hull).into_iter().collect(),
+            false => ranges,
+        };
+        ranges.into_iter().map(move |range| (range, lacking.clone()))
+    });
+    Ok(parts.collect())
 }
 
 /// Most blocks whose waiting logs are decided by receipts in one go.
