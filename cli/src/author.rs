@@ -3,6 +3,7 @@
 
 mod cargo;
 mod check_report;
+mod dead_report;
 mod golden;
 mod list_report;
 mod rows;
@@ -11,8 +12,9 @@ mod template;
 pub(crate) use self::{
     cargo::build,
     check_report::{CheckReport, LimitShare, Outcome},
+    dead_report::{DeadEvent, DeadMessage, DeadReport},
     golden::Golden,
-    list_report::{LaneLine, ListReport},
+    list_report::{LaneLine, ListReport, SinkLine},
     rows::{Line, lines},
     template::{check_crate_name, write_folder},
 };

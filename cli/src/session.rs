@@ -14,16 +14,17 @@ mod ledger;
 mod nodes;
 mod plugin;
 mod replay;
+mod sinks;
 mod telling;
 mod watch;
 
 pub(crate) use self::{
-    access::Look,
+    access::{Look, amend},
     audit::audit,
     coverage::coverage,
     drill::drill,
     health::health,
-    plugin::{PluginRun, check_plugin, list_plugins, test_plugin},
+    plugin::{PluginRun, check_plugin, dead, fill_in, list_plugins, test_plugin},
     replay::replay,
     watch::watch_plan as watch,
 };

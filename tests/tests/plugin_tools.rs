@@ -229,7 +229,7 @@ fn a_check_passes_a_function_of_the_events_and_names_what_is_none() {
     };
     let told = check(&balances, &[]).expect_success().stdout;
     for word in
-        ["headcount:plugin@0.1.0", "log, output, state", "balances (token address", "memory_bytes"]
+        ["headcount:plugin@0.1.0", "log, outbox, output, state", "balances (token address", "memory_bytes"]
     {
         assert!(told.contains(word), "`{word}` is not said:\n{told}");
     }

@@ -15,6 +15,7 @@ use crate::{
     proof_level::check_levels,
     range::RangeSpec,
     record_path::check_record_path,
+    sink_spec::SinkSpec,
     summary::ReplayFormat,
 };
 use event::AnchorPolicy;
@@ -48,6 +49,8 @@ pub(crate) struct ReplayPlan {
     pub(crate) ledger: LedgerPath,
     /// Plugins, in order.
     pub(crate) plugins: Vec<PluginConfig>,
+    /// Where messages of plugins go.
+    pub(crate) sinks: Vec<SinkSpec>,
     /// File to record answers to.
     pub(crate) record: Option<PathBuf>,
     /// Whether coverage is ignored.
@@ -108,6 +111,7 @@ impl ReplayPlan {
             anchor,
             ledger,
             plugins: plugins(&args.plugins, config, environment)?,
+            sinks: config.sinks.clone(),
             record,
             refetch: args.refetch,
             second_look: args.blocks.is_none() && !args.refetch,

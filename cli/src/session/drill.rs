@@ -102,6 +102,7 @@ fn watch_plan(plan: &DrillPlan, stage: &Stage, ledger: &std::path::Path) -> Watc
         until_block: Some(compared(plan).last()),
         ledger: LedgerPath { path: ledger.to_owned(), is_explicit: true },
         plugins: Vec::new(),
+        sinks: Vec::new(),
         agree_wait: block_time * 5,
         poll_interval: Some(block_time / 2),
         concurrency: DEFAULT_CONCURRENCY,

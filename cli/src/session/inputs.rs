@@ -1,5 +1,6 @@
 //! What to look for and whom to hand it to: typed tables, filters, plugins.
 
+use super::lanes::Hosted;
 use crate::{
     command_error::{CommandError, ErrorKind},
     config_file::PluginConfig,
@@ -9,7 +10,7 @@ use crate::{
 };
 use abi::Schemas;
 use event::{AnyOf, Batch, Descriptor, Effects, Filter, Plugin, PluginFault, PluginState};
-use host::{Host, HostConfig, Limits, LoadError, LoadedPlugin};
+use host::{Grants, Host, HostConfig, Limits, LoadError, LoadedPlugin};
 use sha2::Digest;
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
@@ -64,16 +65,16 @@ pub(super) fn load_plugins(
     configs: &[PluginConfig],
     contracts: &[ContractPlan],
     ledger: &LedgerPath,
-) -> Result<Vec<Box<dyn Plugin>>, CommandError> {
+) -> Result<Vec<Hosted>, CommandError> {
     if configs.is_empty() {
         return Ok(Vec::new());
     }
     let host = Host::new(HostConfig::default()).map_err(CommandError::bug)?;
-    let mut plugins: Vec<Box<dyn Plugin>> = Vec::new();
+    let mut plugins: Vec<Hosted> = Vec::new();
     for config in configs {
         let plugin = load_plugin(&host, config)?;
         check_name(&plugin.descriptor().name, &plugins, contracts, ledger)?;
-        plugins.push(plugin);
+        plugins.push((plugin, config.poison));
     }
     Ok(plugins)
 }
@@ -81,13 +82,13 @@ pub(super) fn load_plugins(
 /// A plugin's tables are in a schema of its name, so nothing else may have that name.
 fn check_name(
     name: &str,
-    before: &[Box<dyn Plugin>],
+    before: &[Hosted],
     contracts: &[ContractPlan],
     ledger: &LedgerPath,
 ) -> Result<(), CommandError> {
     let schema = |name: &str| name.replace('-', "_").to_ascii_lowercase();
     let is_same = |other: &str| schema(other) == schema(name);
-    let what = if before.iter().any(|plugin| is_same(&plugin.descriptor().name)) {
+    let what = if before.iter().any(|(plugin, _)| is_same(&plugin.descriptor().name)) {
         "another plugin"
     } else if contracts.iter().any(|contract| is_same(&contract.schema)) {
         "a contract"
@@ -131,13 +132,18 @@ impl Plugin for SetUp {
 }
 
 fn load_plugin(host: &Host, config: &PluginConfig) -> Result<Box<dyn Plugin>, CommandError> {
-    Ok(Box::new(SetUp::new(Box::new(load_one(host, config)?), config)))
+    let grants = Grants::sinks(config.sinks.iter().cloned());
+    Ok(Box::new(SetUp::new(Box::new(load_one(host, config, grants)?), config)))
 }
 
 /// Loads a component, or says why it is no plugin here.
-pub(super) fn load_one(host: &Host, config: &PluginConfig) -> Result<LoadedPlugin, CommandError> {
+pub(super) fn load_one(
+    host: &Host,
+    config: &PluginConfig,
+    grants: Grants,
+) -> Result<LoadedPlugin, CommandError> {
     let bytes = read_component(config)?;
-    let loaded = load_component(host, config, &bytes)?;
+    let loaded = load_component(host, config, &bytes, grants)?;
     loaded.map_err(|error| refused(&config.wasm, error))
 }
 
@@ -163,6 +169,7 @@ pub(super) fn load_component(
     host: &Host,
     config: &PluginConfig,
     bytes: &[u8],
+    grants: Grants,
 ) -> Result<Result<LoadedPlugin, LoadError>, CommandError> {
     let defaults = Limits::default();
     let limits = Limits {
@@ -170,7 +177,7 @@ pub(super) fn load_component(
         deadline_ms: config.deadline_ms.unwrap_or(defaults.deadline_ms),
         ..defaults
     };
-    Ok(host.load(bytes, &config_json(config)?, limits))
+    Ok(host.load_granted(bytes, &config_json(config)?, limits, grants))
 }
 
 /// Says of a file why it is no plugin here.

@@ -1,6 +1,6 @@
 //! The one engine of the process, and the thread that counts its time.
 
-use crate::{HostConfig, Limits, LoadError, LoadedPlugin, call::Call, wasi};
+use crate::{Grants, HostConfig, Limits, LoadError, LoadedPlugin, call::Call, wasi};
 use std::{path::Path, thread, time::Duration};
 use wasmtime::{Config, Engine, component::Linker};
 
@@ -28,7 +28,7 @@ impl Host {
         let engine = Engine::new(&engine_config()).map_err(|e| LoadError::engine(&e))?;
         let mut linker = Linker::new(&engine);
         wasi::link(&mut linker).map_err(|e| LoadError::engine(&e))?;
-        crate::bindings::EventHandler::add_to_linker::<_, wasmtime::component::HasSelf<Call>>(
+        crate::bindings::EventSender::add_to_linker::<_, wasmtime::component::HasSelf<Call>>(
             &mut linker,
             |call| call,
         )
@@ -56,11 +56,22 @@ impl Host {
         config: &str,
         limits: Limits,
     ) -> Result<LoadedPlugin, LoadError> {
+        self.load_granted(bytes, config, limits, Grants::default())
+    }
+
+    /// As [`Self::load`], with what the operator grants beyond that.
+    pub fn load_granted(
+        &self,
+        bytes: &[u8],
+        config: &str,
+        limits: Limits,
+        grants: Grants,
+    ) -> Result<LoadedPlugin, LoadError> {
         if bytes.len() > self.config.component_bytes {
             let allowed = self.config.component_bytes;
             return Err(LoadError::TooLarge { found: bytes.len(), allowed });
         }
-        LoadedPlugin::load(&self.engine, &self.linker, bytes, config, limits)
+        LoadedPlugin::load(&self.engine, &self.linker, bytes, config, (limits, grants))
     }
 
     /// Reads a file and loads it.

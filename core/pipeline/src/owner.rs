@@ -8,6 +8,7 @@ mod claims;
 mod decoding;
 mod handle;
 mod looks;
+mod outbox;
 mod sharing;
 
 pub use away::AwayOwner;
@@ -15,6 +16,7 @@ pub use claims::{Claim, Holder};
 pub use decoding::Undecoded;
 pub use handle::{LaneHandle, OwnerHandle};
 pub use looks::LookClaim;
+pub use outbox::OutboxHandle;
 pub(crate) use sharing::Claiming;
 
 use crate::recent::Recent;
@@ -24,14 +26,20 @@ use decoding::Decoding;
 use dispatcher::Ready;
 use event::{
     Ack, BlockRange, ChainId, ChainProfile, ChainState, Commit, Content, DecodeStats, Decoder,
-    EventQuery, Filter, Held, Incident, LaneCommit, LedgerError, Prover, Report, Store, Verify,
+    EventQuery, Filter, Held, Incident, LaneCommit, LaneId, LedgerError, Prover, Remedy, Report,
+    Store, Verify,
 };
 use futures_channel::oneshot;
 use handle::{Inline, Line, Message};
+use outbox::Outbox;
 use std::{
     collections::BTreeMap,
     convert::Infallible,
-    sync::{Arc, Mutex, mpsc},
+    sync::{
+        Arc, Mutex, Weak,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     time::Duration,
 };
 
@@ -116,6 +124,9 @@ pub struct Owner {
     commit_events: usize,
     staged_events: usize,
     lane_writes: Vec<LaneWrite>,
+    outbox: Outbox,
+    /// Marks of lanes that run.
+    heeding: Vec<(LaneId, Weak<AtomicBool>)>,
     pending: Vec<Pending>,
     lanes: Vec<LaneWatch>,
     claims: Claims,
@@ -142,6 +153,7 @@ impl Owner {
         setups: Vec<ChainSetup>,
     ) -> Result<Self, LedgerError> {
         store.prepare_schemas(decoder.schemas())?;
+        store.reopen_outbox()?;
         let (mut chains, recent) = (BTreeMap::new(), Recent::default());
         let mut journal_seq = 0;
         for ChainSetup { profile, policy } in setups {
@@ -161,6 +173,8 @@ impl Owner {
             commit_events: 0,
             staged_events: 0,
             lane_writes: Vec::new(),
+            outbox: Outbox::default(),
+            heeding: Vec::new(),
             pending: Vec::new(),
             lanes: Vec::new(),
             claims: Claims::default(),
@@ -263,6 +277,9 @@ impl Owner {
         for (commits, reply) in std::mem::take(&mut self.lane_writes) {
             self.write_lane(&commits, &reply);
         }
+        for (step, reply) in std::mem::take(&mut self.outbox.steps) {
+            self.step_outbox(&step, reply);
+        }
         Ok(())
     }
 
@@ -283,7 +300,11 @@ impl Owner {
         commits: &[LaneCommit],
         reply: &mpsc::Sender<Result<(), LedgerError>>,
     ) {
-        let _ = reply.send(self.store.apply_lanes(commits));
+        let applied = self.store.apply_lanes(commits);
+        if applied.is_ok() && commits.iter().any(|commit| !commit.messages.is_empty()) {
+            self.outbox.tell();
+        }
+        let _ = reply.send(applied);
     }
 
     fn tell_lanes(&mut self) {
@@ -410,10 +431,24 @@ impl Owner {
                 self.lane_writes.push((commits, reply));
             }
             Message::Lanes(commits, reply) => self.write_lane(&commits, &reply),
+            Message::StepOutbox(step, reply) if self.staged_events > 0 => {
+                self.outbox.steps.push((step, reply));
+            }
+            Message::StepOutbox(step, reply) => self.step_outbox(&step, reply),
+            Message::WatchOutbox(news) => self.outbox.watchers.push(news),
+            Message::Outbox(reply) => {
+                self.flush()?;
+                let _ = reply.send(self.store.outbox());
+            }
             Message::OpenLane { lane, descriptor, reply } => {
                 self.flush()?;
                 let _ = reply.send(self.store.open_lane(&lane, &descriptor));
             }
+            Message::Remedy(remedy, reply) => {
+                self.flush()?;
+                let _ = reply.send(self.remedy(&remedy));
+            }
+            Message::HeedLane(lane, mark) => self.heeding.push((lane, Arc::downgrade(&mark))),
             Message::WatchLane(watch) => self.watch(watch)?,
             Message::Change { decoder, policies, reply } => {
                 // What was gathered is written as it was decoded.
@@ -440,6 +475,26 @@ impl Owner {
             }
         }
         Ok(false)
+    }
+
+    /// Does what an operator decided; lanes and senders look anew.
+    fn remedy(&mut self, remedy: &Remedy) -> Result<u64, LedgerError> {
+        let count = self.store.remedy(remedy)?;
+        let concerns = |lane: &LaneId| match remedy {
+            Remedy::RetryEvents(own, _) => own == lane,
+            Remedy::Resume(plugin) => *plugin == lane.plugin,
+            Remedy::DropEvents(..) | Remedy::RetryMessages(_) | Remedy::DropMessages(_) => false,
+        };
+        self.heeding.retain(|(lane, mark)| {
+            let Some(mark) = mark.upgrade() else { return false };
+            if concerns(lane) {
+                mark.store(true, Ordering::Release);
+            }
+            true
+        });
+        self.outbox.tell();
+        self.tell_lanes();
+        Ok(count)
     }
 
     /// Answers a claim. Whoever asked may be gone, and its release, too.

@@ -4,7 +4,8 @@ use crate::{frame::FRAME_BYTES_MAX, sound::unsound, split::halves};
 use alloy_primitives::{Address, B256};
 use event::{
     Ack, AnchorPolicy, AnyOf, BlockRange, ChainId, ChainProfile, ChainState, Claimed, Column,
-    EventPage, EventQuery, Evidence, Filter, FilterId, LedgerError, NodeId, Report, ToLook, Value,
+    EventPage, EventQuery, Evidence, Filter, FilterId, LedgerError, NodeId, Remedy, Report, ToLook,
+    Value,
     Verify,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -95,6 +96,8 @@ pub enum Request {
     Check,
     /// Canonical events.
     Events(EventQuery),
+    /// Do what an operator decided.
+    Remedy(Remedy),
 }
 
 /// What a client is going to report.
@@ -177,6 +180,8 @@ pub enum Reply {
     Problems(Vec<String>),
     /// To `Events`.
     Page(Box<EventPage>),
+    /// To `Remedy`: how many events, messages or lanes it concerned.
+    Count(u64),
 }
 
 /// Why the owner does not answer.
@@ -401,8 +406,9 @@ pub(crate) mod tests {
         };
         let filter = Filter::any().id();
         let looked = Request::Looked { chain: ChainId(1), filter, range: report().range };
-        for request in [Request::Digest, Request::Check, Request::Release { run: 1 }, look, looked]
-        {
+        let remedy = Request::Remedy(Remedy::Resume("balances".into()));
+        let asked = [Request::Digest, Request::Check, Request::Release { run: 1 }];
+        for request in asked.into_iter().chain([look, looked, remedy]) {
             wire.extend(Encoded::new(&request).unwrap().frame(1));
         }
         // Another digest is another PROTOCOL: an old and a new program must not take each other's

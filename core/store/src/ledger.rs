@@ -12,8 +12,10 @@ use crate::{
     lanes, load,
     lock::LedgerLock,
     open::{self, OpenMode, OpenOptions},
+    outbox,
     ownership::Ownership,
     query::{self, EachRow},
+    remedy,
     sql, typed,
 };
 use alloy_primitives::B256;
@@ -21,7 +23,7 @@ use duckdb::Connection;
 use event::{
     BlockRange, ChainId, ChainState, Column, Commit, Decoder, Descriptor, EventId, EventPage,
     EventQuery, EventSchema, Filter, FilterId, JournalRow, LaneCommit, LaneId, LaneState,
-    LedgerError, Reader, Sighting, Store,
+    LedgerError, OutboxLine, OutboxStep, Outgoing, Reader, Remedy, Sighting, Store,
 };
 use std::{path::Path, sync::Arc};
 
@@ -196,6 +198,22 @@ impl Store for DuckLedger {
 
     fn apply_lanes(&mut self, commits: &[LaneCommit]) -> Result<()> {
         lanes::apply(&self.conn, &mut self.lanes, &self.failpoints, commits)
+    }
+
+    fn reopen_outbox(&mut self) -> Result<()> {
+        outbox::reopen(&self.conn)
+    }
+
+    fn step_outbox(&mut self, step: &OutboxStep) -> Result<Vec<Outgoing>> {
+        outbox::step(&self.conn, &self.failpoints, step)
+    }
+
+    fn remedy(&mut self, remedy: &Remedy) -> Result<u64> {
+        remedy::apply(&self.conn, &mut self.lanes, remedy)
+    }
+
+    fn outbox(&mut self) -> Result<Vec<OutboxLine>> {
+        outbox::lines(&self.conn)
     }
 
     fn known_events(&mut self, chain: ChainId, range: BlockRange) -> Result<Vec<EventId>> {

@@ -2,8 +2,10 @@
 
 mod build;
 mod check;
+mod dead;
 mod list;
 mod new;
+mod resume;
 mod test;
 
 use crate::{
@@ -17,7 +19,7 @@ use crate::{
 use clap::Subcommand;
 use std::path::Path;
 
-/// Write, build, check and test plugins, and list those of a ledger
+/// Write, build, check and test plugins; list those of a ledger and what they set aside
 #[derive(Debug, Subcommand)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) enum PluginCommand {
@@ -26,6 +28,9 @@ pub(crate) enum PluginCommand {
     Check(check::CheckArgs),
     Test(test::TestArgs),
     List(list::ListArgs),
+    #[command(subcommand)]
+    Dead(dead::DeadCommand),
+    Resume(resume::ResumeArgs),
 }
 
 /// Runs one of them.
@@ -39,6 +44,8 @@ pub(crate) fn cmd_plugin(
         PluginCommand::Check(args) => check::cmd_plugin_check(args, environment),
         PluginCommand::Test(args) => test::cmd_plugin_test(args, environment),
         PluginCommand::List(args) => list::cmd_plugin_list(args, environment),
+        PluginCommand::Dead(command) => dead::cmd_plugin_dead(command, environment),
+        PluginCommand::Resume(args) => resume::cmd_plugin_resume(args, environment),
     }
 }
 

@@ -4,7 +4,7 @@ use super::carried::Carried;
 use crate::command_error::{CommandError, ErrorKind};
 use event::{
     Ack, BlockRange, ChainId, ChainState, Claimed, EventPage, EventQuery, Evidence, Filter,
-    FilterId, LedgerError, Report, ToLook, Verify,
+    FilterId, LedgerError, Remedy, Report, ToLook, Verify,
 };
 use futures_channel::oneshot;
 use pipeline::{AwayOwner, Claim, LookClaim, OnAck};
@@ -88,6 +88,13 @@ impl Joined {
     pub(crate) async fn join(&self, joining: Joining) -> Result<relay::Joined, Miss> {
         match self.ask(Request::Join(Box::new(joining))).await? {
             Reply::Joined(joined) => Ok(joined),
+            _ => Err(another()),
+        }
+    }
+
+    pub(crate) async fn remedy(&self, remedy: &Remedy) -> Result<u64, Miss> {
+        match self.ask(Request::Remedy(remedy.clone())).await? {
+            Reply::Count(count) => Ok(count),
             _ => Err(another()),
         }
     }

@@ -82,6 +82,11 @@ pub(super) fn send(owner: &dyn AwayOwner, message: Message) {
         | Message::Waiting { .. }
         | Message::Halt { .. }
         | Message::Lanes(..)
+        | Message::StepOutbox(..)
+        | Message::WatchOutbox(_)
+        | Message::Outbox(_)
+        | Message::Remedy(..)
+        | Message::HeedLane(..)
         | Message::OpenLane { .. }
         | Message::WatchLane(_)
         | Message::Change { .. }

@@ -7,6 +7,7 @@ mod balances;
 mod chain;
 mod ledger;
 mod script;
+mod sending;
 
 use alloy_primitives::B256;
 use chain::{Block, Chain, fork};
