@@ -3,6 +3,7 @@
 
 mod build;
 mod check_report;
+mod dead_report;
 mod folder;
 mod golden;
 mod language;
@@ -13,10 +14,11 @@ mod saved;
 pub(crate) use self::{
     build::build,
     check_report::{CheckReport, LimitShare, Outcome},
+    dead_report::{DeadEvent, DeadMessage, DeadReport},
     folder::{check_name, write_folder},
     golden::Golden,
     language::Language,
-    list_report::{LaneLine, ListReport},
+    list_report::{LaneLine, ListReport, SinkLine},
     rows::{Line, lines},
     saved::Saved,
 };

@@ -4,7 +4,7 @@
 
 use crate::{
     command_error::{CommandError, ErrorKind},
-    summary::{Status, Summary, UndecodedSummary, grouped},
+    summary::{SinkSummary, Status, Summary, UndecodedSummary, grouped},
 };
 use event::LedgerError;
 use std::fmt;
@@ -88,6 +88,8 @@ pub(crate) fn warnings(summary: &Summary) -> Vec<String> {
             warnings.push(format!("plugin {name} has not handled everything: {reason}"));
         }
     }
+    let told = |sink: &&SinkSummary| sink.waiting > 0 || sink.dead > 0;
+    warnings.extend(summary.sinks.iter().filter(told).map(|sink| format!("sink {sink}")));
     warnings
 }
 

@@ -32,6 +32,7 @@ mod record_path;
 mod second_look;
 mod secret;
 mod session;
+mod sink_spec;
 mod suggest;
 mod summary;
 mod terminal;

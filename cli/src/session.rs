@@ -16,18 +16,19 @@ mod names;
 mod nodes;
 mod plugin;
 mod replay;
+mod sinks;
 mod snapshot;
 mod telling;
 mod watch;
 
 pub(crate) use self::{
-    access::Look,
+    access::{Look, amend},
     audit::audit,
     coverage::coverage,
     drill::drill,
     export::{Wanted, prepare},
     health::health,
-    plugin::{PluginRun, check_plugin, compile_plugin, list_plugins, test_plugin},
+    plugin::{PluginRun, check_plugin, compile_plugin, dead, fill_in, list_plugins, test_plugin},
     replay::replay,
     snapshot::snapshot,
     watch::watch_plan as watch,

@@ -1,5 +1,6 @@
 //! What a replay did: one struct, as JSON for programs and as a few lines for people.
 
+use crate::terminal::one_line;
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
@@ -65,6 +66,8 @@ pub(crate) struct Summary {
     pub(crate) nodes: Vec<NodeSummary>,
     /// Plugins.
     pub(crate) plugins: Vec<PluginSummary>,
+    /// Sinks that messages of plugins went to, or wait for.
+    pub(crate) sinks: Vec<SinkSummary>,
     /// Whether the same command has more to do: parts are open, or it was stopped before the end.
     pub(crate) more: bool,
     /// Why the ledger's log was not folded into its file, where it was not; nothing is lost by it.
@@ -257,6 +260,21 @@ pub(crate) struct PluginSummary {
     pub(crate) waiting: Option<String>,
 }
 
+/// A sink.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct SinkSummary {
+    /// Name.
+    pub(crate) name: String,
+    /// Messages that it took in this run.
+    pub(crate) sent: u64,
+    /// Messages that are not sent yet.
+    pub(crate) waiting: u64,
+    /// Why the oldest of them is not.
+    pub(crate) reason: Option<String>,
+    /// Messages of this run that it refused for good, or failed to take too often.
+    pub(crate) dead: u64,
+}
+
 impl From<pipeline::Undecoded> for UndecodedSummary {
     fn from(event: pipeline::Undecoded) -> Self {
         let pipeline::Undecoded { contract, signature, count, indexed_declared, indexed_found } =
@@ -286,6 +304,7 @@ impl Summary {
             || self.plugins.iter().any(|plugin| {
                 plugin.halted.is_some() || plugin.waiting.is_some() || plugin.dead_letters > 0
             })
+            || self.sinks.iter().any(|sink| sink.waiting > 0 || sink.dead > 0)
     }
 
     /// Writes it: it is the data of `replay`, so it belongs on stdout.
@@ -358,6 +377,23 @@ impl Summary {
     }
 }
 
+impl fmt::Display for SinkSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, sent, waiting, reason, dead } = self;
+        write!(f, "{name}: {} sent", grouped(*sent))?;
+        if *waiting > 0 {
+            write!(f, ", {} waiting", grouped(*waiting))?;
+            if let Some(reason) = reason {
+                write!(f, " ({})", one_line(reason))?;
+            }
+        }
+        if *dead > 0 {
+            write!(f, ", {} dead", grouped(*dead))?;
+        }
+        Ok(())
+    }
+}
+
 /// The few lines for people.
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -384,6 +420,9 @@ impl fmt::Display for Summary {
         }
         for plugin in &self.plugins {
             fmt_plugin(plugin, f)?;
+        }
+        for sink in &self.sinks {
+            writeln!(f, "sink     {sink}")?;
         }
         let seconds = self.elapsed_ms as f64 / 1_000.0;
         writeln!(f, "ledger   {} (chain {}, {seconds:.1} s)", self.ledger, self.chain)?;

@@ -16,7 +16,10 @@ impl Contracts {
         let tests = workspace().join("tests");
         let output = Command::new("node")
             .arg(tests.join("tools/compile.js"))
-            .args(["Token.sol", "Oddities.sol"].map(|file| tests.join("contracts").join(file)))
+            .args(
+                ["Token.sol", "Oddities.sol", "Nfts.sol"]
+                    .map(|file| tests.join("contracts").join(file)),
+            )
             .output()
             .expect("node runs where npm installed solc");
         let errors = String::from_utf8_lossy(&output.stderr);

@@ -51,8 +51,10 @@ impl Scene {
         let program = self.program().with_variable("HEADCOUNT_FAILPOINT", "none");
         let refused = program.run(&self.runs()[0]).expect_code(2).stderr;
         let names = refused.split([' ', ',', '\n']).filter(|word| word.starts_with("store."));
-        // Only a transaction of ten thousand events is staged: the store's own kill test has that.
-        names.filter(|name| !name.ends_with("after_stage")).map(str::to_owned).collect()
+        // Only a transaction of ten thousand events is staged: the store's own kill test has that. This
+        // plugin sends nothing: `outbox.rs` has one that does.
+        let is_passed = |name: &&str| !name.ends_with("after_stage") && !name.contains(".outbox.");
+        names.filter(is_passed).map(str::to_owned).collect()
     }
 
     fn finish(&self, run: &[String]) {

@@ -8,7 +8,7 @@ use std::{
 };
 
 /// Floor 1: a stage imports `event` and never another stage.
-const STAGES: [&str; 11] = [
+const STAGES: [&str; 12] = [
     "node",
     "tracker",
     "proof",
@@ -20,16 +20,19 @@ const STAGES: [&str; 11] = [
     "dispatcher",
     "host",
     "relay",
+    "sink",
 ];
 
 /// Each engine has one owner; of a protocol the other end may have one too. The bench and the tests
 /// measure from outside and own nothing.
-const OWNERS: [(&str, &str); 18] = [
+const OWNERS: [(&str, &str); 19] = [
     ("alloy-consensus", "proof"),
     ("alloy-trie", "proof"),
     ("alloy-dyn-abi", "abi"),
     ("alloy-json-abi", "abi"),
     ("reqwest", "node"),
+    // Where messages go, beside where questions go.
+    ("reqwest", "sink"),
     ("tokio-rustls", "node"),
     ("tokio-tungstenite", "node"),
     // The server end, for drills.

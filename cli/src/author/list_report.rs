@@ -10,11 +10,24 @@ use std::io::{self, Write};
 /// Version of the JSON form. Fields may be added under the same one.
 const VERSION: u32 = 1;
 
-/// Every lane.
+/// Every lane, and every sink that messages wait for.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct ListReport {
     version: u32,
     plugins: Vec<LaneLine>,
+    sinks: Vec<SinkLine>,
+}
+
+/// What is left to send to one sink.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct SinkLine {
+    pub(crate) sink: String,
+    /// Messages that are not sent yet.
+    pub(crate) waiting: u64,
+    /// Messages that will not be sent.
+    pub(crate) dead: u64,
+    /// Why the oldest one that waits was not taken, if it was tried.
+    pub(crate) reason: Option<String>,
 }
 
 /// One plugin on one chain.
@@ -43,8 +56,8 @@ pub(crate) struct LaneLine {
 }
 
 impl ListReport {
-    pub(crate) const fn new(plugins: Vec<LaneLine>) -> Self {
-        Self { version: VERSION, plugins }
+    pub(crate) const fn new(plugins: Vec<LaneLine>, sinks: Vec<SinkLine>) -> Self {
+        Self { version: VERSION, plugins, sinks }
     }
 
     /// Writes it.
@@ -81,7 +94,15 @@ impl ListReport {
                 lane.state(),
             ]);
         }
-        write_columns(&rows, &[1, 3, 4, 5, 6], out)
+        write_columns(&rows, &[1, 3, 4, 5, 6], out)?;
+        for SinkLine { sink, waiting, dead, reason } in &self.sinks {
+            write!(out, "sink {}: {} messages wait", one_line(sink), grouped(*waiting))?;
+            if let Some(reason) = reason {
+                write!(out, " ({})", one_line(reason))?;
+            }
+            writeln!(out, ", {} are dead", grouped(*dead))?;
+        }
+        Ok(())
     }
 }
 
@@ -142,14 +163,18 @@ mod tests {
 
     #[test]
     fn a_halted_plugin_says_why_and_one_behind_how_far() {
-        let report = ListReport::new(vec![line(None, 12), line(Some("bad\nconfig"), 0)]);
+        let reason = Some("answered 503".to_owned());
+        let sink = SinkLine { sink: "ops".into(), waiting: 1_200, dead: 1, reason };
+        let lanes = vec![line(None, 12), line(Some("bad\nconfig"), 0)];
+        let report = ListReport::new(lanes, vec![sink]);
         let mut out = Vec::new();
         report.write(SummaryFormat::Human, &mut out).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "plugin    chain  version          next block  lag  events  dead  state\n\
              balances      1  0.1.0 (logic 1)       1_061   12      57     2  behind\n\
-             balances      1  0.1.0 (logic 1)       1_061    0      57     2  halted: bad config\n"
+             balances      1  0.1.0 (logic 1)       1_061    0      57     2  halted: bad config\n\
+             sink ops: 1_200 messages wait (answered 503), 1 are dead\n"
         );
     }
 }

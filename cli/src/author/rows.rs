@@ -1,23 +1,24 @@
-//! What a plugin wrote, as its tables would show it: one JSON object a line, in an order that does not
+//! What a plugin wrote, as its tables would show it, and what it would send: one JSON object a line, in an order that does not
 //! depend on how the events were cut into batches.
 
 use alloy_primitives::hex;
-use event::{ColumnData, ColumnKind, DeadLetter, LaneRows, PluginTable};
+use event::{ColumnData, ColumnKind, DeadLetter, LaneRows, Message, PluginTable};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 
 /// Integers beyond this are strings: readers of JSON would round them.
 const EXACT_MAX: u64 = (1 << 53) - 1;
 
-/// One row of a table, or one event that was set aside.
+/// One row of a table, one message, or one event that was set aside.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Line(pub(crate) String);
 
 /// Returns the rows table by table: by key where it has one, of each key the last; else by event. Then
-/// the events that were set aside.
+/// messages in their order, and the events that were set aside.
 pub(crate) fn lines(
     tables: &[PluginTable],
     rows: &[LaneRows],
+    messages: &[Message],
     letters: &[DeadLetter],
 ) -> Vec<Line> {
     let mut sorted: BTreeMap<(usize, Place), Line> = BTreeMap::new();
@@ -46,7 +47,21 @@ pub(crate) fn lines(
         ]);
         Line(fields.to_text())
     });
-    sorted.into_values().chain(aside).collect()
+    let messages = messages.iter().map(|message| Line(sent(message).to_text()));
+    sorted.into_values().chain(messages).chain(aside).collect()
+}
+
+fn sent(message: &Message) -> Fields {
+    let body = match std::str::from_utf8(&message.body) {
+        Ok(text) => text.into(),
+        Err(_) => format!("0x{}", hex::encode(&message.body)).into(),
+    };
+    Fields(vec![
+        ("_sink".into(), message.sink.clone().into()),
+        ("key".into(), message.key.clone().into()),
+        ("content_type".into(), message.content_type.clone().into()),
+        ("body".into(), body),
+    ])
 }
 
 /// Where a row stands in its table.
@@ -146,7 +161,7 @@ mod tests {
     #[test]
     fn of_a_key_the_last_row_counts_and_without_a_key_all_do() {
         let written = [rows(1, 1, 9, Some("5")), rows(1, 2, 1, None), rows(2, 3, 9, Some("6"))];
-        let keyed = lines(&[table(&["who"])], &written, &[]);
+        let keyed = lines(&[table(&["who"])], &written, &[], &[]);
         let keyed: Vec<&str> = keyed.iter().map(|line| line.0.as_str()).collect();
         let who = |n: u8| format!("0x{}", hex::encode([n; 20]));
         assert_eq!(keyed.len(), 2);
@@ -155,12 +170,28 @@ mod tests {
             keyed[1].contains("\"6\"") && keyed[1].contains("\"_block_number\":2"),
             "{keyed:?}"
         );
-        assert_eq!(lines(&[table(&[])], &written, &[]).len(), 3);
+        assert_eq!(lines(&[table(&[])], &written, &[], &[]).len(), 3);
+    }
+
+    #[test]
+    fn a_message_is_a_line_with_its_sink() {
+        let message = |body: &[u8]| Message {
+            sink: "ops".into(),
+            key: "k".into(),
+            content_type: "text/plain".into(),
+            body: body.to_vec(),
+        };
+        let told = lines(&[], &[], &[message(b"hi"), message(&[0xff])], &[]);
+        assert_eq!(
+            told[0].0,
+            r#"{"_sink":"ops","key":"k","content_type":"text/plain","body":"hi"}"#
+        );
+        assert!(told[1].0.ends_with(r#""body":"0xff"}"#), "{}", told[1].0);
     }
 
     #[test]
     fn equal_rows_of_one_event_are_both_there() {
         let written = [rows(1, 1, 9, Some("5")), rows(1, 1, 9, Some("5"))];
-        assert_eq!(lines(&[table(&[])], &written, &[]).len(), 2);
+        assert_eq!(lines(&[table(&[])], &written, &[], &[]).len(), 2);
     }
 }

@@ -12,9 +12,10 @@ pub(crate) use mistakes::Mistakes;
 
 use crate::{
     command_error::CommandError, environment::Environment, event_spec::EventSpec,
-    node_spec::NodeSpec, second_look::SecondLook, secret::Secret,
+    node_spec::NodeSpec, second_look::SecondLook, secret::Secret, sink_spec::SinkSpec,
 };
 use alloy_primitives::Address;
+use dispatcher::Poison;
 use event::{AnchorPolicy, Finality, Verify, Visibility};
 use std::{
     collections::BTreeMap,
@@ -40,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) chains: Vec<ChainConfig>,
     /// Contracts in the file's order.
     pub(crate) contracts: Vec<ContractConfig>,
+    /// Sinks by name, in order of name.
+    pub(crate) sinks: Vec<SinkSpec>,
     /// Plugins in the file's order.
     pub(crate) plugins: Vec<PluginConfig>,
 }
@@ -91,8 +94,12 @@ pub(crate) struct PluginConfig {
     pub(crate) sha256: Option<String>,
     /// From when on it sees a block; as the plugin says where not given.
     pub(crate) finality: Option<Visibility>,
+    /// What becomes of an event that it cannot take.
+    pub(crate) poison: Poison,
     /// Given to the plugin as it is; any of it may be a secret.
     pub(crate) config: BTreeMap<String, Secret>,
+    /// Names of the sinks that it may send to.
+    pub(crate) sinks: Vec<String>,
     /// Memory limit.
     pub(crate) memory_mib: Option<u32>,
     /// Time limit of one call.
@@ -190,7 +197,16 @@ name = "balances"
 wasm = "plugins/balances.wasm"
 finality = "depth:12"
 config = { token = "${KEY}", depth = 3 }
+sinks = ["ops"]
+poison = "halt"
 limits = { memory_mib = 64, deadline_ms = 500 }
+
+[sink.ops]
+url = "https://hooks.example/${KEY}"
+headers = { authorization = "Bearer ${KEY}" }
+secret = "${KEY}"
+timeout = "3s"
+attempts = 7
 "#;
 
     fn environment(dir: &Path) -> Environment {
@@ -222,6 +238,15 @@ limits = { memory_mib = 64, deadline_ms = 500 }
         assert_eq!(config.plugins[0].config["depth"].expose(), "3");
         assert_eq!(config.plugins[0].memory_mib, Some(64));
         assert_eq!(config.plugins[0].finality, Some(Visibility::Depth(12)));
+        assert_eq!(config.plugins[0].sinks, ["ops"]);
+        assert_eq!(config.plugins[0].poison, Poison::Halt);
+        let sink = &config.sinks[0];
+        assert_eq!(
+            (sink.name.as_str(), sink.url.expose()),
+            ("ops", "https://hooks.example/SECRET")
+        );
+        assert_eq!(sink.secret.as_ref().map(Secret::expose), Some("SECRET"));
+        assert_eq!((sink.timeout.as_secs(), sink.attempts_max), (3, 7));
     }
 
     #[test]
@@ -233,6 +258,7 @@ limits = { memory_mib = 64, deadline_ms = 500 }
         let path = dir.path().join("headcount.toml");
         let config = Config::parse(&path, example, &environment(dir.path())).unwrap();
         assert_eq!((config.chains[0].nodes.len(), config.plugins.len()), (2, 1));
+        assert_eq!(config.plugins[0].sinks, [config.sinks[0].name.as_str()]);
         assert_eq!(config.contracts[0].start, Some(6_080_000));
     }
 
@@ -278,6 +304,26 @@ finality = "soon"
         assert_eq!(found.len(), expected.len(), "{found:#?}");
         for (found, expected) in found.iter().zip(expected) {
             assert!(found.contains(expected), "{expected}: {found}");
+        }
+    }
+
+    #[test]
+    fn a_sink_is_an_http_address_and_a_plugin_names_one_that_is_there() {
+        let found = mistakes(
+            "[sink.ops]\nurl = \"ftp://KEYKEY@a.example\"\nheaders = { \"a b\" = \"x\" }\n[sink.\"a b\"]\n\
+             url = \"http://a.example\"\n[sink.bare]\n[sink.ops2]\nurl = \"http://a.example\"\n[[plugin]]\nwasm = \"p.wasm\"\nsinks = [\"opps\"]\n",
+        );
+        let expected = [
+            "2:7: the url of a sink begins with http:// or https://",
+            "3:13: `a b` cannot name a header",
+            "4:7: `a b` cannot name a sink",
+            "6:1: `url` is missing",
+            "11:10: there is no [sink.opps] (did you mean `ops2`?)",
+        ];
+        assert_eq!(found.len(), expected.len(), "{found:#?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found.contains(expected), "{expected}: {found}");
+            assert!(!found.contains("KEYKEY"), "{found}");
         }
     }
 

@@ -16,18 +16,22 @@ use crate::{
     range::parse_count,
     second_look::SecondLook,
     secret::Secret,
+    sink_spec::{self, SinkSpec},
     suggest::closest,
 };
+use dispatcher::Poison;
 use event::{AnchorPolicy, Finality, Verify, Visibility};
 use std::{cell::RefCell, collections::BTreeSet, num::NonZeroU32, ops::Range, path::Path};
 use toml::de::{DeTable, DeValue};
 
-const ROOT: [&str; 4] = ["ledger", "chain", "contract", "plugin"];
+const ROOT: [&str; 5] = ["ledger", "chain", "contract", "plugin", "sink"];
 const CHAIN: [&str; 7] = ["id", "verify", "anchor", "finality", "second_look", PER_SECOND, "node"];
 const PER_SECOND: &str = "second_look_requests_per_second";
 const NODE: [&str; 4] = ["name", "url", "headers", "timeout"];
 const CONTRACT: [&str; 7] = ["name", "chain", "address", "addresses", "events", "abi", "start"];
-const PLUGIN: [&str; 6] = ["name", "wasm", "sha256", "finality", "config", "limits"];
+const PLUGIN: [&str; 8] =
+    ["name", "wasm", "sha256", "finality", "poison", "config", "limits", "sinks"];
+const SINK: [&str; 5] = ["url", "headers", "secret", "timeout", "attempts"];
 const LIMITS: [&str; 2] = ["memory_mib", "deadline_ms"];
 
 /// Reads the file at `path`.
@@ -46,9 +50,10 @@ pub(super) fn read(path: &Path, text: &str, environment: &Environment) -> Result
         path: Some(path.to_owned()),
         ledger: root.text("ledger").map(|ledger| base.join(ledger.text)),
         chains: chains(&source, &root),
-        plugins: plugins(&source, &root),
+        sinks: sinks(&source, &root),
         ..Config::default()
     };
+    config.plugins = plugins(&source, &root, &config.sinks);
     config.contracts = contracts(&source, &root, &config.chains);
     match source.mistakes.into_inner() {
         none if none.is_empty() => Ok(config),
@@ -95,26 +100,7 @@ fn chain(source: &Source<'_>, name: &str, table: &Table<'_>) -> ChainConfig {
 
 fn node(source: &Source<'_>, table: &Table<'_>) -> Option<NodeSpec> {
     let name = table.text("name").map(|name| name.text);
-    let headers: Vec<(String, Secret)> = table
-        .entries("headers")
-        .into_iter()
-        .filter_map(|(name, span, value)| {
-            let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-            if name.is_empty() || !name.bytes().all(is_token) {
-                source.wrong(&span, format!("`{name}` cannot name a header"), None);
-                return None;
-            }
-            let text = source.text_of(name, value)?;
-            // As HTTP has it; the value is not repeated.
-            if text.text.chars().any(|c| c.is_control() && c != '\t') {
-                let hint = "a key that is read from a file may end in a line break".to_owned();
-                let what = format!("the value of header `{name}` has a control character in it");
-                source.wrong(&span, what, Some(hint));
-                return None;
-            }
-            Some((name.to_owned(), Secret::new(text.text)))
-        })
-        .collect();
+    let headers = headers(source, table);
     let timeout = table.parsed("timeout", |text| parse_duration(text).map_err(plain));
     let url = table.required_text("url")?;
     // These errors quote no more than the host, unless even that was filled in.
@@ -123,6 +109,65 @@ fn node(source: &Source<'_>, table: &Table<'_>) -> Option<NodeSpec> {
             .map_err(|error| (error.to_string(), Some(error.hint())))
     })?;
     Some(NodeSpec { headers, timeout, ..node })
+}
+
+fn headers(source: &Source<'_>, table: &Table<'_>) -> Vec<(String, Secret)> {
+    let read = |(name, span, value): (&str, Range<usize>, _)| {
+        let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+        if name.is_empty() || !name.bytes().all(is_token) {
+            source.wrong(&span, format!("`{name}` cannot name a header"), None);
+            return None;
+        }
+        let text = source.text_of(name, value)?;
+        // As HTTP has it; the value is not repeated.
+        if text.text.chars().any(|c| c.is_control() && c != '\t') {
+            let hint = "a key that is read from a file may end in a line break".to_owned();
+            let what = format!("the value of header `{name}` has a control character in it");
+            source.wrong(&span, what, Some(hint));
+            return None;
+        }
+        Some((name.to_owned(), Secret::new(text.text)))
+    };
+    table.entries("headers").into_iter().filter_map(read).collect()
+}
+
+fn sinks(source: &Source<'_>, root: &Table<'_>) -> Vec<SinkSpec> {
+    let mut list = Vec::new();
+    for (name, span, value) in root.entries("sink") {
+        if !matches!(value.get_ref(), DeValue::Table(_)) {
+            let hint = "a sink has a name: [sink.NAME]";
+            source.wrong(&span, format!("`{name}` is of no sink"), Some(hint.to_owned()));
+            continue;
+        }
+        if !sink_spec::is_name(name) {
+            let hint = sink_spec::NAME_HINT.to_owned();
+            source.wrong(&span, format!("`{name}` cannot name a sink"), Some(hint));
+            continue;
+        }
+        let table = source.table_of(&format!("sink.{name}"), value, &SINK);
+        list.extend(table.and_then(|table| sink(source, name, &table)));
+    }
+    list
+}
+
+fn sink(source: &Source<'_>, name: &str, table: &Table<'_>) -> Option<SinkSpec> {
+    let headers = headers(source, table);
+    let timeout = table.parsed("timeout", |text| parse_duration(text).map_err(plain));
+    let secret = table.text("secret").map(|secret| Secret::new(secret.text));
+    let attempts = positive(source, table, "attempts");
+    let url = table.required_text("url")?;
+    let url = source.parsed("url", &url, |text| {
+        sink_spec::parse_url(text, source.base).map_err(|error| (error, None))
+    })?;
+    let spec = SinkSpec::new(name, url);
+    Some(SinkSpec {
+        headers,
+        secret,
+        timeout: timeout.unwrap_or(spec.timeout),
+        attempts_max: attempts
+            .map_or(spec.attempts_max, |attempts| u32::try_from(attempts).unwrap_or(u32::MAX)),
+        ..spec
+    })
 }
 
 /// Names that the user gave must differ; default names are numbered instead.
@@ -217,7 +262,7 @@ fn start(source: &Source<'_>, table: &Table<'_>) -> Option<u64> {
     }
 }
 
-fn plugins(source: &Source<'_>, root: &Table<'_>) -> Vec<PluginConfig> {
+fn plugins(source: &Source<'_>, root: &Table<'_>, sinks: &[SinkSpec]) -> Vec<PluginConfig> {
     let mut seen = BTreeSet::new();
     let mut list = Vec::new();
     for table in root.tables("plugin", &PLUGIN) {
@@ -232,7 +277,9 @@ fn plugins(source: &Source<'_>, root: &Table<'_>) -> Vec<PluginConfig> {
             source.parsed("name", &name, |text| check_plugin_name(text).map_err(wrong))?;
             Some(name.text)
         });
-        list.extend(plugin(source, &table, name));
+        let granted = granted(source, &table, sinks);
+        let plugin = plugin(source, &table, name);
+        list.extend(plugin.map(|plugin| PluginConfig { sinks: granted, ..plugin }));
     }
     list
 }
@@ -257,8 +304,36 @@ fn plugin(source: &Source<'_>, table: &Table<'_>, name: Option<String>) -> Optio
     });
     let deadline_ms = limit("deadline_ms");
     let finality = table.parsed("finality", parse_visibility);
+    let poison = table.parsed("poison", parse_poison).unwrap_or_default();
     let wasm = source.base.join(table.required_text("wasm")?.text);
-    Some(PluginConfig { name, wasm, sha256, finality, config, memory_mib, deadline_ms })
+    let sinks = Vec::new();
+    Some(PluginConfig {
+        name,
+        wasm,
+        sha256,
+        finality,
+        poison,
+        config,
+        sinks,
+        memory_mib,
+        deadline_ms,
+    })
+}
+
+/// The sinks that a plugin may send to.
+fn granted(source: &Source<'_>, table: &Table<'_>, sinks: &[SinkSpec]) -> Vec<String> {
+    let mut granted = Vec::new();
+    for value in table.list("sinks") {
+        let Some(text) = source.text_of("sinks", value) else { continue };
+        let names = || sinks.iter().map(|sink| sink.name.as_str());
+        if names().any(|name| name == text.text) {
+            granted.push(text.text);
+            continue;
+        }
+        let hint = closest(&text.text, names()).map(|name| format!("did you mean `{name}`?"));
+        source.wrong(&text.span, format!("there is no [sink.{}]", text.text), hint);
+    }
+    granted
 }
 
 fn positive(source: &Source<'_>, table: &Table<'_>, key: &str) -> Option<u64> {
@@ -287,6 +362,14 @@ fn config_value(
             source.wrong_type(key, value, "a string, number or boolean");
             None
         }
+    }
+}
+
+fn parse_poison(text: &str) -> Result<Poison, (String, Option<String>)> {
+    match text {
+        "dead-letter" => Ok(Poison::DeadLetter),
+        "halt" => Ok(Poison::Halt),
+        _ => Err((format!("`{text}` is none of dead-letter, halt"), None)),
     }
 }
 

@@ -16,6 +16,7 @@ use crate::{
     proof_level::check_levels,
     range::RangeSpec,
     record_path::check_record_path,
+    sink_spec::SinkSpec,
     summary::ReplayFormat,
 };
 use event::AnchorPolicy;
@@ -51,6 +52,8 @@ pub(crate) struct ReplayPlan {
     pub(crate) plugins: Vec<PluginConfig>,
     /// Where they are kept when they are compiled.
     pub(crate) compiling: Compiling,
+    /// Where messages of plugins go.
+    pub(crate) sinks: Vec<SinkSpec>,
     /// File to record answers to.
     pub(crate) record: Option<PathBuf>,
     /// Whether coverage is ignored.
@@ -112,6 +115,7 @@ impl ReplayPlan {
             ledger,
             plugins: plugins(&args.plugins, config, environment)?,
             compiling: Compiling::of(environment, args.quiet),
+            sinks: config.sinks.clone(),
             record,
             refetch: args.refetch,
             second_look: args.blocks.is_none() && !args.refetch,

@@ -11,6 +11,7 @@ use crate::{
     environment::Environment,
     ledger_path::LedgerPath,
     proof_level::check_verify_of_many,
+    sink_spec::SinkSpec,
 };
 use std::{num::NonZeroU16, time::Duration};
 
@@ -46,6 +47,8 @@ pub(crate) struct WatchPlan {
     pub(crate) plugins: Vec<PluginConfig>,
     /// Where they are kept when they are compiled.
     pub(crate) compiling: Compiling,
+    /// Where messages of plugins go.
+    pub(crate) sinks: Vec<SinkSpec>,
     /// How long the other nodes are waited for.
     pub(crate) agree_wait: Duration,
     /// How often nodes are asked for their head; `None` = half a block time, a second at most.
@@ -89,6 +92,7 @@ impl WatchPlan {
             until_block: block(args.until_block.as_deref(), "--until-block")?,
             plugins: plugins(&args.plugins, &config, environment)?,
             compiling: Compiling::of(environment, args.quiet),
+            sinks: config.sinks.clone(),
             agree_wait: time_of("--agree-wait", args.agree_wait.as_deref())?
                 .unwrap_or(DEFAULT_AGREE_WAIT),
             poll_interval: time_of("--poll-interval", args.poll_interval.as_deref())?,

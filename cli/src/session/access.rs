@@ -3,6 +3,7 @@
 //! Which of the two it is depends on the lock alone. Nothing here opens the file of a ledger that
 //! another process of ours owns.
 
+mod amend;
 mod carried;
 mod contracts;
 mod desk;
@@ -11,6 +12,7 @@ mod look;
 mod reach;
 mod reads;
 
+pub(crate) use amend::amend;
 pub(super) use carried::{Carried, Counted};
 pub(super) use contracts::as_contracts;
 pub(super) use desk::OwnerDesk;

@@ -104,6 +104,7 @@ fn watch_plan(plan: &DrillPlan, stage: &Stage, ledger: &std::path::Path) -> Watc
         ledger: LedgerPath { path: ledger.to_owned(), is_explicit: true },
         plugins: Vec::new(),
         compiling: Compiling::default(),
+        sinks: Vec::new(),
         agree_wait: block_time * 5,
         poll_interval: Some(block_time / 2),
         concurrency: DEFAULT_CONCURRENCY,

@@ -1,5 +1,6 @@
 //! What to look for and whom to hand it to: typed tables, filters, plugins.
 
+use super::lanes::Hosted;
 use crate::{
     command_error::{CommandError, ErrorKind},
     compiling::Compiling,
@@ -10,7 +11,7 @@ use crate::{
 };
 use abi::Schemas;
 use event::{AnyOf, Batch, Descriptor, Effects, Filter, Plugin, PluginFault, PluginState};
-use host::{Host, Limits, LoadError, LoadedPlugin};
+use host::{Grants, Host, Limits, LoadError, LoadedPlugin};
 use sha2::Digest;
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
@@ -66,16 +67,16 @@ pub(super) fn load_plugins(
     contracts: &[ContractPlan],
     ledger: &LedgerPath,
     compiling: &Compiling,
-) -> Result<Vec<Box<dyn Plugin>>, CommandError> {
+) -> Result<Vec<Hosted>, CommandError> {
     if configs.is_empty() {
         return Ok(Vec::new());
     }
     let host = compiling.host().map_err(CommandError::bug)?;
-    let mut plugins: Vec<Box<dyn Plugin>> = Vec::new();
+    let mut plugins: Vec<Hosted> = Vec::new();
     for config in configs {
         let plugin = load_plugin(&host, config, compiling)?;
         check_name(&plugin.descriptor().name, &plugins, contracts, ledger)?;
-        plugins.push(plugin);
+        plugins.push((plugin, config.poison));
     }
     Ok(plugins)
 }
@@ -83,13 +84,13 @@ pub(super) fn load_plugins(
 /// A plugin's tables are in a schema of its name, so nothing else may have that name.
 fn check_name(
     name: &str,
-    before: &[Box<dyn Plugin>],
+    before: &[Hosted],
     contracts: &[ContractPlan],
     ledger: &LedgerPath,
 ) -> Result<(), CommandError> {
     let schema = |name: &str| name.replace('-', "_").to_ascii_lowercase();
     let is_same = |other: &str| schema(other) == schema(name);
-    let what = if before.iter().any(|plugin| is_same(&plugin.descriptor().name)) {
+    let what = if before.iter().any(|(plugin, _)| is_same(&plugin.descriptor().name)) {
         "another plugin"
     } else if contracts.iter().any(|contract| is_same(&contract.schema)) {
         "a contract"
@@ -137,17 +138,19 @@ fn load_plugin(
     config: &PluginConfig,
     compiling: &Compiling,
 ) -> Result<Box<dyn Plugin>, CommandError> {
-    Ok(Box::new(SetUp::new(Box::new(load_one(host, config, compiling)?), config)))
+    let grants = Grants::sinks(config.sinks.iter().cloned());
+    Ok(Box::new(SetUp::new(Box::new(load_one(host, config, grants, compiling)?), config)))
 }
 
 /// Loads a component, or says why it is no plugin here.
 pub(super) fn load_one(
     host: &Host,
     config: &PluginConfig,
+    grants: Grants,
     compiling: &Compiling,
 ) -> Result<LoadedPlugin, CommandError> {
     let bytes = read_component(config)?;
-    let loaded = load_component(host, config, &bytes, compiling)?;
+    let loaded = load_component(host, config, &bytes, grants, compiling)?;
     loaded.map_err(|error| refused(&config.wasm, error))
 }
 
@@ -173,6 +176,7 @@ pub(super) fn load_component(
     host: &Host,
     config: &PluginConfig,
     bytes: &[u8],
+    grants: Grants,
     compiling: &Compiling,
 ) -> Result<Result<LoadedPlugin, LoadError>, CommandError> {
     let defaults = Limits::default();
@@ -182,7 +186,8 @@ pub(super) fn load_component(
         ..defaults
     };
     let json = config_json(config)?;
-    Ok(compiling.during(host, (&config.wasm, bytes), || host.load(bytes, &json, limits)))
+    let load = || host.load_granted(bytes, &json, limits, grants);
+    Ok(compiling.during(host, (&config.wasm, bytes), load))
 }
 
 /// Says of a file why it is no plugin here.

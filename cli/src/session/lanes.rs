@@ -2,13 +2,16 @@
 
 use super::clock::WallTimer;
 use crate::command_error::CommandError;
-use dispatcher::LanePolicy;
+use dispatcher::{LanePolicy, Poison};
 use event::{BlockRange, ChainId, Content, Decoder, Filter, Plugin, Reader};
 use pipeline::{LaneError, LaneReport, LaneRun, OwnerHandle};
 use std::{
     sync::{Arc, atomic::AtomicBool},
     thread::JoinHandle,
 };
+
+/// A plugin, and what becomes of an event that it cannot take.
+pub(super) type Hosted = (Box<dyn Plugin>, Poison);
 
 /// A plugin's thread.
 pub(super) type Lane = JoinHandle<Result<LaneReport, LaneError>>;
@@ -32,14 +35,14 @@ pub(super) struct LaneSetup {
 
 /// Starts a lane for each plugin, with a reader of its own.
 pub(super) fn start_lanes(
-    plugins: Vec<Box<dyn Plugin>>,
+    plugins: Vec<Hosted>,
     readers: Vec<Box<dyn Reader>>,
     owner: &OwnerHandle,
     setup: &LaneSetup,
     timer: &Arc<WallTimer>,
 ) -> Result<Vec<Lane>, CommandError> {
     let mut lanes = Vec::new();
-    for (plugin, reader) in plugins.into_iter().zip(readers) {
+    for ((plugin, poison), reader) in plugins.into_iter().zip(readers) {
         let name = plugin.descriptor().name.clone();
         let lane = LaneRun {
             plugin,
@@ -47,7 +50,7 @@ pub(super) fn start_lanes(
             owner: owner.lane(),
             reader,
             decoder: setup.decoder.clone(),
-            policy: LanePolicy::default(),
+            policy: LanePolicy { poison, ..LanePolicy::default() },
             content: setup.content,
             start_block: setup.start_block,
             covered: setup.covered.clone(),

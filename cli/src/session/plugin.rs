@@ -2,11 +2,16 @@
 //! plugins a ledger knows.
 
 mod check;
+mod dead;
 mod list;
 mod recorded;
 mod watched;
 
-pub(crate) use self::{check::check_plugin, list::list_plugins};
+pub(crate) use self::{
+    check::check_plugin,
+    dead::{dead, fill_in},
+    list::list_plugins,
+};
 
 use self::{
     recorded::Recorded,
@@ -22,6 +27,7 @@ use crate::{
     terminal::one_line,
 };
 use event::{LogLevel, LogLine};
+use host::Grants;
 use pipeline::Rehearsed;
 use std::path::Path;
 
@@ -39,7 +45,7 @@ pub(crate) struct PluginRun {
 /// What a plugin wrote over events of a ledger.
 #[derive(Debug)]
 pub(crate) struct Tested {
-    /// Its rows, and what it set aside.
+    /// Its rows, its messages, and what it set aside.
     pub(crate) lines: Vec<Line>,
     /// What it logged.
     pub(crate) log: Vec<String>,
@@ -57,19 +63,24 @@ pub(crate) fn test_plugin(
     compiling: &Compiling,
 ) -> Result<Tested, CommandError> {
     let host = compiling.host().map_err(CommandError::bug)?;
-    let mut plugin = inputs::load_one(&host, config, compiling)?;
+    // Nothing is sent.
+    let mut plugin = inputs::load_one(&host, config, Grants::any(), compiling)?;
     let mut recorded = Recorded::find(event::Plugin::descriptor(&plugin), ledger, run)?;
     let mut watched = Watched::new(&mut plugin, Change::None);
     let told = recorded.rehearse(&mut watched, run.one_block)?;
     let log = watched.log.iter().map(told_line).collect();
     let tables = event::Plugin::descriptor(&plugin).tables.clone();
-    let lines = lines(&tables, &told.rows, &told.dead_letters);
+    let lines = lines(&tables, &told.rows, &told.messages, &told.dead_letters);
     let (first, last) = (recorded.range().first(), recorded.range().last());
     let summary = format!(
-        "blocks {first}:{last}: {} events, {} batches, {} rows, {} set aside; nothing stored",
+        "blocks {first}:{last}: {} events, {} batches, {} rows, {}{} set aside; nothing stored",
         told.events,
         told.batches,
-        lines.len() - told.dead_letters.len(),
+        lines.len() - told.dead_letters.len() - told.messages.len(),
+        match told.messages.len() {
+            0 => String::new(),
+            messages => format!("{messages} messages, "),
+        },
         told.dead_letters.len()
     );
     Ok(Tested { lines, log, summary, stopped: stopped(&told) })

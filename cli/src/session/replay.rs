@@ -81,7 +81,7 @@ async fn run(
     let filters = inputs::filters(&plan.chain.contracts, &schemas);
     let contracts = &plan.chain.contracts;
     let plugins = inputs::load_plugins(&plan.plugins, contracts, &plan.ledger, &plan.compiling)?;
-    let mut plugins = Some(plugins);
+    let mut inputs = Some((plugins, super::sinks::open(&plan.sinks)?));
     let seeker = Seeker::new(&plan.ledger.path, environment, Role::Replay);
     if let Some(ended) = wait_or_skip(plan, &seeker, &interrupt).await? {
         return Ok(ended);
@@ -117,11 +117,12 @@ async fn run(
         let part = Part { covered: &covered, range, anchored };
         match access {
             Access::Own(ledger, owned) => {
-                let plugins = plugins.take().unwrap_or_default();
-                return own::run(run, *ledger, owned, plugins, part).await;
+                let inputs = inputs.take().unwrap_or_default();
+                return own::run(run, *ledger, owned, inputs, part).await;
             }
             Access::Joined(joined) if plan.if_busy == IfBusy::Join => {
-                match join::run(&run, &joined, part, plugins.as_deref().unwrap_or_default()).await {
+                let plugins = inputs.as_ref().map_or(&[][..], |(plugins, _)| plugins);
+                match join::run(&run, &joined, part, plugins).await {
                     Ok((outcome, evidence)) => return Ok(run.ended(range, outcome, evidence)),
                     Err(Miss::Lost) => {
                         run.carried.cut_short();
@@ -299,6 +300,7 @@ impl Run<'_> {
             evidence,
             owner_report: pipeline::OwnerReport::default(),
             lane_reports: Vec::new(),
+            sinks: Vec::new(),
         };
         ended.summary(&self.interrupt, elapsed_ms)
     }

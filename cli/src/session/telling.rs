@@ -9,8 +9,8 @@ use crate::{
     progress::{Progress, ProgressLines},
     summary::{
         BlocksSummary, EventsSummary, EvidenceSummary, HeldSummary, IncidentSummary,
-        LookedThroughSummary, NodeSummary, OpenSummary, PluginSummary, SecondLookSummary, Status,
-        Summary,
+        LookedThroughSummary, NodeSummary, OpenSummary, PluginSummary, SecondLookSummary,
+        SinkSummary, Status, Summary,
     },
 };
 use event::{AnchorPolicy, BlockRange, ChainProfile, Flaw};
@@ -58,6 +58,7 @@ pub(super) struct Ended<'a> {
     pub(super) evidence: Option<event::Evidence>,
     pub(super) owner_report: OwnerReport,
     pub(super) lane_reports: Vec<LaneReport>,
+    pub(super) sinks: Vec<SinkSummary>,
 }
 
 impl Ended<'_> {
@@ -67,8 +68,8 @@ impl Ended<'_> {
             code = ExitCode::LocalIo;
         }
         let failure = self.failure().filter(|_| status == Status::Failed);
-        let Self { plan, profile, nodes, range, outcome, evidence, owner_report, lane_reports } =
-            self;
+        let Self { plan, profile, nodes, range, outcome, evidence, owner_report, .. } = self;
+        let (lane_reports, sinks) = (self.lane_reports, self.sinks);
         let (raw, undecodable) = (outcome.decoded.unknown, outcome.decoded.undecodable);
         let summary = Summary {
             status,
@@ -116,6 +117,7 @@ impl Ended<'_> {
                 })
                 .collect(),
             plugins: lane_reports.into_iter().map(|lane| plugin_summary(lane, range)).collect(),
+            sinks,
             more: matches!(
                 status,
                 Status::Stopped | Status::Interrupted | Status::Open | Status::Skipped

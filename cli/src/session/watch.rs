@@ -13,6 +13,7 @@ use super::{
     inputs,
     lanes::LaneSetup,
     ledger,
+    sinks::{self, Deliveries},
 };
 use crate::{
     command_error::{CommandError, ErrorKind},
@@ -92,8 +93,9 @@ pub(super) async fn run(
     let contracts = merged_contracts(&plan.chains)?;
     let schemas = Arc::new(inputs::schemas(&contracts)?);
     let plugins = inputs::load_plugins(&plan.plugins, &contracts, &plan.ledger, &plan.compiling)?;
-    let names = plugins.iter().map(|plugin| plugin.descriptor().name.clone()).collect();
+    let names = plugins.iter().map(|(plugin, _)| plugin.descriptor().name.clone()).collect();
     drop(plugins);
+    let sinks = sinks::open(&plan.sinks)?;
     let mut chains = Vec::new();
     for chain_plan in &plan.chains {
         let opened = tokio::select! {
@@ -137,6 +139,7 @@ pub(super) async fn run(
     let policies = chains.iter().map(|chain| (chain.profile.chain, chain.policy));
     let specs = inputs::specs(&contracts)?;
     let desk = OwnerDesk::new(&owner, for_clients, policies, names, specs);
+    let deliveries = Deliveries::start(sinks, &owner, &timer);
     let mut requests = Vec::new();
     let mut running = Running {
         plan: plan.clone(),
@@ -185,6 +188,10 @@ pub(super) async fn run(
         }
     };
     let lane_reports = running.join_lanes(stopped).await;
+    if !was_stopped {
+        deliveries.drained(interrupt.stopped()).await;
+    }
+    let sinks = deliveries.end().await;
     let owner_report = owned.close(desk, owner).await?;
     lane_reports?;
     live.clear();
@@ -200,6 +207,9 @@ pub(super) async fn run(
     let is_closed = stream.is_closed();
     drop((watcher, stream));
     finish_writing(writing, was_stopped, &interrupt).await?;
+    for sink in sinks.iter().filter(|sink| sink.waiting > 0 || sink.dead > 0) {
+        writeln!(stderr(), "warning: sink {sink}")?;
+    }
     for event in owner_report.undecoded {
         writeln!(stderr(), "warning: {}", complaint::undecoded(&event.into()))?;
     }

@@ -2,8 +2,8 @@
 
 use alloy_primitives::B256;
 use event::{
-    BlockRange, ColumnData, DeadLetter, Descriptor, LaneRows, Packed, PluginState, StateWrite,
-    TableRows,
+    BlockRange, ColumnData, DeadLetter, Descriptor, LaneRows, Message, Packed, PluginState,
+    StateWrite, TableRows,
 };
 use std::{
     collections::{BTreeMap, HashMap},
@@ -28,6 +28,7 @@ struct Entry {
     is_final: bool,
     tables: BTreeMap<usize, Table>,
     state: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    messages: Vec<Message>,
 }
 
 #[derive(Debug, Default)]
@@ -51,7 +52,7 @@ impl Group {
             return;
         }
         let (tables, state) = (BTreeMap::new(), BTreeMap::new());
-        self.entries.push(Entry { range, is_final, tables, state });
+        self.entries.push(Entry { range, is_final, tables, state, messages: Vec::new() });
     }
 
     /// Adds rows of the batch that was opened last.
@@ -97,6 +98,14 @@ impl Group {
         }
     }
 
+    /// Adds messages of the batch that was opened last.
+    pub(crate) fn messages(&mut self, messages: Vec<Message>) {
+        let Some(entry) = self.entries.last_mut() else { return };
+        let bytes = |message: &Message| message.key.len() + message.body.len() + 64;
+        self.bytes += messages.iter().map(bytes).sum::<usize>();
+        entry.messages.extend(messages);
+    }
+
     /// Puts every key back to what the ledger has and forgets the rest.
     pub(crate) fn roll_back(&mut self, state: &mut Arc<PluginState>) {
         let group = std::mem::take(self);
@@ -121,6 +130,9 @@ impl Group {
             if !entry.state.is_empty() {
                 written.state.push((batch, entry.state.into_iter().collect()));
             }
+            if !entry.messages.is_empty() {
+                written.messages.push((batch, entry.messages));
+            }
             for table in entry.tables.into_values() {
                 written.rows.extend(table.collapse(batch));
             }
@@ -141,6 +153,7 @@ pub(crate) struct Written {
     pub(crate) batches: Vec<BlockRange>,
     pub(crate) rows: Vec<LaneRows>,
     pub(crate) state: Vec<(u32, Vec<StateWrite>)>,
+    pub(crate) messages: Vec<(u32, Vec<Message>)>,
     pub(crate) dead_letters: Vec<DeadLetter>,
 }
 

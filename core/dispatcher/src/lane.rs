@@ -420,6 +420,7 @@ impl Lane {
             self.group.rows(&self.descriptor, rows, numbers, hashes);
         }
         self.group.state(&mut self.state, effects.state);
+        self.group.messages(effects.messages);
         for rejection in effects.rejected {
             let row = cut.row_of(rejection.seq, &unit.rows).unwrap_or(unit.rows.start);
             let letter =
@@ -582,6 +583,7 @@ impl Lane {
             undo_floor: committing.undo_floor,
             rows: written.rows,
             state: written.state,
+            messages: written.messages,
             dead_letters: written.dead_letters,
             halted: committing.halted.clone(),
             drop_older: committing.drop_older,
@@ -642,6 +644,15 @@ impl Lane {
         }
     }
 
+    /// The lane was changed in the ledger, by an operator say: what is not written is thrown away, and
+    /// the lane opened again. Call it between two actions.
+    pub fn reload(&mut self) {
+        if matches!(self.awaiting, Awaiting::Nothing) && self.halting.is_none() {
+            self.roll_back();
+            self.must_reload = true;
+        }
+    }
+
     fn take(&mut self, stored: LaneState) {
         self.committed = stored.cursor;
         self.base =
@@ -655,6 +666,9 @@ impl Lane {
         self.batches = stored.batches;
         self.state = Arc::new(stored.state);
         self.halted = stored.halted;
+        if let Some(block) = stored.retry_from {
+            self.rewind_to = Some(self.rewind_to.map_or(block, |to| to.min(block)));
+        }
     }
 }
 

@@ -7,9 +7,13 @@
 //! order, in batches of whole blocks; what the plugin wrote leaves it in a
 //! [`event::LaneCommit`] together with the cursor, so that a crash or a failed commit delivers
 //! again and never twice.
+//!
+//! A [`Courier`] is the same for messages on their way out: one for each sink, from the outbox of the
+//! ledger.
 
 mod action;
 mod breaker;
+mod courier;
 mod cut;
 mod group;
 mod journal;
@@ -18,6 +22,7 @@ mod policy;
 mod subscription;
 
 pub use action::{Action, Ready};
+pub use courier::{Courier, CourierPolicy, Errand};
 pub use lane::Lane;
 pub use policy::{LanePolicy, Poison};
 pub use subscription::{SubscriptionError, canonical_signature, subscription_filters};

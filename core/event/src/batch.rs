@@ -1,6 +1,6 @@
 //! The seam to plugins: whole blocks of events in, rows and state out.
 
-use crate::{ChainId, ColumnData, Logs};
+use crate::{ChainId, ColumnData, Logs, Message};
 use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
@@ -216,6 +216,8 @@ pub struct Effects {
     pub rows: Vec<TableRows>,
     /// State, in the order written; the last write of a key wins.
     pub state: Vec<StateWrite>,
+    /// Messages, in the order enqueued.
+    pub messages: Vec<Message>,
     /// Events set aside.
     pub rejected: Vec<Rejection>,
     /// Log lines.

@@ -3,7 +3,8 @@
 use crate::{
     BatchBlock, BlockNumHash, BlockRange, BlockRanges, BlockRow, Candidate, ChainId, Commit,
     DecodeStats, Decoder, Descriptor, EventId, EventSchema, Filter, FilterId, Incident, Interval,
-    JournalRow, Logs, NodeId, PluginState, Report, Sighting, StateWrite, TableRows,
+    JournalRow, Logs, Message, NodeId, OutboxLine, OutboxStep, Outgoing, PluginState, Report,
+    Sighting, StateWrite, TableRows,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -177,6 +178,25 @@ pub struct LaneState {
     pub state: PluginState,
     /// Why the plugin is halted, if it is.
     pub halted: Option<String>,
+    /// An operator wants everything from this block on to be handled again.
+    pub retry_from: Option<u64>,
+}
+
+/// What an operator decides about what was set aside, or about a plugin that is halted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Remedy {
+    /// Hand these events that were set aside to the plugin again, by delivery number. Everything from
+    /// the block of the first one on is undone and handled again, so that it ends as if they had never
+    /// been set aside.
+    RetryEvents(LaneId, Vec<u64>),
+    /// Forget that these events were set aside.
+    DropEvents(LaneId, Vec<u64>),
+    /// Send these dead messages after all, by their number.
+    RetryMessages(Vec<u64>),
+    /// Never send these dead messages, and show them no more.
+    DropMessages(Vec<u64>),
+    /// Let a halted plugin go on where it is, on every chain.
+    Resume(String),
 }
 
 /// An event that a plugin could not take.
@@ -223,6 +243,9 @@ pub struct LaneCommit {
     pub rows: Vec<LaneRows>,
     /// State writes, each list with the index into `batches` that it belongs to.
     pub state: Vec<(u32, Vec<StateWrite>)>,
+    /// Messages, each list with the index into `batches` that it belongs to. One with a key that is
+    /// pending, being sent, sent or dead already is the same message, and dropped.
+    pub messages: Vec<(u32, Vec<Message>)>,
     /// Events set aside.
     pub dead_letters: Vec<DeadLetter>,
     /// Set when the plugin was halted.
@@ -330,6 +353,29 @@ pub trait Store: Reader {
     /// Ends what [`Self::begin`] began, together with what lanes wrote of it: all of it takes effect or
     /// nothing.
     fn finish(&mut self, lanes: &[LaneCommit]) -> Result<(), LedgerError>;
+
+    /// Takes back what a process that is gone was sending: it is pending again. For a new owner, before
+    /// anything is sent.
+    fn reopen_outbox(&mut self) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    /// Writes what became of messages and takes the next ones, in one transaction. A store without an
+    /// outbox has none.
+    fn step_outbox(&mut self, _step: &OutboxStep) -> Result<Vec<Outgoing>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    /// Does what an operator decided, and returns how many events, messages or lanes it concerned. Lanes
+    /// that run have to be opened again after it.
+    fn remedy(&mut self, _remedy: &Remedy) -> Result<u64, LedgerError> {
+        Ok(0)
+    }
+
+    /// Returns what is left in the outbox, by sink.
+    fn outbox(&mut self) -> Result<Vec<OutboxLine>, LedgerError> {
+        Ok(Vec::new())
+    }
 
     /// Returns the ids of stored events of the range, on every branch, in no order.
     fn known_events(

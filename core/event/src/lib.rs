@@ -20,6 +20,7 @@ mod identity;
 mod judgement;
 mod ledger;
 mod logs;
+mod outbox;
 mod ranges;
 mod report;
 mod rows;
@@ -47,9 +48,10 @@ pub use identity::{EventId, content_digest};
 pub use judgement::{BlockVerdict, Judgement, Prover, Recovered};
 pub use ledger::{
     Ack, ChainState, Claimed, Cursor, DeadLetter, EventPage, EventQuery, LaneCommit, LaneId,
-    LaneRows, LaneState, Ledger, LedgerError, Reader, Seen, Store, ToLook,
+    LaneRows, LaneState, Ledger, LedgerError, Reader, Remedy, Seen, Store, ToLook,
 };
 pub use logs::{Log, LogRef, Logs};
+pub use outbox::{Delivery, DeliveryFuture, Fate, Message, OutboxLine, OutboxStep, Outgoing, Sink};
 pub use ranges::BlockRanges;
 pub use report::{NodeId, REPORT_VERSION, Report, ReportedBlock, Via};
 pub use rows::{Column, FileForm, Value};

@@ -1,11 +1,12 @@
 //! One call of a guest: what it may use, and what it staged.
 
 use crate::{
-    Limits, Usage,
+    Grants, Limits, Usage,
     bindings::headcount::plugin::{log, output, state, types},
     console::Console,
     fence::Fence,
     limits::{COLUMN_BYTES, ENTRY_BYTES, FIELD_BYTES, METRIC_NAME_BYTES},
+    outbox::Staged,
     rows, wasi,
 };
 use event::{ColumnData, Effects, LogLevel, LogLine, PluginState, PluginTable, TableRows};
@@ -38,6 +39,7 @@ pub(crate) struct Call {
     pub(crate) state_bytes: usize,
     /// Bytes of the writes.
     written_bytes: usize,
+    pub(crate) outbox: Staged,
     lines: Vec<LogLine>,
     line_bytes: usize,
     suppressed: usize,
@@ -52,6 +54,7 @@ pub(crate) struct Subject<'a> {
     pub(crate) state: Arc<PluginState>,
     pub(crate) state_bytes: usize,
     pub(crate) seqs: std::ops::Range<u64>,
+    pub(crate) grants: Arc<Grants>,
 }
 
 impl Call {
@@ -74,6 +77,7 @@ impl Call {
             writes: BTreeMap::new(),
             state_bytes: subject.state_bytes,
             written_bytes: 0,
+            outbox: Staged::new(limits, subject.grants),
             lines: Vec::new(),
             line_bytes: 0,
             suppressed: 0,
@@ -89,6 +93,8 @@ impl Call {
             output_rows: self.row_count,
             output_bytes: self.row_bytes,
             state_bytes: self.state_bytes,
+            outbox_messages: self.outbox.len(),
+            outbox_bytes: self.outbox.bytes(),
             log_lines: self.lines.len(),
             log_bytes: self.line_bytes,
         }
@@ -103,6 +109,7 @@ impl Call {
         Effects {
             rows: self.rows,
             state: self.writes.into_iter().collect(),
+            messages: self.outbox.into_messages(),
             rejected: Vec::new(),
             log: self.lines,
             counts: self.counts.into_iter().collect(),

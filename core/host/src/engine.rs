@@ -1,6 +1,6 @@
 //! The one engine of the process, and the thread that counts its time.
 
-use crate::{HostConfig, Limits, LoadError, LoadedPlugin, call::Call, load, wasi};
+use crate::{Grants, HostConfig, Limits, LoadError, LoadedPlugin, call::Call, load, wasi};
 use sha2::{Digest, Sha256};
 use std::{
     fs,
@@ -49,7 +49,7 @@ impl Host {
         let engine = Engine::new(&settings).map_err(|e| LoadError::engine(&e))?;
         let mut linker = Linker::new(&engine);
         wasi::link(&mut linker).map_err(|e| LoadError::engine(&e))?;
-        crate::bindings::EventHandler::add_to_linker::<_, wasmtime::component::HasSelf<Call>>(
+        crate::bindings::EventSender::add_to_linker::<_, wasmtime::component::HasSelf<Call>>(
             &mut linker,
             |call| call,
         )
@@ -77,9 +77,21 @@ impl Host {
         config: &str,
         limits: Limits,
     ) -> Result<LoadedPlugin, LoadError> {
+        self.load_granted(bytes, config, limits, Grants::default())
+    }
+
+    /// As [`Self::load`], with what the operator grants beyond that.
+    pub fn load_granted(
+        &self,
+        bytes: &[u8],
+        config: &str,
+        limits: Limits,
+        grants: Grants,
+    ) -> Result<LoadedPlugin, LoadError> {
         self.check_size(bytes)?;
         let component = self.component(bytes)?;
-        LoadedPlugin::load(&self.engine, &self.linker, &component, bytes, config, limits)
+        let granted = (limits, grants);
+        LoadedPlugin::load(&self.engine, &self.linker, &component, bytes, config, granted)
     }
 
     /// Compiles a component and does no more, so that loading it later finds it compiled. Takes up to

@@ -1,6 +1,6 @@
 //! The sandbox: runs one plugin's component against one batch at a time.
 //!
-//! A batch goes in as columns, rows and state writes come out as [`event::Effects`]; nothing is
+//! A batch goes in as columns, rows, state writes and messages come out as [`event::Effects`]; nothing is
 //! written here, and when and what to deliver is the dispatcher's business. Every call gets a
 //! fresh guest with its own memory, so a batch that comes again meets the same computation: clocks
 //! stand still at the batch's last block, randomness is seeded by the batch, there are no files,
@@ -13,9 +13,11 @@ mod console;
 mod describe;
 mod engine;
 mod fence;
+mod grants;
 mod limits;
 mod load;
 mod network;
+mod outbox;
 mod plugin;
 mod rows;
 mod said;
@@ -24,6 +26,7 @@ mod wasi;
 mod wire;
 
 pub use engine::Host;
+pub use grants::Grants;
 pub use limits::{HostConfig, Limits};
 pub use load::LoadError;
 pub use plugin::LoadedPlugin;

@@ -51,6 +51,12 @@ pub struct Limits {
     pub state_key_bytes: usize,
     /// Bytes of one value.
     pub state_value_bytes: usize,
+    /// Messages to sinks.
+    pub outbox_messages: usize,
+    /// Bytes of those messages, with [`ENTRY_BYTES`] for each.
+    pub outbox_bytes: usize,
+    /// Bytes of the body of one message.
+    pub outbox_message_bytes: usize,
     /// Log lines.
     pub log_lines: usize,
     /// Bytes of those lines, with [`FIELD_BYTES`] for each field.
@@ -74,6 +80,9 @@ impl Default for Limits {
             state_write_bytes: 64 << 20,
             state_key_bytes: 1 << 10,
             state_value_bytes: 1 << 20,
+            outbox_messages: 1_000,
+            outbox_bytes: 16 << 20,
+            outbox_message_bytes: 256 << 10,
             log_lines: 1_000,
             log_bytes: 64 << 10,
             metrics: 100,

@@ -8,7 +8,7 @@ const PACKAGE: &str = "headcount:plugin/";
 const VERSION: &str = "0.1.0";
 /// Any 0.1 does: within it interfaces only gain functions.
 const COMPATIBLE: &str = "0.1.";
-const IMPORTS: [&str; 4] = ["types", "log", "output", "state"];
+const IMPORTS: [&str; 5] = ["types", "log", "output", "state", "outbox"];
 const EXPORTS: [&str; 2] = ["meta", "handler"];
 
 /// Why a plugin could not be loaded.

@@ -1,9 +1,9 @@
 //! A loaded plugin: a fresh guest for every batch.
 
 use crate::{
-    Limits, LoadError, Usage,
+    Grants, Limits, LoadError, Usage,
     bindings::{
-        EventHandler, EventHandlerPre,
+        EventSender, EventSenderPre,
         headcount::plugin::types::{Failure, Outcome},
     },
     call::{Call, Subject, entry_bytes},
@@ -29,9 +29,10 @@ const TOO_MUCH_AT_ONCE: &str = "fuel allocated for hostcalls has been exhausted"
 /// A component that was checked and described itself. See [`event::Plugin`].
 pub struct LoadedPlugin {
     engine: Engine,
-    component: EventHandlerPre<Call>,
+    component: EventSenderPre<Call>,
     config: String,
     limits: Arc<Limits>,
+    grants: Arc<Grants>,
     descriptor: Descriptor,
     tables: Arc<[PluginTable]>,
     digest: [u8; 32],
@@ -55,7 +56,7 @@ impl LoadedPlugin {
         component: &Component,
         bytes: &[u8],
         config: &str,
-        limits: Limits,
+        (limits, grants): (Limits, Grants),
     ) -> Result<Self, LoadError> {
         let ty = component.component_type();
         load::check_interfaces(engine, &ty)?;
@@ -64,13 +65,14 @@ impl LoadedPlugin {
         network::link(&mut linker, engine, &ty).map_err(|e| LoadError::compile(&e))?;
         let component = linker
             .instantiate_pre(component)
-            .and_then(EventHandlerPre::new)
+            .and_then(EventSenderPre::new)
             .map_err(|e| LoadError::compile(&e))?;
         let mut plugin = Self {
             engine: engine.clone(),
             component,
             config: config.to_owned(),
             limits: Arc::new(limits),
+            grants: Arc::new(grants),
             descriptor: Descriptor {
                 name: String::new(),
                 version: String::new(),
@@ -133,12 +135,13 @@ impl LoadedPlugin {
             state: Arc::default(),
             state_bytes: 0,
             seqs: 0..0,
+            grants: Arc::clone(&self.grants),
         };
         Call::new(&self.limits, subject)
     }
 
     /// Makes a fresh guest, with its deadline running.
-    fn start(&self, call: Call) -> Result<(Store<Call>, EventHandler), PluginFault> {
+    fn start(&self, call: Call) -> Result<(Store<Call>, EventSender), PluginFault> {
         let mut store = Store::new(&self.engine, call);
         store.limiter(|call| &mut call.fence);
         // The tick that is under way counts, so one more.
@@ -183,7 +186,7 @@ impl LoadedPlugin {
     fn run(
         &self,
         store: &mut Store<Call>,
-        guest: &EventHandler,
+        guest: &EventSender,
         batch: &Batch,
     ) -> Result<Outcome, PluginFault> {
         let handler = guest.headcount_plugin_handler();
@@ -235,6 +238,7 @@ impl Plugin for LoadedPlugin {
             state: Arc::clone(state),
             state_bytes: self.count_state(state),
             seqs: seqs.clone(),
+            grants: Arc::clone(&self.grants),
         };
         let begun = Instant::now();
         let (mut store, guest) = self.start(Call::new(&self.limits, subject))?;

@@ -13,6 +13,10 @@ pub struct Usage {
     pub output_bytes: usize,
     /// Bytes of all keys and values after a call.
     pub state_bytes: usize,
+    /// Messages to sinks.
+    pub outbox_messages: usize,
+    /// Bytes of those messages, as the limit counts them.
+    pub outbox_bytes: usize,
     /// Log lines.
     pub log_lines: usize,
     /// Bytes of those lines.
@@ -27,6 +31,8 @@ impl Usage {
         self.output_rows = self.output_rows.max(other.output_rows);
         self.output_bytes = self.output_bytes.max(other.output_bytes);
         self.state_bytes = self.state_bytes.max(other.state_bytes);
+        self.outbox_messages = self.outbox_messages.max(other.outbox_messages);
+        self.outbox_bytes = self.outbox_bytes.max(other.outbox_bytes);
         self.log_lines = self.log_lines.max(other.log_lines);
         self.log_bytes = self.log_bytes.max(other.log_bytes);
     }

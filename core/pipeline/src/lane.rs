@@ -99,7 +99,7 @@ impl std::fmt::Debug for LaneRun {
 }
 
 impl LaneRun {
-    /// Runs until the plugin has handled everything and the owner was closed, or it is halted.
+    /// Runs until the owner was closed and the plugin has handled everything, or is halted.
     pub fn run(mut self, timer: &dyn Timer) -> Result<LaneReport, LaneError> {
         self.reader = self.owner.reader(self.reader);
         let descriptor = self.plugin.descriptor().clone();
@@ -136,7 +136,12 @@ impl LaneRun {
         let mut report = LaneReport { plugin: name.clone(), ..LaneReport::default() };
         let mut is_closing = false;
         let mut learnt = BTreeSet::new();
+        let changed = self.owner.heed(&id);
         loop {
+            if changed.swap(false, Ordering::AcqRel) {
+                report.halted = None;
+                lane.reload();
+            }
             let action = lane.next(timer.now_ms());
             // Only what is committed counts: a batch that is not is handled again another time.
             if self.stop.load(Ordering::Acquire) && !matches!(action, Action::Commit(_)) {
@@ -194,8 +199,12 @@ impl LaneRun {
                     is_closing = hear(&news, None, &mut heard, &mut lane);
                 }
                 Action::Halted(reason) => {
+                    // An operator may let it go on.
                     report.halted = Some(reason);
-                    break;
+                    if is_closing {
+                        break;
+                    }
+                    is_closing = hear(&news, None, &mut heard, &mut lane);
                 }
             }
         }

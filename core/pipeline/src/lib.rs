@@ -2,10 +2,11 @@
 //!
 //! No engine and no policy of its own: nodes, store, prover, decoder, plugins, clock and the
 //! wish to stop are handed in. [`replay`] reads ranges through nodes into the [`Owner`], which is
-//! the one writer of a ledger; [`LaneRun`] takes what became known to a plugin, [`rehearse`] shows what one would do. [`watch`]
+//! the one writer of a ledger; [`LaneRun`] takes what became known to a plugin, [`rehearse`] shows what one would do; [`deliver`] sends what plugins enqueued. [`watch`]
 //! follows the head through all nodes at once and fills gaps by replaying.
 
 mod audit;
+mod deliver;
 mod given_up;
 mod greet;
 mod handed;
@@ -23,11 +24,12 @@ mod watch;
 pub use audit::{
     AnchorFound, AuditOutcome, AuditRequest, LedgerPages, Seat, Sink, audit, block_at,
 };
+pub use deliver::{Delivered, deliver};
 pub use greet::{Greeting, ask, greet};
 pub use lane::{LaneError, LaneReport, LaneRun};
 pub use owner::{
-    AwayOwner, ChainSetup, Claim, Holder, LaneHandle, LookClaim, News, OnAck, OnCommit, Owner,
-    OwnerHandle, OwnerReport, Reply, Undecoded,
+    AwayOwner, ChainSetup, Claim, Holder, LaneHandle, LookClaim, News, OnAck, OnCommit,
+    OutboxHandle, Owner, OwnerHandle, OwnerReport, Reply, Undecoded,
 };
 pub use pace::Pace;
 pub use rehearsal::{RehearsalRequest, Rehearsed, rehearsal_filters, rehearse};

@@ -9,6 +9,7 @@ mod decoding;
 mod handle;
 mod joined;
 mod looks;
+mod outbox;
 mod sharing;
 
 pub use away::AwayOwner;
@@ -17,6 +18,7 @@ pub use decoding::Undecoded;
 pub use handle::{LaneHandle, OwnerHandle};
 pub use joined::News;
 pub use looks::LookClaim;
+pub use outbox::OutboxHandle;
 pub(crate) use sharing::Claiming;
 
 use crate::recent::Recent;
@@ -25,15 +27,20 @@ use claims::Claims;
 use decoding::Decoding;
 use event::{
     Ack, BlockRange, ChainId, ChainProfile, ChainState, Commit, DecodeStats, Decoder, EventQuery,
-    Filter, Held, Incident, LedgerError, Prover, Report, Store, Verify,
+    Filter, Held, Incident, LaneId, LedgerError, Prover, Remedy, Report, Store, Verify,
 };
 use futures_channel::oneshot;
 use handle::{Inline, Line, Message};
 use joined::{Inbox, JOIN_WAIT, LaneWatch, LaneWrite};
+use outbox::Outbox;
 use std::{
     collections::BTreeMap,
     convert::Infallible,
-    sync::{Arc, Mutex, mpsc},
+    sync::{
+        Arc, Mutex, Weak,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     time::Duration,
 };
 
@@ -111,6 +118,9 @@ pub struct Owner {
     /// There on a thread of its own.
     inbox: Option<Inbox>,
     join_wait: Duration,
+    outbox: Outbox,
+    /// Marks of lanes that run.
+    heeding: Vec<(LaneId, Weak<AtomicBool>)>,
     pending: Vec<Pending>,
     lanes: Vec<LaneWatch>,
     claims: Claims,
@@ -137,6 +147,7 @@ impl Owner {
         setups: Vec<ChainSetup>,
     ) -> Result<Self, LedgerError> {
         store.prepare_schemas(decoder.schemas())?;
+        store.reopen_outbox()?;
         let (mut chains, recent) = (BTreeMap::new(), Recent::default());
         let mut journal_seq = 0;
         for ChainSetup { profile, policy } in setups {
@@ -158,6 +169,8 @@ impl Owner {
             lane_writes: Vec::new(),
             inbox: None,
             join_wait: JOIN_WAIT,
+            outbox: Outbox::default(),
+            heeding: Vec::new(),
             pending: Vec::new(),
             lanes: Vec::new(),
             claims: Claims::default(),
@@ -269,8 +282,11 @@ impl Owner {
             self.commits.clear();
             (self.commit_events, self.staged_events) = (0, 0);
         }
-        for (commit, reply) in self.lane_writes.drain(..) {
-            let _ = reply.send(self.store.apply_lanes(&[commit]));
+        for (commit, reply) in std::mem::take(&mut self.lane_writes) {
+            self.write_lane(commit, &reply);
+        }
+        for (step, reply) in std::mem::take(&mut self.outbox.steps) {
+            self.step_outbox(&step, reply);
         }
         Ok(lanes_know)
     }
@@ -397,14 +413,26 @@ impl Owner {
             Message::Lane(commit, reply) if self.staged_events > 0 => {
                 self.lane_writes.push((*commit, reply));
             }
-            Message::Lane(commit, reply) => {
-                let _ = reply.send(self.store.apply_lanes(&[*commit]));
-            }
+            Message::Lane(commit, reply) => self.write_lane(*commit, &reply),
             Message::LaneIdle(lane, news) => self.on_idle(&lane, news),
+            Message::StepOutbox(step, reply) if self.staged_events > 0 => {
+                self.outbox.steps.push((step, reply));
+            }
+            Message::StepOutbox(step, reply) => self.step_outbox(&step, reply),
+            Message::WatchOutbox(news) => self.outbox.watchers.push(news),
+            Message::Outbox(reply) => {
+                self.flush()?;
+                let _ = reply.send(self.store.outbox());
+            }
             Message::OpenLane { lane, descriptor, reply } => {
                 self.flush()?;
                 let _ = reply.send(self.store.open_lane(&lane, &descriptor));
             }
+            Message::Remedy(remedy, reply) => {
+                self.flush()?;
+                let _ = reply.send(self.remedy(&remedy));
+            }
+            Message::HeedLane(lane, mark) => self.heeding.push((lane, Arc::downgrade(&mark))),
             Message::WatchLane(watch) => self.watch(watch)?,
             Message::Change { decoder, policies, reply } => {
                 // What was gathered is written as it was decoded.
@@ -431,6 +459,26 @@ impl Owner {
             }
         }
         Ok(false)
+    }
+
+    /// Does what an operator decided; lanes and senders look anew.
+    fn remedy(&mut self, remedy: &Remedy) -> Result<u64, LedgerError> {
+        let count = self.store.remedy(remedy)?;
+        let concerns = |lane: &LaneId| match remedy {
+            Remedy::RetryEvents(own, _) => own == lane,
+            Remedy::Resume(plugin) => *plugin == lane.plugin,
+            Remedy::DropEvents(..) | Remedy::RetryMessages(_) | Remedy::DropMessages(_) => false,
+        };
+        self.heeding.retain(|(lane, mark)| {
+            let Some(mark) = mark.upgrade() else { return false };
+            if concerns(lane) {
+                mark.store(true, Ordering::Release);
+            }
+            true
+        });
+        self.outbox.tell();
+        self.tell_lanes();
+        Ok(count)
     }
 
     /// Answers a claim. Whoever asked may be gone, and its release, too.

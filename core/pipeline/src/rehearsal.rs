@@ -8,13 +8,13 @@ use crate::lane::narrowed;
 use dispatcher::{Action, Lane, LanePolicy, Ready, SubscriptionError, subscription_filters};
 use event::{
     BlockRange, ChainId, DeadLetter, Decoder, Descriptor, EventPage, EventQuery, Filter, LaneId,
-    LaneRows, LaneState, Plugin, PluginState, Visibility,
+    LaneRows, LaneState, Message, Plugin, PluginState, Visibility,
 };
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// Times that a plugin may ask to be called again before the run is given up.
 const WAITS_MAX: u32 = 20;
-/// Rows that are held, at most; a run that writes more is given up.
+/// Rows and messages that are held, at most; a run that writes more is given up.
 const ROWS_MAX: usize = 5_000_000;
 
 /// What is to be run.
@@ -47,6 +47,8 @@ pub struct Rehearsed {
     pub events: u64,
     /// Rows, in the order in which they would have been written.
     pub rows: Vec<LaneRows>,
+    /// Messages, in the order in which they would have been sent; one that came again is not told.
+    pub messages: Vec<Message>,
     /// Its state afterwards.
     pub state: PluginState,
     /// Events set aside.
@@ -88,7 +90,7 @@ pub fn rehearse<E>(
     // Final, so that batches may hold more than one block.
     lane.on_ready(Ready { through: Some(range.last()), finalized: range.last(), journal_seq: 0 });
     let mut told = Rehearsed::default();
-    let (mut now_ms, mut waits) = (0, 0);
+    let (mut now_ms, mut waits, mut keys) = (0, 0, BTreeSet::new());
     loop {
         match lane.next(now_ms) {
             Action::ReadEvents(query) => lane.on_events(events(&query)?),
@@ -103,9 +105,12 @@ pub fn rehearse<E>(
             Action::Commit(commit) => {
                 told.rows.extend(commit.rows);
                 told.dead_letters.extend(commit.dead_letters);
+                let messages = commit.messages.into_iter().flat_map(|(_, messages)| messages);
+                told.messages
+                    .extend(messages.filter(|m| keys.insert((m.sink.clone(), m.key.clone()))));
                 lane.on_committed();
                 let held = told.rows.iter().map(|rows| rows.rows.seq.len()).sum::<usize>();
-                if held > ROWS_MAX {
+                if held + told.messages.len() > ROWS_MAX {
                     told.is_full = true;
                     break;
                 }

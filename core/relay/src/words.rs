@@ -4,8 +4,8 @@ use crate::{frame::FRAME_BYTES_MAX, sound::unsound, split::halves};
 use alloy_primitives::{Address, B256};
 use event::{
     Ack, AnchorPolicy, AnyOf, BlockRange, ChainId, ChainProfile, ChainState, Claimed, Column,
-    EventPage, EventQuery, Evidence, FileForm, Filter, FilterId, LedgerError, NodeId, Report,
-    ToLook, Value, Verify,
+    EventPage, EventQuery, Evidence, FileForm, Filter, FilterId, LedgerError, NodeId, Remedy,
+    Report, ToLook, Value, Verify,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::sync::Arc;
@@ -111,6 +111,8 @@ pub enum Request {
         /// Whether the digest of what is copied is wanted.
         with_digest: bool,
     },
+    /// Do what an operator decided.
+    Remedy(Remedy),
 }
 
 /// What a client is going to report.
@@ -197,6 +199,8 @@ pub enum Reply {
     Exported(u64),
     /// To `Snapshot`: the digest, where it was wanted.
     Copied(Option<B256>),
+    /// To `Remedy`: how many events, messages or lanes it concerned.
+    Count(u64),
 }
 
 /// Why the owner does not answer.
@@ -431,8 +435,9 @@ pub(crate) mod tests {
         let to = String::from("/f");
         let export = Request::Export { select: "s".into(), form: FileForm::Csv, to: to.clone() };
         let snapshot = Request::Snapshot { to, with_digest: true };
+        let remedy = Request::Remedy(Remedy::Resume("balances".into()));
         let last = [Request::Digest, Request::Check, Request::Release { run: 1 }, look, looked];
-        for request in last.into_iter().chain([export, snapshot]) {
+        for request in last.into_iter().chain([export, snapshot, remedy]) {
             wire.extend(Encoded::new(&request).unwrap().frame(1));
         }
         // Another digest is another PROTOCOL: an old and a new program must not take each other's

@@ -108,7 +108,7 @@ pub(crate) fn finish(ledger: &mut DuckLedger, lane_commits: &[LaneCommit]) -> Re
         return Err(LedgerError::Internal("no transaction was begun".into()));
     };
     let failpoints = ledger.failpoints.clone();
-    let rows = ledger.lanes.forget();
+    let rows = ledger.lanes.take_rows();
     let of_lanes = sql::committed(&ledger.conn, || {
         let of_lanes = lanes::write(&ledger.conn, &ledger.lanes, rows, &failpoints, lane_commits)?;
         failpoints.pass("store.apply.before_commit");

@@ -10,7 +10,7 @@ use duckdb::Connection;
 use event::{EventSchema, LedgerError};
 
 /// A sentence and the statement that counts what it is about.
-const COUNTS: [(&str, &str); 11] = [
+const COUNTS: [(&str, &str); 12] = [
     (
         "events are stored more than once",
         "SELECT coalesce(sum(n - 1), 0)::UBIGINT FROM (SELECT count(*) AS n FROM events
@@ -64,6 +64,10 @@ const COUNTS: [(&str, &str); 11] = [
         "lanes have read journal rows that are not there",
         "SELECT count(*)::UBIGINT FROM lanes
             WHERE journal_seq > (SELECT coalesce(max(seq), 0) FROM journal)",
+    ),
+    (
+        "messages are in the outbox more than once",
+        "SELECT (count(*) - count(DISTINCT idempotency_key))::UBIGINT FROM outbox",
     ),
 ];
 

@@ -8,7 +8,8 @@
 //! batches, delivery numbers, attempts, incidents. How far `finalized` was is left out because it
 //! is the hour of the run: the same blocks read a day later, or after a kill, say the same. And the
 //! versions of plugin rows and state that newer ones have superseded are left out: they are there to
-//! be gone back to, nothing shows them, and when they are compacted is a matter of time.
+//! be gone back to, nothing shows them, and when they are compacted is a matter of time. The outbox is
+//! left out, because what was sent before a reorg came, and what was not, is a matter of time, too.
 //!
 //! Rows are streamed in the order of their own values.
 

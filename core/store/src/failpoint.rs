@@ -8,7 +8,7 @@ use std::sync::{
 };
 
 /// Every name that [`Failpoints::parse`] takes.
-pub const FAILPOINTS: [&str; 7] = [
+pub const FAILPOINTS: [&str; 9] = [
     "store.apply.after_stage",
     "store.apply.before_begin",
     "store.apply.after_append",
@@ -16,6 +16,8 @@ pub const FAILPOINTS: [&str; 7] = [
     "store.apply.after_commit",
     "store.lane.before_commit",
     "store.lane.after_commit",
+    "store.outbox.before_commit",
+    "store.outbox.after_commit",
 ];
 
 /// At most one armed failpoint; by default none.

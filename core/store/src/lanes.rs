@@ -8,7 +8,7 @@ use crate::{
     arrow_columns::{self, append, constant, u32s},
     error::{Result, statement_failed},
     failpoint::Failpoints,
-    lane_rows,
+    lane_rows, outbox,
     sql::{atomically, execute_cached, number, run, text},
     tables::RESERVED_SCHEMAS,
 };
@@ -38,6 +38,13 @@ pub(crate) struct Lanes {
     rows: LaneRows,
     versions_since_compaction: u64,
     versions_left: u64,
+}
+
+impl Lanes {
+    /// Forgets the rows of a plugin's lanes: they were changed beside it.
+    pub(crate) fn forget(&mut self, plugin: &str) {
+        self.rows.retain(|lane, _| lane.plugin != plugin);
+    }
 }
 
 /// The stored row of a lane.
@@ -75,7 +82,13 @@ pub(crate) fn open(
         batches: batches(conn, lane, row.generation)?,
         state: state(conn, lane, row.generation)?,
         halted: row.halted,
+        retry_from: retry_from(conn, lane, row.generation)?,
     })
+}
+
+fn retry_from(conn: &Connection, lane: &LaneId, generation: u32) -> Result<Option<u64>> {
+    let sql = format!("SELECT retry_from FROM lanes WHERE {}", of_lane(lane, generation));
+    conn.query_row(&sql, [], |row| row.get(0)).map_err(statement_failed)
 }
 
 fn refuse_name(conn: &Connection, plugin: &str) -> Result<()> {
@@ -134,7 +147,7 @@ fn stored(conn: &Connection, lane: &LaneId, which: &str) -> Result<Option<LaneRo
 }
 
 /// SQL that picks the rows of one generation of a lane from a table that counts them.
-fn of_lane(lane: &LaneId, generation: u32) -> String {
+pub(crate) fn of_lane(lane: &LaneId, generation: u32) -> String {
     let (plugin, chain) = (text(&lane.plugin), lane.chain);
     format!("plugin = {plugin} AND chain = {chain} AND generation = {generation}")
 }
@@ -176,7 +189,7 @@ pub(crate) type LaneRows = BTreeMap<LaneId, LaneRow>;
 
 impl Lanes {
     /// Returns what is remembered, for a transaction: after an error it is read from the file again.
-    pub(crate) fn forget(&mut self) -> LaneRows {
+    pub(crate) fn take_rows(&mut self) -> LaneRows {
         std::mem::take(&mut self.rows)
     }
 
@@ -198,7 +211,7 @@ pub(crate) fn apply(
         return Ok(());
     }
     compact_when_due(conn, lanes)?;
-    let rows = lanes.forget();
+    let rows = lanes.take_rows();
     let written = atomically(conn, || write(conn, lanes, rows, failpoints, commits))?;
     lanes.on_written(written);
     failpoints.pass("store.lane.after_commit");
@@ -254,6 +267,10 @@ fn apply_one(
         return Err(fault(lane, "was moved by someone else"));
     }
     // The first commit of a rebuild opens a generation of its own, which has nothing yet.
+    if newest.as_ref().is_some_and(|row| row.generation < generation) {
+        // It enqueues again what still holds.
+        outbox::cancel(conn, lane, &format!("generation < {generation}"))?;
+    }
     let row = newest.filter(|row| row.generation == generation);
     let before = row.as_ref().map_or(0, |row| row.last_batch);
     let old_floor = row.as_ref().map_or(0, |row| row.undo_floor);
@@ -266,6 +283,7 @@ fn apply_one(
     let mut written = lane_rows::write(conn, tables, commit, before)?;
     written += write_state(conn, commit, before)?;
     write_batches(conn, commit, before)?;
+    outbox::write(conn, commit, before)?;
     for letter in &commit.dead_letters {
         write_letter(conn, lane, generation, letter)?;
     }
@@ -313,6 +331,7 @@ fn undo(
              DELETE FROM plugin_state WHERE {own} AND batch >= {batch}"
         ),
     )?;
+    outbox::cancel(conn, lane, &format!("generation = {generation} AND batch >= {batch}"))?;
     lane_rows::delete(
         conn,
         tables,
@@ -394,11 +413,15 @@ fn write_letter(
 }
 
 fn write_lane(conn: &Connection, lane: &LaneId, is_stored: bool, row: &LaneRow) -> Result<()> {
+    let next_block = row.cursor.next_block;
     // In the text, because it is the same at each commit and a parameter that is NULL is planned anew.
     let halted = row.halted.as_deref().map_or_else(|| "NULL".to_owned(), text);
     let sql = match is_stored {
         true => format!(
-            "UPDATE lanes SET halted = {halted}, start_block = ?, undo_floor = ?, next_block = ?,
+            // What was asked for is done once the lane has gone back that far.
+            "UPDATE lanes SET halted = {halted},
+                retry_from = CASE WHEN retry_from >= {next_block} THEN NULL ELSE retry_from END,
+                start_block = ?, undo_floor = ?, next_block = ?,
                 next_seq = ?, next_batch = ?, journal_seq = ?, last_batch = ?
                 WHERE plugin = ? AND chain = ? AND generation = ?"
         ),

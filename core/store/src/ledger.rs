@@ -13,16 +13,17 @@ use crate::{
     lanes, load,
     lock::LedgerLock,
     open::{self, OpenMode, OpenOptions},
+    outbox,
     ownership::Ownership,
     query::{self, EachRow},
-    sql, typed,
+    remedy, sql, typed,
 };
 use alloy_primitives::B256;
 use duckdb::Connection;
 use event::{
     BlockRange, ChainId, ChainState, Column, Commit, Decoder, Descriptor, EventId, EventPage,
     EventQuery, EventSchema, Filter, FilterId, JournalRow, LaneCommit, LaneId, LaneState,
-    LedgerError, Reader, Sighting, Store,
+    LedgerError, OutboxLine, OutboxStep, Outgoing, Reader, Remedy, Sighting, Store,
 };
 use std::{
     path::{Path, PathBuf},
@@ -225,6 +226,22 @@ impl Store for DuckLedger {
 
     fn finish(&mut self, lanes: &[LaneCommit]) -> Result<()> {
         append::finish(self, lanes)
+    }
+
+    fn reopen_outbox(&mut self) -> Result<()> {
+        outbox::reopen(&self.conn)
+    }
+
+    fn step_outbox(&mut self, step: &OutboxStep) -> Result<Vec<Outgoing>> {
+        outbox::step(&self.conn, &self.failpoints, step)
+    }
+
+    fn remedy(&mut self, remedy: &Remedy) -> Result<u64> {
+        remedy::apply(&self.conn, &mut self.lanes, remedy)
+    }
+
+    fn outbox(&mut self) -> Result<Vec<OutboxLine>> {
+        outbox::lines(&self.conn)
     }
 
     fn known_events(&mut self, chain: ChainId, range: BlockRange) -> Result<Vec<EventId>> {

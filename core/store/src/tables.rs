@@ -13,7 +13,7 @@ use crate::{
 use duckdb::Connection;
 
 /// Version of the tables that this program writes.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// Schema that holds the typed tables behind their views.
 pub(crate) const TYPED_SCHEMA: &str = "headcount_typed";
@@ -42,7 +42,7 @@ pub fn is_reserved_schema(name: &str) -> bool {
 
 /// What brings a file from version `i` to `i + 1`, each in its own transaction with the version,
 /// so that a killed migration goes on where it stopped. Version 0 is an empty file.
-const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [VERSION_1];
+const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [VERSION_1, VERSION_2];
 
 const VERSION_1: &str = r#"
 CREATE TABLE meta (key VARCHAR NOT NULL, value VARCHAR NOT NULL);
@@ -116,6 +116,17 @@ CREATE VIEW events_canonical AS
 INSERT INTO meta VALUES ('schema_version', '0');
 "#;
 
+/// Messages of plugins to the outside; and from where a lane is to handle events again.
+const VERSION_2: &str = "
+CREATE TABLE outbox (
+    id UBIGINT NOT NULL, plugin VARCHAR NOT NULL, chain UBIGINT NOT NULL,
+    generation UINTEGER NOT NULL, batch UBIGINT NOT NULL, sink VARCHAR NOT NULL,
+    key VARCHAR NOT NULL, idempotency_key VARCHAR NOT NULL, content_type VARCHAR NOT NULL,
+    body BLOB NOT NULL, status VARCHAR NOT NULL, is_reverted BOOLEAN NOT NULL,
+    attempts UINTEGER NOT NULL, reason VARCHAR);
+ALTER TABLE lanes ADD COLUMN retry_from UBIGINT;
+";
+
 /// Returns the version of the tables in the file; 0 for a file without any table.
 pub(crate) fn version(conn: &Connection) -> Result<Option<u32>> {
     let tables: u64 = crate::sql::number(
@@ -163,12 +174,13 @@ mod tests {
         migrate(&conn, 0).unwrap();
         assert_eq!(version(&conn).unwrap(), Some(SCHEMA_VERSION));
 
-        let steps = [VERSION_1, "CREATE TABLE later (x INTEGER)", "CREATE TABLE later (x INTEGER)"];
-        migrate_by(&conn, SCHEMA_VERSION, &steps).unwrap_err();
-        assert_eq!(version(&conn).unwrap(), Some(2));
-        let steps = [VERSION_1, "SELECT 1", "CREATE TABLE latest (x INTEGER)"];
-        migrate_by(&conn, 2, &steps).unwrap();
-        assert_eq!(version(&conn).unwrap(), Some(3));
+        let later = "CREATE TABLE later (x INTEGER)";
+        let with = |more: [&'static str; 2]| [MIGRATIONS.as_slice(), &more].concat();
+        migrate_by(&conn, SCHEMA_VERSION, &with([later, later])).unwrap_err();
+        assert_eq!(version(&conn).unwrap(), Some(SCHEMA_VERSION + 1));
+        let steps = with(["SELECT 1", "CREATE TABLE latest (x INTEGER)"]);
+        migrate_by(&conn, SCHEMA_VERSION + 1, &steps).unwrap();
+        assert_eq!(version(&conn).unwrap(), Some(SCHEMA_VERSION + 2));
     }
 
     /// Table, column and type of every row of the page's tables of columns.

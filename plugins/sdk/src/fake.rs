@@ -1,15 +1,17 @@
 //! A host for tests of a plugin's logic, outside of the sandbox.
 
-use crate::{Batch, Block, Failure, Host, Level, Phase, Rows};
+use crate::{Batch, Block, Failure, Host, Level, Message, Phase, Rows};
 use std::collections::BTreeMap;
 
-/// Keeps state and rows in memory.
+/// Keeps state, rows and messages in memory.
 #[derive(Debug, Default)]
 pub struct FakeHost {
     /// Key-value state.
     pub state: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Everything emitted, in order.
     pub rows: Vec<Rows>,
+    /// Messages enqueued, in order.
+    pub messages: Vec<Message>,
     /// Lines logged.
     pub lines: Vec<String>,
 }
@@ -26,6 +28,11 @@ impl Host for FakeHost {
 
     fn emit(&mut self, rows: Rows) -> Result<(), Failure> {
         self.rows.push(rows);
+        Ok(())
+    }
+
+    fn enqueue(&mut self, message: Message) -> Result<(), Failure> {
+        self.messages.push(message);
         Ok(())
     }
 

@@ -1,10 +1,10 @@
 //! Ties a [`Plugin`] to the generated bindings inside the sandbox.
 
 use crate::{
-    Batch, Failure, Host, Level, Plugin, Rows,
+    Batch, Failure, Host, Level, Message, Plugin, Rows,
     bindings::{
         exports::headcount::plugin::{handler, meta},
-        headcount::plugin::{log, output, state, types},
+        headcount::plugin::{log, outbox, output, state, types},
     },
 };
 use std::{any::Any, cell::RefCell, marker::PhantomData};
@@ -60,6 +60,16 @@ impl Host for Sandbox {
                 output::EmitError::Mismatch(what) | output::EmitError::Quota(what) => what,
                 output::EmitError::UnknownSeq(seq) => format!("no event {seq} in the batch"),
             })
+        })
+    }
+
+    fn enqueue(&mut self, message: Message) -> Result<(), Failure> {
+        outbox::enqueue(&message).map_err(|error| match error {
+            // Only the operator can change that; one message fewer does not help.
+            outbox::OutboxError::UnknownSink(what) => Failure::Halt(what),
+            outbox::OutboxError::Invalid(what) | outbox::OutboxError::Quota(what) => {
+                Failure::Reject(what)
+            }
         })
     }
 

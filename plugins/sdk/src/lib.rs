@@ -17,7 +17,7 @@
 pub mod bindings {
     wit_bindgen::generate!({
         path: "../../wit",
-        world: "event-handler",
+        world: "event-sender",
         pub_export_macro: true,
         default_bindings_module: "headcount_plugin_sdk::bindings",
     });
@@ -26,6 +26,7 @@ pub mod bindings {
 mod describe;
 mod fake;
 mod guest;
+mod outbox;
 mod rows;
 
 pub use bindings::exports::headcount::plugin::meta::{
@@ -36,6 +37,7 @@ pub use bindings::headcount::plugin::types::{Batch, Block, Failure, Phase, Rejec
 pub use describe::Describe;
 pub use fake::{FakeEvent, FakeHost};
 pub use guest::Adapter;
+pub use outbox::{Message, event_key, hex, is_granted};
 pub use rows::{Event, Rows, events};
 
 /// What a plugin may do during a call.
@@ -48,6 +50,10 @@ pub trait Host {
 
     /// Emits rows for one table.
     fn emit(&mut self, rows: Rows) -> Result<(), Failure>;
+
+    /// Enqueues a message to a sink that the operator granted. It is sent after the batch was committed,
+    /// at least once, unless its block has left the chain before; a key that comes again is dropped.
+    fn enqueue(&mut self, message: Message) -> Result<(), Failure>;
 
     /// Logs a line.
     fn log(&mut self, level: Level, message: &str);

@@ -5,6 +5,8 @@ use crate::{Batch, bindings::headcount::plugin::output};
 /// One event of a batch, borrowed.
 #[derive(Clone, Copy, Debug)]
 pub struct Event<'a> {
+    /// Its place in the batch's columns.
+    pub row: usize,
     /// Delivery number.
     pub seq: u64,
     /// Emitting contract, 20 bytes.
@@ -30,6 +32,7 @@ impl<'a> Event<'a> {
 /// Iterates over the events of a batch.
 pub fn events(batch: &Batch) -> impl Iterator<Item = Event<'_>> {
     (0..batch.len as usize).map(|i| Event {
+        row: i,
         seq: batch.seq[i],
         address: &batch.address[20 * i..20 * (i + 1)],
         topics: &batch.topics

@@ -6,8 +6,10 @@ use crate::{
     environment::Environment,
     exit_codes::ExitCode,
     ledger_path::LedgerPath,
-    secret::HIDDEN,
+    secret::{HIDDEN, Secret, redacted},
+    sink_spec::SinkSpec,
 };
+use dispatcher::Poison;
 use event::{AnchorPolicy, Finality, Visibility};
 use serde_json::{Map, Value, json};
 use std::{
@@ -69,10 +71,13 @@ fn shown(config: &Config, environment: &Environment) -> Value {
     let chains: Map<String, Value> =
         config.chains.iter().map(|chain| (chain.name.clone(), shown_chain(chain))).collect();
     let contracts: Vec<Value> = config.contracts.iter().map(shown_contract).collect();
+    let sinks: Map<String, Value> =
+        config.sinks.iter().map(|sink| (sink.name.clone(), shown_sink(sink))).collect();
     let plugins: Vec<Value> = config.plugins.iter().map(shown_plugin).collect();
     root.insert("chain".into(), Value::Object(chains));
     root.insert("contract".into(), Value::Array(contracts));
     root.insert("plugin".into(), Value::Array(plugins));
+    root.insert("sink".into(), Value::Object(sinks));
     Value::Object(root)
 }
 
@@ -87,12 +92,10 @@ fn shown_chain(chain: &ChainConfig) -> Value {
         AnchorPolicy::Checkpoint(block) => format!("{}:{}", block.number, block.hash),
     });
     let nodes = chain.nodes.iter().map(|node| {
-        let headers: Map<String, Value> =
-            node.headers.iter().map(|(name, _)| (name.clone(), json!(HIDDEN))).collect();
         present([
             ("name", Some(json!(node.name))),
             ("url", Some(json!(node.endpoint.to_string()))),
-            ("headers", Some(Value::Object(headers))),
+            ("headers", Some(shown_headers(&node.headers))),
             ("timeout", node.timeout.map(|timeout| json!(format!("{}ms", timeout.as_millis())))),
         ])
     });
@@ -122,6 +125,20 @@ fn shown_contract(contract: &ContractConfig) -> Value {
     ])
 }
 
+fn shown_headers(headers: &[(String, Secret)]) -> Value {
+    headers.iter().map(|(name, _)| (name.clone(), json!(HIDDEN))).collect::<Map<_, _>>().into()
+}
+
+fn shown_sink(sink: &SinkSpec) -> Value {
+    present([
+        ("url", Some(json!(redacted(sink.url.expose())))),
+        ("headers", Some(shown_headers(&sink.headers))),
+        ("secret", sink.secret.as_ref().map(|_| json!(HIDDEN))),
+        ("timeout", Some(json!(format!("{}ms", sink.timeout.as_millis())))),
+        ("attempts", Some(json!(sink.attempts_max))),
+    ])
+}
+
 fn shown_visibility(visibility: Visibility) -> Value {
     match visibility {
         Visibility::Latest => json!("latest"),
@@ -143,7 +160,9 @@ fn shown_plugin(plugin: &PluginConfig) -> Value {
         ("wasm", Some(json!(plugin.wasm))),
         ("sha256", plugin.sha256.as_deref().map(Value::from)),
         ("finality", plugin.finality.map(shown_visibility)),
+        ("poison", (plugin.poison == Poison::Halt).then(|| json!("halt"))),
         ("config", Some(Value::Object(config))),
+        ("sinks", (!plugin.sinks.is_empty()).then(|| json!(plugin.sinks))),
         ("limits", Some(limits)),
     ])
 }
@@ -163,7 +182,8 @@ mod tests {
     #[test]
     fn no_secret_is_shown() {
         let text = "[chain.a]\nid = 1\n[[chain.a.node]]\nurl = \"https://u:KEY@h.example/KEY\"\n\
-                    headers = { x = \"KEY\" }\n[[plugin]]\nwasm = \"p.wasm\"\nconfig = { k = \"KEY\" }\n";
+                    headers = { x = \"KEY\" }\n[[plugin]]\nwasm = \"p.wasm\"\nconfig = { k = \"KEY\" }\n\
+                    [sink.s]\nurl = \"https://h.example/KEY\"\nsecret = \"KEY\"\nheaders = { x = \"KEY\" }\n";
         let environment = Environment::for_test(Path::new("/work"), &[]);
         let config = Config::parse(Path::new("/c/headcount.toml"), text, &environment).unwrap();
         let shown = shown(&config, &environment);
@@ -173,5 +193,6 @@ mod tests {
         }
         assert_eq!(shown["chain"]["a"]["node"][0]["url"], "https://h.example/***");
         assert_eq!(shown["plugin"][0]["wasm"], "/c/p.wasm");
+        assert_eq!(shown["sink"]["s"]["url"], "https://h.example/***");
     }
 }

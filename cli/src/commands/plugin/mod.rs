@@ -2,9 +2,11 @@
 
 mod build;
 mod check;
+mod dead;
 mod dev;
 mod list;
 mod new;
+mod resume;
 mod test;
 
 use crate::{
@@ -18,7 +20,7 @@ use crate::{
 use clap::Subcommand;
 use std::path::Path;
 
-/// Write, build, check and test plugins, and list those of a ledger
+/// Write, build, check and test plugins; list those of a ledger and what they set aside
 #[derive(Debug, Subcommand)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) enum PluginCommand {
@@ -28,6 +30,9 @@ pub(crate) enum PluginCommand {
     Test(test::TestArgs),
     Dev(dev::DevArgs),
     List(list::ListArgs),
+    #[command(subcommand)]
+    Dead(dead::DeadCommand),
+    Resume(resume::ResumeArgs),
 }
 
 /// Runs one of them.
@@ -42,6 +47,8 @@ pub(crate) fn cmd_plugin(
         PluginCommand::Test(args) => test::cmd_plugin_test(args, environment),
         PluginCommand::Dev(args) => dev::cmd_plugin_dev(args, environment),
         PluginCommand::List(args) => list::cmd_plugin_list(args, environment),
+        PluginCommand::Dead(command) => dead::cmd_plugin_dead(command, environment),
+        PluginCommand::Resume(args) => resume::cmd_plugin_resume(args, environment),
     }
 }
 

@@ -206,6 +206,10 @@ impl Desk for OwnerDesk {
             Request::Query(sql) => self.query(sql, more),
             Request::Digest => self.reads.read(|reader| Ok(Reply::Digest(reader.digest()?))),
             Request::Check => self.reads.read(|reader| Ok(Reply::Problems(reader.check()?))),
+            Request::Remedy(remedy) => {
+                let reply = owner.remedy(remedy);
+                async { Ok(Reply::Count(told(reply).await??)) }.boxed()
+            }
             Request::Events(query) => self.reads.read(move |reader| {
                 let page = reader.another()?.events(&query)?;
                 Ok(Reply::Page(Box::new(page)))

@@ -7,7 +7,7 @@ use crate::{
 };
 use event::{
     Ack, BlockRange, ChainId, ChainState, Claimed, EventPage, EventQuery, Evidence, FileForm,
-    Filter, FilterId, LedgerError, Report, ToLook, Verify,
+    Filter, FilterId, LedgerError, Remedy, Report, ToLook, Verify,
 };
 use futures_channel::oneshot;
 use pipeline::{AwayOwner, Claim, LookClaim, OnAck};
@@ -101,6 +101,13 @@ impl Joined {
     pub(crate) async fn join(&self, joining: Joining) -> Result<relay::Joined, Miss> {
         match self.ask(Request::Join(Box::new(joining))).await? {
             Reply::Joined(joined) => Ok(joined),
+            _ => Err(another()),
+        }
+    }
+
+    pub(crate) async fn remedy(&self, remedy: &Remedy) -> Result<u64, Miss> {
+        match self.ask(Request::Remedy(remedy.clone())).await? {
+            Reply::Count(count) => Ok(count),
             _ => Err(another()),
         }
     }

@@ -76,6 +76,11 @@ impl Look {
         Ok(Self { path: path.to_owned(), seeker, runtime, options, source })
     }
 
+    /// Where the ledger is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Looks for the next owner, a moment after one has ended.
     fn lost(&mut self) -> Result<(), CommandError> {
         std::thread::sleep(TRY_AGAIN);

@@ -15,7 +15,7 @@ use crate::{
     session::{Look, inputs},
 };
 use event::{ChainId, Descriptor, Plugin, PluginState};
-use host::{LoadError, LoadedPlugin};
+use host::{Grants, LoadError, LoadedPlugin};
 use pipeline::{Rehearsed, rehearsal_filters};
 
 /// What is checked with events, in order.
@@ -38,7 +38,8 @@ pub(crate) fn check_plugin(
     let host = compiling.host().map_err(CommandError::bug)?;
     let bytes = inputs::read_component(config)?;
     let mut report = CheckReport::new(&config.wasm, &bytes);
-    let mut plugin = match inputs::load_component(&host, config, &bytes, compiling)? {
+    let mut plugin = match inputs::load_component(&host, config, &bytes, Grants::any(), compiling)?
+    {
         Ok(plugin) => plugin,
         Err(error) if is_check(&error) => {
             report.finding("loads", Outcome::Failed(error.to_string()));
@@ -52,7 +53,7 @@ pub(crate) fn check_plugin(
     let subscription = rehearsal_filters(plugin.descriptor(), ChainId(1), &[]);
     report.finding("subscriptions", Outcome::of(subscription.map(drop)));
     let mut older = match against {
-        Some(config) => Some(inputs::load_one(&host, config, compiling)?),
+        Some(config) => Some(inputs::load_one(&host, config, Grants::any(), compiling)?),
         None => None,
     };
     let base = match events {
@@ -99,7 +100,7 @@ struct Shown {
 
 impl Shown {
     fn new(descriptor: &Descriptor, told: Rehearsed) -> Self {
-        let mut lines = lines(&descriptor.tables, &told.rows, &told.dead_letters);
+        let mut lines = lines(&descriptor.tables, &told.rows, &told.messages, &told.dead_letters);
         // Two rows of one block may stand in any order.
         lines.sort();
         Self { lines, state: told.state }
@@ -187,6 +188,8 @@ fn shares(plugin: &LoadedPlugin) -> Vec<LimitShare> {
         share("output_rows", usage.output_rows, limits.output_rows),
         share("output_bytes", usage.output_bytes, limits.output_bytes),
         share("state_bytes", usage.state_bytes, limits.state_bytes),
+        share("outbox_messages", usage.outbox_messages, limits.outbox_messages),
+        share("outbox_bytes", usage.outbox_bytes, limits.outbox_bytes),
         share("log_lines", usage.log_lines, limits.log_lines),
         share("log_bytes", usage.log_bytes, limits.log_bytes),
     ]

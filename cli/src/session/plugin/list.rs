@@ -1,7 +1,7 @@
 //! The plugins of a ledger: every lane with how far it is, and how far it could be.
 
 use crate::{
-    author::{LaneLine, ListReport},
+    author::{LaneLine, ListReport, SinkLine},
     command_error::CommandError,
     session::Look,
 };
@@ -20,6 +20,11 @@ const LANES: &str = "SELECT l.plugin, l.chain, p.version, p.logic_version, l.gen
     l.generation > min(l.generation) OVER (PARTITION BY l.plugin, l.chain) \
     FROM main.lanes l LEFT JOIN main.plugins p ON p.plugin = l.plugin \
     ORDER BY l.plugin, l.chain, l.generation";
+
+/// What the outbox holds for each sink.
+const SINKS: &str = "SELECT sink, count(*) FILTER (status <> 'dead'), count(*) FILTER (status = 'dead'), \
+    arg_min(reason, id) FILTER (status <> 'dead') FROM main.outbox \
+    WHERE status IN ('pending', 'sending', 'dead') GROUP BY sink ORDER BY sink";
 
 /// Reads every lane.
 pub(crate) fn list_plugins(ledger: &mut Look) -> Result<ListReport, CommandError> {
@@ -46,7 +51,12 @@ pub(crate) fn list_plugins(ledger: &mut Look) -> Result<ListReport, CommandError
         lane.lag_blocks =
             through.map_or(0, |through| (through + 1).saturating_sub(lane.next_block));
     }
-    Ok(ListReport::new(lanes))
+    let mut sinks = Vec::new();
+    ledger.query(SINKS, &mut |_, row| {
+        sinks.extend(sink(&row));
+        ControlFlow::Continue(())
+    })?;
+    Ok(ListReport::new(lanes, sinks))
 }
 
 fn lane(row: &[Value]) -> Option<LaneLine> {
@@ -78,6 +88,18 @@ fn lane(row: &[Value]) -> Option<LaneLine> {
         covered_through: None,
         lag_blocks: 0,
     })
+}
+
+fn sink(row: &[Value]) -> Option<SinkLine> {
+    let [Value::Text(sink), Value::Int(waiting), Value::Int(dead), reason] = row else {
+        return None;
+    };
+    let reason = match reason {
+        Value::Text(reason) => Some(reason.clone()),
+        _ => None,
+    };
+    let count = |number: &i128| u64::try_from(*number).unwrap_or_default();
+    Some(SinkLine { sink: sink.clone(), waiting: count(waiting), dead: count(dead), reason })
 }
 
 /// Returns the last block to which coverage leads from `next` without a gap, for any filter; `next - 1`

@@ -81,7 +81,8 @@ fn is_same(one: &Result<Effects, PluginFault>, two: &Result<Effects, PluginFault
     match (one, two) {
         (Err(PluginFault::Deadline { .. }), _) | (_, Err(PluginFault::Deadline { .. })) => true,
         (Ok(one), Ok(two)) => {
-            (&one.rows, &one.state, &one.rejected) == (&two.rows, &two.state, &two.rejected)
+            (&one.rows, &one.state, &one.messages, &one.rejected)
+                == (&two.rows, &two.state, &two.messages, &two.rejected)
         }
         (one, two) => one == two,
     }

@@ -4,8 +4,9 @@ use super::{Joined, Miss, Part, Run};
 use crate::session::{
     access::{Away, as_contracts},
     inputs,
+    lanes::Hosted,
 };
-use event::{Evidence, LedgerError, Plugin};
+use event::{Evidence, LedgerError};
 use pipeline::{OwnerHandle, ReplayError, ReplayOutcome};
 use relay::{AskError, Joining, Refusal, Reply};
 use std::{
@@ -18,7 +19,7 @@ pub(super) async fn run(
     run: &Run<'_>,
     joined: &Joined,
     part: Part<'_>,
-    plugins: &[Box<dyn Plugin>],
+    plugins: &[Hosted],
 ) -> Result<(ReplayOutcome, Option<Evidence>), Miss> {
     let plan = run.plan;
     let pid = joined.owner().pid;
@@ -30,7 +31,7 @@ pub(super) async fn run(
     };
     let taken = joined.join(joining).await?;
     tracing::info!(pid, "the ledger is in use: what is read goes through its owner");
-    let names = plugins.iter().map(|plugin| &plugin.descriptor().name);
+    let names = plugins.iter().map(|(plugin, _)| &plugin.descriptor().name);
     for name in names.filter(|name| !taken.plugins.contains(name)) {
         // Whoever closed stderr does not want to hear it.
         let _ = writeln!(

@@ -6,14 +6,16 @@ use crate::{
     exit_codes::ExitCode,
     session::{
         access::{Owned, OwnerDesk},
+        clock::stop,
         inputs,
-        lanes::{LaneSetup, join_lanes, start_lanes},
+        lanes::{Hosted, LaneSetup, join_lanes, start_lanes},
         ledger, nodes,
+        sinks::{Deliveries, OpenSink},
         telling::Ended,
     },
     summary::Summary,
 };
-use event::{Decoder, Plugin, Prover, Reader, Store};
+use event::{Decoder, Prover, Reader, Store};
 use pipeline::{ChainSetup, Owner, OwnerHandle, ReplayError, ReplayOutcome, Timer};
 use std::{
     sync::Arc,
@@ -31,7 +33,7 @@ pub(super) async fn run(
     run: Run<'_>,
     mut ledger: DuckLedger,
     owned: Owned,
-    plugins: Vec<Box<dyn Plugin>>,
+    (plugins, sinks): (Vec<Hosted>, Vec<OpenSink>),
     part: Part<'_>,
 ) -> Result<(Summary, ExitCode), CommandError> {
     let (plan, range) = (run.plan, part.range);
@@ -58,7 +60,7 @@ pub(super) async fn run(
     let chain = ChainSetup { profile: run.profile.clone(), policy };
     let prover: Arc<dyn Prover> = Arc::new(proof::Proof);
     let owner = Owner::new(Box::new(ledger), prover, run.schemas.clone(), vec![chain])?.spawn()?;
-    let names = plugins.iter().map(|plugin| plugin.descriptor().name.clone()).collect();
+    let names = plugins.iter().map(|(plugin, _)| plugin.descriptor().name.clone()).collect();
     let desk = OwnerDesk::new(
         &owner,
         reader,
@@ -66,6 +68,7 @@ pub(super) async fn run(
         names,
         inputs::specs(&plan.chain.contracts)?,
     );
+    let deliveries = Deliveries::start(sinks, &owner, &run.timer);
     let lanes = start_lanes(plugins, readers, &owner, &setup, &run.timer)?;
     if let Some(server) = &owned.server {
         server.serve(desk.clone());
@@ -88,6 +91,9 @@ pub(super) async fn run(
 
     owner.end_lanes();
     let lane_reports = join_lanes(lanes).await;
+    let left = plan.max_time.map(|max| max.saturating_sub(run.begun.elapsed()));
+    deliveries.drained(stop(run.interrupt.clone(), left)).await;
+    let sinks = deliveries.end().await;
     linger(&run, &owner).await;
     let owner_report = owned.close(desk, owner).await?;
     let recorded = nodes::finish_recordings(&run.nodes);
@@ -106,6 +112,7 @@ pub(super) async fn run(
         evidence,
         owner_report,
         lane_reports,
+        sinks,
     };
     Ok(ended.summary(&run.interrupt, elapsed_ms))
 }

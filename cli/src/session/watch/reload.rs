@@ -1,7 +1,7 @@
 //! SIGHUP: other nodes and other contracts while it runs, all of a configuration or nothing of it.
 //!
 //! What a running watch cannot change is refused in words: its ledger, its chains and what is
-//! demanded there, its plugins.
+//! demanded there, its plugins and their sinks.
 
 use super::{
     super::{inputs, nodes::open_node},
@@ -113,6 +113,9 @@ fn refuse(running: &Running<'_>, plan: &WatchPlan) -> Result<(), CommandError> {
     }
     if old.plugins != plan.plugins {
         other.push("the plugins are others there, or set up otherwise".to_owned());
+    }
+    if old.sinks != plan.sinks {
+        other.push("the sinks are others there, or set up otherwise".to_owned());
     }
     let names = |plan: &WatchPlan| {
         plan.chains.iter().map(|chain| chain.chain_name.clone()).collect::<Vec<_>>()

@@ -4,14 +4,14 @@ use super::super::{
     access::OwnerDesk,
     clock::WallTimer,
     inputs,
-    lanes::{Lane, LaneSetup, join_lanes, start_lanes},
+    lanes::{Hosted, Lane, LaneSetup, join_lanes, start_lanes},
 };
 use crate::{
     command_error::CommandError,
     node_spec::NodeSpec,
     plan::{WatchPlan, merged_contracts},
 };
-use event::{ChainProfile, Filter, Node, Plugin, Reader};
+use event::{ChainProfile, Filter, Node, Reader};
 use futures_channel::mpsc;
 use pipeline::{Change, LaneReport, OwnerHandle};
 use std::{
@@ -96,7 +96,7 @@ impl Running<'_> {
 }
 
 /// Loads the plugins of a plan, on a thread that may take its time: they are compiled.
-pub(super) async fn load_plugins(plan: &WatchPlan) -> Result<Vec<Box<dyn Plugin>>, CommandError> {
+pub(super) async fn load_plugins(plan: &WatchPlan) -> Result<Vec<Hosted>, CommandError> {
     let (plugins, ledger) = (plan.plugins.clone(), plan.ledger.clone());
     let contracts = merged_contracts(&plan.chains)?;
     let compiling = plan.compiling.clone();

@@ -1,7 +1,7 @@
 //! The interface that plugins are built against does not change under its version.
 
 use crate::{guests::host, made::guest};
-use headcount_host::{Limits, LoadError};
+use headcount_host::{Grants, Limits, LoadError};
 use sha2::{Digest, Sha256};
 use std::fs;
 
@@ -20,19 +20,47 @@ fn digest(interface: &str) -> String {
 
 #[test]
 fn a_published_interface_is_never_edited() {
-    let wit = fs::read_to_string(format!("{WIT}/headcount-plugin.wit")).unwrap();
     let frozen = fs::read_to_string(format!("{WIT}/frozen.txt")).unwrap();
-    let version = wit.lines().find_map(|line| line.strip_prefix("package headcount:plugin@"));
-    let version = version.unwrap().trim_end_matches(';');
-    let found = format!("{version} {}", digest(&wit));
-    assert!(
-        frozen.lines().any(|line| line == found),
-        "wit/headcount-plugin.wit says something else than when {version} was frozen: \
-         wit/frozen.txt says what to do; now it is\n{found}"
-    );
+    let mut files: Vec<_> = fs::read_dir(WIT).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "wit"));
+    assert_eq!(files.len(), 2, "{files:?}");
+    for path in files {
+        let wit = fs::read_to_string(&path).unwrap();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let version = wit.lines().find_map(|line| line.strip_prefix("package headcount:plugin@"));
+        let version = version.unwrap().trim_end_matches(';');
+        let found = format!("{name} {version} {}", digest(&wit));
+        assert!(
+            frozen.lines().any(|line| line == found),
+            "wit/{name}.wit says something else than when {version} was frozen: \
+             wit/frozen.txt says what to do; now it is\n{found}"
+        );
+    }
+    let wit = fs::read_to_string(format!("{WIT}/headcount-plugin.wit")).unwrap();
     // Words may be made clearer; shapes may not.
     assert_eq!(digest(&wit), digest(&wit.replace("/// Pure:", "/// Really pure:")));
     assert_ne!(digest(&wit), digest(&wit.replace("attempt: u32", "attempt: u64")));
+}
+
+/// Kept as they were built: one before the outbox was there, one with it.
+#[test]
+fn components_that_were_built_against_what_is_frozen_still_load() {
+    for (name, imports) in
+        [("good", "log,output,state"), ("sender-0.1.0", "log,outbox,output,state")]
+    {
+        let bytes = guest(name);
+        let config = "{\"sink\":\"ops\"}";
+        let grants = Grants::sinks(["ops".to_owned()]);
+        let loaded = host().load_granted(&bytes, config, Limits::default(), grants).unwrap();
+        let own = loaded.imports().iter().filter_map(|name| name.strip_prefix("headcount:plugin/"));
+        let own: Vec<&str> = own.filter_map(|name| name.strip_suffix("@0.1.0")).collect();
+        let used: Vec<&str> = imports.split(',').collect();
+        assert!(own.iter().all(|name| used.contains(name) || *name == "types"), "{own:?}");
+        assert_eq!(own.contains(&"outbox"), used.contains(&"outbox"), "{own:?}");
+    }
+    let bytes = guest("sender-0.1.0");
+    let error = host().load(&bytes, "{\"sink\":\"ops\"}", Limits::default()).unwrap_err();
+    assert!(error.to_string().contains("sink `ops` is not granted"), "{error}");
 }
 
 #[test]

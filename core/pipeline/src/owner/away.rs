@@ -83,6 +83,11 @@ pub(super) fn send(owner: &dyn AwayOwner, message: Message) {
         | Message::Halt { .. }
         | Message::Lane(..)
         | Message::LaneIdle(..)
+        | Message::StepOutbox(..)
+        | Message::WatchOutbox(_)
+        | Message::Outbox(_)
+        | Message::Remedy(..)
+        | Message::HeedLane(..)
         | Message::OpenLane { .. }
         | Message::WatchLane(_)
         | Message::Change { .. }

@@ -9,12 +9,16 @@ use aggregator::Policy;
 use event::{
     Ack, BlockNumHash, BlockRange, BlockRow, ChainId, Claimed, Content, Decoder, Descriptor,
     Evidence, Filter, FilterId, Held, LaneCommit, LaneId, LaneState, Ledger, LedgerError, NodeId,
-    Reader, Report, ToLook, Verify,
+    OutboxLine, OutboxStep, Outgoing, Reader, Remedy, Report, ToLook, Verify,
 };
 use futures_channel::oneshot;
 use std::{
     convert::Infallible,
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64, mpsc},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64},
+        mpsc,
+    },
     thread::JoinHandle,
 };
 
@@ -64,6 +68,11 @@ pub(super) enum Message {
     },
     Lane(Box<LaneCommit>, LaneReply),
     LaneIdle(LaneId, u64),
+    StepOutbox(OutboxStep, oneshot::Sender<Result<Vec<Outgoing>, LedgerError>>),
+    WatchOutbox(futures_channel::mpsc::Sender<()>),
+    Outbox(oneshot::Sender<Result<Vec<OutboxLine>, LedgerError>>),
+    Remedy(Remedy, oneshot::Sender<Result<u64, LedgerError>>),
+    HeedLane(LaneId, Arc<AtomicBool>),
     OpenLane {
         lane: LaneId,
         descriptor: Box<Descriptor>,
@@ -252,6 +261,14 @@ impl OwnerHandle {
         receiver
     }
 
+    /// Does what an operator decided, and has the lanes concerned open again. Returns how many events,
+    /// messages or lanes it concerned.
+    pub fn remedy(&self, remedy: Remedy) -> Reply<Result<u64, LedgerError>> {
+        let (reply, receiver) = oneshot::channel();
+        self.line.send(Message::Remedy(remedy, reply));
+        receiver
+    }
+
     /// Lets the lanes of one chain end once they have handled what is written; others can be
     /// started for them.
     pub fn end_lanes_of(&self, chain: ChainId) {
@@ -322,6 +339,13 @@ impl LaneHandle {
         let descriptor = Box::new(descriptor.clone());
         self.line.send(Message::OpenLane { lane: lane.clone(), descriptor, reply });
         receiver.recv().unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Returns a mark that is set when the lane was changed in the ledger and has to be opened again.
+    pub(crate) fn heed(&self, lane: &LaneId) -> Arc<AtomicBool> {
+        let mark = Arc::<AtomicBool>::default();
+        self.line.send(Message::HeedLane(lane.clone(), mark.clone()));
+        mark
     }
 
     /// Returns a reader for the lane over one of the same ledger: what the owner has just written

@@ -158,7 +158,10 @@ impl Owner {
         let (lanes, replies): (Vec<_>, Vec<_>) = self.lane_writes.drain(..).unzip();
         let finished = self.store.finish(&lanes);
         match finished {
-            Ok(()) => replies.into_iter().for_each(|reply| drop(reply.send(Ok(())))),
+            Ok(()) => {
+                self.tell_of_messages(&lanes);
+                replies.into_iter().for_each(|reply| drop(reply.send(Ok(()))));
+            }
             Err(error) if lanes.is_empty() => return Err(error),
             // The lanes are to blame, or it fails once more: each is heard alone, after its events.
             Err(_) => {
@@ -167,6 +170,22 @@ impl Owner {
             }
         }
         Ok(true)
+    }
+
+    /// Writes what a lane made, alone.
+    pub(super) fn write_lane(&mut self, commit: LaneCommit, reply: &LaneReply) {
+        let commits = [commit];
+        let applied = self.store.apply_lanes(&commits);
+        if applied.is_ok() {
+            self.tell_of_messages(&commits);
+        }
+        let _ = reply.send(applied);
+    }
+
+    fn tell_of_messages(&mut self, lanes: &[LaneCommit]) {
+        if lanes.iter().any(|commit| !commit.messages.is_empty()) {
+            self.outbox.tell();
+        }
     }
 }
 

@@ -1,10 +1,15 @@
-//! A plugin in plain Rust: balances in its state, one keyed and one append-only table.
+//! A plugin in plain Rust: balances in its state, one keyed and one append-only table, and a message for
+//! each event.
 
-use crate::chain::{parties, token};
+use crate::{
+    chain::{parties, token},
+    sending::{OPS, key},
+};
 use alloy_primitives::Address;
 use event::{
-    Batch, ColumnData, ColumnKind, Descriptor, Effects, Packed, Plugin, PluginColumn, PluginFault,
-    PluginState, PluginTable, Subscription, TableRows, Visibility,
+    Batch, ColumnData, ColumnKind, Descriptor, Effects, EventId, Message, Packed, Plugin,
+    PluginColumn, PluginFault, PluginState, PluginTable, Subscription, TableRows, Visibility,
+    content_digest,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -80,8 +85,28 @@ impl Plugin for Balances {
         let state = held
             .iter()
             .map(|(party, balance)| (party.to_vec(), Some(balance.to_be_bytes().to_vec())));
-        Ok(Effects { rows: tables.collect(), state: state.collect(), ..Effects::default() })
+        let (rows, state) = (tables.collect(), state.collect());
+        Ok(Effects { rows, state, messages: messages(batch), ..Effects::default() })
     }
+}
+
+fn messages(batch: &Batch) -> Vec<Message> {
+    let mut seen: BTreeMap<EventId, u32> = BTreeMap::new();
+    let messages = batch.logs.rows().map(|log| {
+        let mut event = EventId {
+            chain: batch.chain,
+            block_hash: batch.blocks[log.block as usize].hash,
+            tx_hash: *log.tx_hash,
+            digest: content_digest(log),
+            occurrence: 0,
+        };
+        let count = seen.entry(event).or_default();
+        event.occurrence = *count;
+        *count += 1;
+        let (sink, key) = (OPS.to_owned(), key(&event));
+        Message { sink, key, content_type: "text/plain".into(), body: b"moved".to_vec() }
+    });
+    messages.collect()
 }
 
 /// Reads a balance of the state.

@@ -13,7 +13,7 @@ use event::{
     EventQuery, EventSchema, Filter, JournalRow, LaneId, Ledger, LogRef, Logs, Plugin, Reader,
     TypedRows, Verify, content_digest,
 };
-use pipeline::{ChainSetup, LaneHandle, News, Owner, OwnerHandle};
+use pipeline::{ChainSetup, LaneHandle, News, OutboxHandle, Owner, OwnerHandle};
 use std::{
     collections::BTreeMap,
     ops::ControlFlow,
@@ -115,6 +115,11 @@ impl Bench {
         for stepped in lanes {
             step(stepped, handle, &mut **reader);
         }
+    }
+
+    /// Returns the way to what plugins enqueued.
+    pub(crate) fn outbox(&self) -> OutboxHandle {
+        self.running.as_ref().unwrap().owner.outbox()
     }
 
     /// Ends the process, as far as a test can, and starts another.

@@ -8,6 +8,7 @@ mod chain;
 mod joined;
 mod ledger;
 mod script;
+mod sending;
 
 use alloy_primitives::B256;
 use chain::{Block, Chain, fork};

@@ -133,6 +133,7 @@ impl Lanes {
             batches: image.batches.values().copied().collect(),
             state: image.plugin_state(),
             halted: image.halted.clone(),
+            retry_from: None,
         })
     }
 

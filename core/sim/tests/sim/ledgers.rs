@@ -234,6 +234,7 @@ fn lane_commit(rng: &mut Rng, stored: &LaneState, lane: &LaneId) -> LaneCommit {
         undo_floor: cursor.next_block.saturating_sub(6),
         rows,
         state,
+        messages: vec![],
         dead_letters: vec![],
         halted: rng.chance(100).then(|| "told to".to_owned()),
         drop_older: rng.chance(500),

@@ -97,8 +97,8 @@ pub(crate) fn full(place: &Place) {
 }
 
 /// Tables whose rows are left out, and columns that number what a repeated run numbers otherwise.
-const LEFT_OUT: [&str; 7] =
-    ["meta", "chains", "journal", "incidents", "lane_batches", "schemas", "plugins"];
+const LEFT_OUT: [&str; 8] =
+    ["meta", "chains", "journal", "incidents", "lane_batches", "schemas", "plugins", "outbox"];
 const NUMBERS: [&str; 21] = [
     "lanes.generation",
     "lanes.start_block",

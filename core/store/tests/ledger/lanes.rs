@@ -89,6 +89,7 @@ pub(crate) fn commit(
         undo_floor: 0,
         rows: vec![rows(balances), rows(moves)],
         state: vec![(0, vec![(b"h".to_vec(), Some(balance.into())), (b"gone".to_vec(), None)])],
+        messages: Vec::new(),
         dead_letters: Vec::new(),
         halted: None,
         drop_older: false,

@@ -8,5 +8,6 @@ mod given;
 mod killed;
 mod lanes;
 mod opening;
+mod outbox;
 mod reading;
 mod typed;

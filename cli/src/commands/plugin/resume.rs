@@ -1,0 +1,42 @@
+//! `headcount plugin resume`: lets a halted plugin go on.
+
+use crate::{
+    command_error::CommandError,
+    commands::{PlaceArgs, ledger::open_to_read},
+    environment::Environment,
+    exit_codes::ExitCode,
+    session::amend,
+};
+use event::Remedy;
+use std::io::{Write, stdout};
+
+/// Let a plugin that was halted go on where it is
+///
+/// A plugin is halted when it asks for it, when it fails on nearly everything, or at its first bad event where its `poison` is "halt". Mend the reason first, it is halted again otherwise: `headcount plugin list` shows it.
+/// It goes on at once in a process that runs the plugin, else in the next run.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ResumeArgs {
+    /// Its name, as `plugin list` shows it
+    name: String,
+
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+/// Resumes it.
+pub(crate) fn cmd_plugin_resume(
+    args: &ResumeArgs,
+    environment: &Environment,
+) -> Result<ExitCode, CommandError> {
+    let ledger = open_to_read(&args.place, environment)?;
+    let path = ledger.path().to_owned();
+    drop(ledger);
+    let lanes = amend(&path, environment, &Remedy::Resume(args.name.clone()))?;
+    if lanes == 0 {
+        return Err(CommandError::usage(format!("no plugin `{}` is halted", args.name)).hint(
+            "`headcount plugin list` shows every plugin of the ledger, and why one is halted",
+        ));
+    }
+    writeln!(stdout(), "plugin {} goes on", args.name)?;
+    Ok(ExitCode::Done)
+}
