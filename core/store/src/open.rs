@@ -17,6 +17,7 @@ use std::{
     fs::{self, File},
     io::Read,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 /// The write-ahead log is folded into the file when it has grown to this, and at close. A commit
@@ -26,6 +27,11 @@ const WAL_MAX: &str = "16MB";
 /// A row group of a large transaction is written once it is full, and not held in memory for four
 /// more.
 const ROW_GROUPS_BUFFERED: &str = "1";
+
+/// How long a file that somebody still has open is waited for, while our lock on it is held.
+const LET_GO_MAX: Duration = Duration::from_secs(1);
+/// Time between two tries.
+const TRY_AGAIN: Duration = Duration::from_millis(20);
 
 /// Statements that stay prepared, at most: those that every block at the head runs, of some plugins.
 const STATEMENTS_KEPT: usize = 256;
@@ -210,8 +216,7 @@ fn connect(
     output: Option<&Path>,
 ) -> Result<Connection> {
     let reads_only = access == AccessMode::ReadOnly;
-    let config = configure(access, options).map_err(statement_failed)?;
-    let conn = Connection::open_with_flags(path, config).map_err(|e| open_failed(path, e))?;
+    let conn = open_file(path, &access, options)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     // No connection of ours reads another file, whatever a statement says; DuckDB takes the one
     // exception only before that is said.
@@ -227,6 +232,22 @@ fn connect(
         run(&conn, "SET lock_configuration = true")?;
     }
     Ok(conn)
+}
+
+/// Opens the file. A process that was killed lets go of our lock a moment before it lets go of the file.
+fn open_file(path: &Path, access: &AccessMode, options: &OpenOptions) -> Result<Connection> {
+    let begun = Instant::now();
+    loop {
+        let config = configure(access.clone(), options).map_err(statement_failed)?;
+        let error = match Connection::open_with_flags(path, config) {
+            Ok(conn) => return Ok(conn),
+            Err(error) => open_failed(path, error),
+        };
+        if !matches!(error, LedgerError::Busy { .. }) || begun.elapsed() > LET_GO_MAX {
+            return Err(error);
+        }
+        std::thread::sleep(TRY_AGAIN);
+    }
 }
 
 fn configure(access: AccessMode, options: &OpenOptions) -> duckdb::Result<Config> {
