@@ -22,6 +22,7 @@ mod interrupt;
 mod ledger_path;
 mod logging;
 mod node_spec;
+mod output_file;
 mod plan;
 mod plugin_name;
 mod progress;

@@ -82,7 +82,7 @@ impl WatchPlan {
         }
         check_schema_names(&merged_contracts(&chains)?, &ledger)?;
         for chain in &chains {
-            check_verify_of_many(chain.verify, chain.nodes.len())?;
+            check_verify_of_many("--verify", chain.verify, chain.nodes.len())?;
         }
         Ok(Self {
             from_block: block(args.from_block.as_deref(), "--from-block")?,

@@ -105,6 +105,8 @@ pub struct ToLook {
     pub seen: Vec<Seen>,
     /// Blocks on the word of one node, where the asker has no other one.
     pub without_other: Vec<BlockRange>,
+    /// Blocks that another process looks at just now, with which.
+    pub held: Vec<(BlockRange, u32)>,
     /// This holds of blocks up to this one; after it there may be more.
     pub through: u64,
 }
