@@ -254,7 +254,9 @@ impl Case<'_> {
     ) -> Option<bool> {
         let number = self.report.blocks[i].number;
         let checked = check_shape(&self.report.blocks[i], receipts);
-        let checked = checked.and_then(|()| header.map(|h| check_root(h, receipts)).transpose());
+        let bits = &mut self.log_bits;
+        let checked =
+            checked.and_then(|()| header.map(|h| check_root(h, receipts, bits)).transpose());
         let bloom = match checked {
             Ok(bloom) => bloom?,
             Err((flaw, count, detail)) => {
