@@ -9,6 +9,7 @@
 mod ask;
 mod batch;
 mod chain;
+mod check;
 mod commit;
 mod coverage;
 mod evidence;
@@ -20,9 +21,11 @@ mod identity;
 mod judgement;
 mod ledger;
 mod logs;
+mod profiles;
 mod ranges;
 mod report;
 mod rows;
+mod sample;
 mod schema;
 
 pub use ask::{
@@ -34,6 +37,7 @@ pub use batch::{
     TableRows, UNKNOWN_SIGNATURE, Visibility,
 };
 pub use chain::{BlockNumHash, BlockRange, ChainId, ChainProfile, Finality};
+pub use check::{Check, Checking};
 pub use commit::{
     BlockRow, Candidate, Commit, CoverageChange, EventBatch, JournalRow, Op, Sighting,
 };
@@ -53,6 +57,7 @@ pub use logs::{Log, LogRef, Logs};
 pub use ranges::BlockRanges;
 pub use report::{NodeId, REPORT_VERSION, Report, ReportedBlock, Via};
 pub use rows::{Column, Value};
+pub use sample::Sample;
 pub use schema::{
     ColumnData, ColumnType, DecodeStats, Decoder, EventSchema, Packed, SchemaColumn, TypedRows,
 };
