@@ -28,13 +28,17 @@ pub(crate) fn parse_anchor(text: &str) -> Result<AnchorPolicy, String> {
 }
 
 /// Checks a level that compares nodes against how many there are.
-pub(crate) fn check_verify_of_many(verify: Verify, nodes: usize) -> Result<(), CommandError> {
+pub(crate) fn check_verify_of_many(
+    flag: &str,
+    verify: Verify,
+    nodes: usize,
+) -> Result<(), CommandError> {
     match verify {
         Verify::Agree(needed) if usize::from(needed) > nodes => {
             let counted = if nodes == 1 { "1 node".to_owned() } else { format!("{nodes} nodes") };
             Err(CommandError::usage(format!("{counted} can never agree as {needed}"))
-                .context(format!("--verify {verify} cannot be that"))
-                .hint("name more nodes with -r, or choose --verify prove"))
+                .context(format!("{flag} {verify} cannot be that"))
+                .hint(format!("name more nodes with -r, or choose {flag} prove")))
         }
         _ => Ok(()),
     }
@@ -60,7 +64,7 @@ pub(crate) fn check_levels(
     let failed = |flag: &str, (error, hint): (String, String)| {
         CommandError::usage(error).context(format!("{flag} cannot be that")).hint(hint)
     };
-    check_verify_of_many(verify, nodes)?;
+    check_verify_of_many("--verify", verify, nodes)?;
     check_anchor(anchor).map_err(|wrong| failed("--anchor", wrong))?;
     match (verify, anchor) {
         (Verify::Off, AnchorPolicy::Checkpoint(_)) => {

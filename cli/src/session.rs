@@ -7,13 +7,16 @@ mod audit;
 mod clock;
 mod coverage;
 mod drill;
+mod export;
 mod health;
 mod inputs;
 mod lanes;
 mod ledger;
+mod names;
 mod nodes;
 mod plugin;
 mod replay;
+mod snapshot;
 mod telling;
 mod watch;
 
@@ -22,8 +25,10 @@ pub(crate) use self::{
     audit::audit,
     coverage::coverage,
     drill::drill,
+    export::{Wanted, prepare},
     health::health,
-    plugin::{PluginRun, check_plugin, list_plugins, test_plugin},
+    plugin::{PluginRun, check_plugin, compile_plugin, list_plugins, test_plugin},
     replay::replay,
+    snapshot::snapshot,
     watch::watch_plan as watch,
 };

@@ -24,7 +24,7 @@ const STAGES: [&str; 11] = [
 
 /// Each engine has one owner; of a protocol the other end may have one too. The bench and the tests
 /// measure from outside and own nothing.
-const OWNERS: [(&str, &str); 17] = [
+const OWNERS: [(&str, &str); 18] = [
     ("alloy-consensus", "proof"),
     ("alloy-trie", "proof"),
     ("alloy-dyn-abi", "abi"),
@@ -42,6 +42,7 @@ const OWNERS: [(&str, &str); 17] = [
     ("indicatif", "cli"),
     ("toml", "cli"),
     ("quick-junit", "cli"),
+    ("notify", "cli"),
     ("tracing-subscriber", "cli"),
 ];
 

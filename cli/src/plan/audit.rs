@@ -73,8 +73,7 @@ impl AuditPlan {
         let chain = ChainPlan::resolve(&source, &config, chain_config, environment)?;
         let configured = chain_config.and_then(|chain| chain.audit_require);
         let require = args.require.or(configured).unwrap_or(Verify::Prove);
-        check_verify_of_many(require, chain.nodes.len())
-            .map_err(|error| error.context("--require cannot be that"))?;
+        check_verify_of_many("--require", require, chain.nodes.len())?;
         if let (Some(AnchorPolicy::Agreed(wanted)), given) = (args.anchor, chain.nodes.len())
             && usize::from(wanted) > given
         {

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     command_error::CommandError,
     commands::replay::ReplayArgs,
+    compiling::Compiling,
     config_file::{Config, PluginConfig},
     environment::Environment,
     ledger_path::LedgerPath,
@@ -48,6 +49,8 @@ pub(crate) struct ReplayPlan {
     pub(crate) ledger: LedgerPath,
     /// Plugins, in order.
     pub(crate) plugins: Vec<PluginConfig>,
+    /// Where they are kept when they are compiled.
+    pub(crate) compiling: Compiling,
     /// File to record answers to.
     pub(crate) record: Option<PathBuf>,
     /// Whether coverage is ignored.
@@ -110,6 +113,7 @@ impl ReplayPlan {
             anchor,
             ledger,
             plugins: plugins(&args.plugins, config, environment)?,
+            compiling: Compiling::of(environment, args.quiet),
             record,
             refetch: args.refetch,
             second_look: args.blocks.is_none() && !args.refetch,

@@ -2,6 +2,7 @@
 
 use crate::{
     command_error::{CommandError, ErrorKind},
+    compiling::Compiling,
     config_file::PluginConfig,
     event_spec::EventSpec,
     ledger_path::LedgerPath,
@@ -9,7 +10,7 @@ use crate::{
 };
 use abi::Schemas;
 use event::{AnyOf, Batch, Descriptor, Effects, Filter, Plugin, PluginFault, PluginState};
-use host::{Host, HostConfig, Limits, LoadError, LoadedPlugin};
+use host::{Host, Limits, LoadError, LoadedPlugin};
 use sha2::Digest;
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
@@ -64,14 +65,15 @@ pub(super) fn load_plugins(
     configs: &[PluginConfig],
     contracts: &[ContractPlan],
     ledger: &LedgerPath,
+    compiling: &Compiling,
 ) -> Result<Vec<Box<dyn Plugin>>, CommandError> {
     if configs.is_empty() {
         return Ok(Vec::new());
     }
-    let host = Host::new(HostConfig::default()).map_err(CommandError::bug)?;
+    let host = compiling.host().map_err(CommandError::bug)?;
     let mut plugins: Vec<Box<dyn Plugin>> = Vec::new();
     for config in configs {
-        let plugin = load_plugin(&host, config)?;
+        let plugin = load_plugin(&host, config, compiling)?;
         check_name(&plugin.descriptor().name, &plugins, contracts, ledger)?;
         plugins.push(plugin);
     }
@@ -130,14 +132,22 @@ impl Plugin for SetUp {
     }
 }
 
-fn load_plugin(host: &Host, config: &PluginConfig) -> Result<Box<dyn Plugin>, CommandError> {
-    Ok(Box::new(SetUp::new(Box::new(load_one(host, config)?), config)))
+fn load_plugin(
+    host: &Host,
+    config: &PluginConfig,
+    compiling: &Compiling,
+) -> Result<Box<dyn Plugin>, CommandError> {
+    Ok(Box::new(SetUp::new(Box::new(load_one(host, config, compiling)?), config)))
 }
 
 /// Loads a component, or says why it is no plugin here.
-pub(super) fn load_one(host: &Host, config: &PluginConfig) -> Result<LoadedPlugin, CommandError> {
+pub(super) fn load_one(
+    host: &Host,
+    config: &PluginConfig,
+    compiling: &Compiling,
+) -> Result<LoadedPlugin, CommandError> {
     let bytes = read_component(config)?;
-    let loaded = load_component(host, config, &bytes)?;
+    let loaded = load_component(host, config, &bytes, compiling)?;
     loaded.map_err(|error| refused(&config.wasm, error))
 }
 
@@ -163,6 +173,7 @@ pub(super) fn load_component(
     host: &Host,
     config: &PluginConfig,
     bytes: &[u8],
+    compiling: &Compiling,
 ) -> Result<Result<LoadedPlugin, LoadError>, CommandError> {
     let defaults = Limits::default();
     let limits = Limits {
@@ -170,7 +181,8 @@ pub(super) fn load_component(
         deadline_ms: config.deadline_ms.unwrap_or(defaults.deadline_ms),
         ..defaults
     };
-    Ok(host.load(bytes, &config_json(config)?, limits))
+    let json = config_json(config)?;
+    Ok(compiling.during(host, (&config.wasm, bytes), || host.load(bytes, &json, limits)))
 }
 
 /// Says of a file why it is no plugin here.

@@ -91,7 +91,7 @@ pub(super) async fn run(
     // Everything the user can have got wrong is looked at before the ledger is touched.
     let contracts = merged_contracts(&plan.chains)?;
     let schemas = Arc::new(inputs::schemas(&contracts)?);
-    let plugins = inputs::load_plugins(&plan.plugins, &contracts, &plan.ledger)?;
+    let plugins = inputs::load_plugins(&plan.plugins, &contracts, &plan.ledger, &plan.compiling)?;
     let names = plugins.iter().map(|plugin| plugin.descriptor().name.clone()).collect();
     drop(plugins);
     let mut chains = Vec::new();

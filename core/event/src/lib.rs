@@ -56,7 +56,7 @@ pub use ledger::{
 pub use logs::{Log, LogRef, Logs};
 pub use ranges::BlockRanges;
 pub use report::{NodeId, REPORT_VERSION, Report, ReportedBlock, Via};
-pub use rows::{Column, Value};
+pub use rows::{Column, FileForm, Value};
 pub use sample::Sample;
 pub use schema::{
     ColumnData, ColumnType, DecodeStats, Decoder, EventSchema, Packed, SchemaColumn, TypedRows,

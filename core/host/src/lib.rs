@@ -15,6 +15,7 @@ mod engine;
 mod fence;
 mod limits;
 mod load;
+mod network;
 mod plugin;
 mod rows;
 mod said;

@@ -26,7 +26,7 @@ pub use audit::{
 pub use greet::{Greeting, ask, greet};
 pub use lane::{LaneError, LaneReport, LaneRun};
 pub use owner::{
-    AwayOwner, ChainSetup, Claim, Holder, LaneHandle, LookClaim, OnAck, OnCommit, Owner,
+    AwayOwner, ChainSetup, Claim, Holder, LaneHandle, LookClaim, News, OnAck, OnCommit, Owner,
     OwnerHandle, OwnerReport, Reply, Undecoded,
 };
 pub use pace::Pace;

@@ -2,6 +2,7 @@
 
 mod build;
 mod check;
+mod dev;
 mod list;
 mod new;
 mod test;
@@ -25,6 +26,7 @@ pub(crate) enum PluginCommand {
     Build(build::BuildArgs),
     Check(check::CheckArgs),
     Test(test::TestArgs),
+    Dev(dev::DevArgs),
     List(list::ListArgs),
 }
 
@@ -38,6 +40,7 @@ pub(crate) fn cmd_plugin(
         PluginCommand::Build(args) => build::cmd_plugin_build(args, environment),
         PluginCommand::Check(args) => check::cmd_plugin_check(args, environment),
         PluginCommand::Test(args) => test::cmd_plugin_test(args, environment),
+        PluginCommand::Dev(args) => dev::cmd_plugin_dev(args, environment),
         PluginCommand::List(args) => list::cmd_plugin_list(args, environment),
     }
 }

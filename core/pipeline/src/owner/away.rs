@@ -81,7 +81,8 @@ pub(super) fn send(owner: &dyn AwayOwner, message: Message) {
         | Message::Held { .. }
         | Message::Waiting { .. }
         | Message::Halt { .. }
-        | Message::Lanes(..)
+        | Message::Lane(..)
+        | Message::LaneIdle(..)
         | Message::OpenLane { .. }
         | Message::WatchLane(_)
         | Message::Change { .. }
