@@ -31,7 +31,7 @@ wasm-target:
 plugins: wasm-target ## Build the plugins for the sandbox
 	$(PLUGIN_BUILD) --release --target wasm32-wasip2
 
-tools: ## Install the pinned test tools: nodes (anvil, ganache), a Solidity compiler, stock DuckDB
+tools: ## Install the pinned test tools: nodes, a Solidity compiler, stock DuckDB, an XML validator
 	@# Not `npm ci`: the lock knows the platforms this project tried, others resolve by exact version.
 	@npm install --prefix tests/tools --no-save --silent
 

@@ -46,8 +46,8 @@ mutant() {
 }
 
 mutant bloom proof src/judge.rs \
-    'let possible = self.bits.admit(bloom);' \
-    'let possible = self.bits.admit(bloom) && !self.rows.of(i).is_empty();'
+    'if !self.bits.admit(&header.logs_bloom) {' \
+    'if !self.bits.admit(&header.logs_bloom) || self.rows.of(i).is_empty() {'
 mutant root proof src/receipts.rs \
     'Ok(root) if root == header.receipts_root =>' \
     'Ok(root) if root == header.receipts_root || !receipts.is_empty() =>'
@@ -60,7 +60,7 @@ mutant admission aggregator src/admission.rs \
     'content == Content::Receipts || nodes >= usize::from(needed)' \
     'content == Content::Receipts || nodes >= usize::from(needed).min(1)'
 mutant by-hash-re-ask tracker src/chunk.rs \
-    'State::Reading if !proves || unread.is_some() => State::ByHash,' \
+    'State::Reading if due.iter().any(|index| by_hash(*index)) => State::ByHash,' \
     'State::Reading if unread.is_some() => State::ByHash,'
 mutant audit-difference audit src/window/truth.rs \
     '|| !self.differences(number, truth).is_empty())' \

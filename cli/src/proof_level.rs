@@ -1,15 +1,25 @@
-//! Which levels of proof and trust this version has: what a plan may demand.
-//!
-//! `agree:N` is in the grammar, because ledgers and configurations of later versions have it.
+//! Which levels of proof and trust a plan may demand.
 
 use crate::command_error::CommandError;
 use event::{AnchorPolicy, Verify};
 
-const NO_AGREEMENT: &str = "comparing nodes is not part of this version";
+const NO_AGREEMENT: &str = "headers are not compared between nodes here";
 
-/// Reads a level; what is refused later is not offered.
+/// Reads a level.
 pub(crate) fn parse_verify(text: &str) -> Result<Verify, String> {
-    text.parse().map_err(|_| format!("`{text}` is none of off, bloom, prove"))
+    text.parse()
+}
+
+/// Reads what an audit demands: of a sample it could not say that nothing is missing.
+pub(crate) fn parse_require(text: &str) -> Result<Verify, String> {
+    match text.parse() {
+        Ok(Verify::ProveSample(_)) => {
+            Err(format!("`{text}`: an audit that proves a part of the blocks proves nothing"))
+        }
+        other => {
+            other.map_err(|_: String| format!("`{text}` is none of off, bloom, agree:N, prove"))
+        }
+    }
 }
 
 /// Reads an anchor; what is refused later is not offered.
@@ -17,18 +27,7 @@ pub(crate) fn parse_anchor(text: &str) -> Result<AnchorPolicy, String> {
     text.parse().map_err(|_| format!("`{text}` is none of one-node, NUMBER:HASH"))
 }
 
-/// Says which level to take instead of one that compares nodes.
-pub(crate) fn check_verify(verify: Verify) -> Result<Verify, (String, String)> {
-    match verify {
-        Verify::Agree(_) => Err((
-            format!("`{verify}`: {NO_AGREEMENT}"),
-            "`prove` shows more: it needs one honest header, not several nodes".to_owned(),
-        )),
-        other => Ok(other),
-    }
-}
-
-/// Checks a level for a command that compares nodes, against how many there are.
+/// Checks a level that compares nodes against how many there are.
 pub(crate) fn check_verify_of_many(
     flag: &str,
     verify: Verify,
@@ -57,11 +56,15 @@ pub(crate) fn check_anchor(anchor: AnchorPolicy) -> Result<AnchorPolicy, (String
 }
 
 /// Checks what was chosen, wherever it was written.
-pub(crate) fn check_levels(verify: Verify, anchor: AnchorPolicy) -> Result<(), CommandError> {
+pub(crate) fn check_levels(
+    verify: Verify,
+    anchor: AnchorPolicy,
+    nodes: usize,
+) -> Result<(), CommandError> {
     let failed = |flag: &str, (error, hint): (String, String)| {
         CommandError::usage(error).context(format!("{flag} cannot be that")).hint(hint)
     };
-    check_verify(verify).map_err(|wrong| failed("--verify", wrong))?;
+    check_verify_of_many("--verify", verify, nodes)?;
     check_anchor(anchor).map_err(|wrong| failed("--anchor", wrong))?;
     match (verify, anchor) {
         (Verify::Off, AnchorPolicy::Checkpoint(_)) => {

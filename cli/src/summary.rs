@@ -124,6 +124,18 @@ pub(crate) struct EvidenceSummary {
     pub(crate) anchor_node: Option<String>,
     /// Height of the anchor.
     pub(crate) anchor_block: Option<u64>,
+    /// What more is shown of a sample of the blocks, where one was demanded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sample: Option<SampleSummary>,
+}
+
+/// A part of the blocks that is proved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct SampleSummary {
+    /// The share that was demanded, `5%`.
+    pub(crate) share: String,
+    /// Blocks of it that are proved.
+    pub(crate) proved: u64,
 }
 
 /// What became of the blocks.
@@ -572,6 +584,9 @@ impl fmt::Display for EvidenceSummary {
             other => other.to_owned(),
         };
         f.write_str(&content)?;
+        if let Some(SampleSummary { share, proved }) = &self.sample {
+            write!(f, ", {} blocks proved (a sample of {share})", grouped(*proved))?;
+        }
         match (&self.anchor_node, self.anchor.as_str()) {
             (Some(node), "one-node") => write!(f, " on {node}'s headers")?,
             (None, "one-node") => f.write_str(" on one node's headers")?,
@@ -626,6 +641,7 @@ mod tests {
                 anchor: "one-node".into(),
                 anchor_node: Some("node.example".into()),
                 anchor_block: Some(18_009_999),
+                sample: None,
             }),
             blocks: BlocksSummary { fetched: 9_000, already_covered: 1_000, open: vec![] },
             events: EventsSummary { new: 1_234_567, decoded: 1_234_567, ..Default::default() },
@@ -649,6 +665,18 @@ mod tests {
              node     node.example (Geth/v1.16): eth_chainId 1, eth_getLogs 12\n\
              ledger   headcount.duckdb (chain 1, 12.3 s)\n"
         );
+    }
+
+    #[test]
+    fn of_a_sample_it_says_how_many_blocks_are_proved() {
+        let mut sampled = summary();
+        let sample = SampleSummary { share: "5%".into(), proved: 1_024 };
+        sampled.evidence.as_mut().unwrap().sample = Some(sample);
+        assert!(sampled.to_string().contains(
+            "evidence checked against blooms, 1_024 blocks proved (a sample of 5%) on \
+             node.example's headers"
+        ));
+        assert!(!serde_json::to_string(&summary()).unwrap().contains("sample"));
     }
 
     #[test]

@@ -2,10 +2,16 @@
 //! emits a known list, a file of expectations, reports that other programs read.
 
 use boon::{Compiler, Schemas};
-use headcount_tests::{Anvil, Contracts, Outcome, Program, Traffic, call_data, skip, workspace};
+use headcount_tests::{
+    Anvil, Contracts, Outcome, Program, Traffic, call_data, skip, tool, workspace,
+};
 use quick_xml::{Reader, events::Event};
 use serde_json::{Value, json};
-use std::fs;
+use std::{
+    fs,
+    io::Write,
+    process::{Command, Stdio},
+};
 use tempfile::TempDir;
 
 const TRANSFER: &str = "Transfer(address indexed from, address indexed to, uint256 value)";
@@ -23,6 +29,7 @@ struct Scene {
 impl Scene {
     fn set_up() -> Result<Self, &'static str> {
         let anvil = Anvil::start().ok_or("anvil is not installed (make tools)")?;
+        tool("xmllint-wasm").ok_or("xmllint-wasm is not installed (make tools)")?;
         let contracts = Contracts::compile().ok_or("solc is not installed (make tools)")?;
         let folder = tempfile::tempdir().unwrap();
         let program =
@@ -119,6 +126,23 @@ fn of_the_schema(outcome: &Outcome) -> Value {
     report
 }
 
+/// Checks JUnit XML against the published schema.
+#[track_caller]
+fn of_the_junit_schema(text: &str) {
+    let tests = workspace().join("tests");
+    let mut validator = Command::new("node")
+        .arg(tests.join("tools/validate.js"))
+        .arg(workspace().join("docs/audit.junit.xsd"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("node runs where npm installed the validator");
+    validator.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = validator.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}\n{text}");
+}
+
 /// Reads JUnit XML as the usual schema has it, and returns tests, failures and errors.
 #[track_caller]
 fn junit(text: &str) -> (usize, usize, usize) {
@@ -193,6 +217,7 @@ fn audit_in_ci_passes_what_was_expected_and_fails_one_too_many_with_a_diff() {
     let text = audit(&["--expect", &expect, "--format", "junit"]).expect_success().stdout;
     // One filter, one node, six expectations, and the audit as a whole.
     assert_eq!(junit(&text), (9, 0, 0), "{text}");
+    of_the_junit_schema(&text);
     let text = audit(&["--expect", &expect, "--format", "github"]).expect_success().stdout;
     assert!(text.lines().all(|line| line.starts_with("::")), "{text}");
     assert!(text.ends_with("(0:7 (8 blocks))\n") && text.contains("::notice "), "{text}");
@@ -207,6 +232,12 @@ fn audit_in_ci_passes_what_was_expected_and_fails_one_too_many_with_a_diff() {
     assert_eq!(report["status"], "failed");
     let text = audit(&["--expect", &expect, "--format", "junit"]).expect_code(1).stdout;
     assert_eq!(junit(&text), (9, 2, 0), "{text}");
+    of_the_junit_schema(&text);
+    let gone = ["-r", "gone=http://127.0.0.1:1", "--anchor", "one-node"];
+    let text = audit(&[&gone[..], &["--require", "agree:2", "--format", "junit"]].concat());
+    let text = text.expect_code(3).stdout;
+    assert_eq!(junit(&text).2, 2, "{text}");
+    of_the_junit_schema(&text);
     let quiet = audit(&["--quiet"]).expect_success();
     assert_eq!((quiet.stdout.as_str(), quiet.stderr.as_str()), ("", ""));
 

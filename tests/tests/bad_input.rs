@@ -195,8 +195,9 @@ fn what_the_user_gets_wrong_is_told_before_anything_is_touched() {
         ("wrong chain id", &["--chain-id", "1"], &["is on chain 31337"]),
         ("plugin that is no component", &["--plugin", &broken], &["broken.wasm"]),
         ("plugin that is not there", &["--plugin", "gone.wasm"], &["gone.wasm"]),
-        ("agreement", &["--verify", "agree:2"], &["not part of this version", "prove"]),
-        ("agreed anchor", &["--anchor", "agreed:2"], &["not part of this version"]),
+        ("agreement of one", &["--verify", "agree:2"], &["1 node can never agree as 2", "-r"]),
+        ("no share", &["--verify", "prove:0%"], &["prove:N%"]),
+        ("agreed anchor", &["--anchor", "agreed:2"], &["not compared between nodes"]),
         ("anchor without headers", &["--anchor", &known, "--verify", "off"], &["--verify"]),
         ("anchor beyond the range", &["--anchor", &far], &["not one of the blocks"]),
         ("wrong anchor", &["--anchor", "some"], &["none of one-node, NUMBER:HASH"]),
@@ -296,7 +297,7 @@ fn a_config_with_five_mistakes_lists_all_of_them_with_lines() {
     let config = "ledgr = \"x.duckdb\"\n\
         [chain.main]\n\
         id = \"one\"\n\
-        verify = \"agree:2\"\n\
+        verify = \"agree:1\"\n\
         [[chain.main.node]]\n\
         url = \"node.example/KEY\"\n\
         timeout = \"soon\"\n\

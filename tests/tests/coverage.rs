@@ -48,6 +48,46 @@ fn coverage_draws_what_is_proved_on_one_word_and_open() {
 }
 
 #[test]
+fn replay_says_what_nodes_agree_on_and_what_of_a_sample_is_proved() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(program) = Program::in_folder(folder.path()) else {
+        skip!("levels of replay: headcount is not built (make build)");
+    };
+    let Some(chain) = RecordedChain::load() else {
+        skip!("levels of replay: fixtures/ are not made (make fixtures)");
+    };
+    let chain = Arc::new(chain);
+    let (one, other) = (ScriptedNode::honest(&chain), ScriptedNode::honest(&chain));
+    let nodes = [format!("one={}", one.url()), format!("other={}", other.url())];
+    let range = format!("0:{}", chain.head());
+    let replay = |verify: &str, nodes: &[String]| {
+        let mut replay = vec!["replay", "-e", TRANSFER, "-b", &range, "--verify", verify];
+        nodes.iter().for_each(|node| replay.extend(["-r", node]));
+        let ledger = format!("{}.duckdb", verify.replace([':', '%'], "-"));
+        let told = program.run(replay.iter().chain(&["--ledger", &ledger, "--format", "json"]));
+        let summary: Value = serde_json::from_str(&told.expect_success().stdout).unwrap();
+        let told = program.run(["coverage", "--ledger", &ledger, "--format", "json"]);
+        let report: Value = serde_json::from_str(&told.expect_success().stdout).unwrap();
+        let blocks = report["chains"][0]["filters"][0]["blocks"].clone();
+        assert!(summary["events"]["new"].as_u64().unwrap() > 0);
+        (summary["evidence"].clone(), blocks)
+    };
+    let count = chain.head() + 1;
+    let (evidence, blocks) = replay("agree:2", &nodes);
+    assert_eq!(evidence["content"], "agreed:2");
+    assert_eq!(blocks["agreed"], count, "{blocks}");
+    // Blocks 0 to 63 are among four fifths of all blocks, and not among half of them.
+    assert!(count <= 64);
+    let (evidence, blocks) = replay("prove:50%", &nodes[..1]);
+    assert_eq!(evidence["content"], "bloom");
+    assert_eq!(evidence["sample"], json!({"share": "50%", "proved": 0}));
+    assert_eq!((&blocks["proved"], &blocks["single_source"]), (&json!(0), &json!(count)));
+    let (evidence, blocks) = replay("prove:80%", &nodes[..1]);
+    assert_eq!((&evidence["content"], &evidence["sample"]), (&json!("receipts"), &Value::Null));
+    assert_eq!(blocks["proved"], count, "{blocks}");
+}
+
+#[test]
 fn audit_and_coverage_beside_a_running_watch_look_through_it() {
     let folder = tempfile::tempdir().unwrap();
     let Some(program) = Program::in_folder(folder.path()) else {

@@ -7,6 +7,7 @@ use crate::{
     environment::Environment,
     exit_codes::ExitCode,
     plan::{AuditPlan, DEFAULT_CONCURRENCY},
+    proof_level::parse_require,
     secret::redacted,
     session,
 };
@@ -118,10 +119,6 @@ impl AuditArgs {
             verify: None,
         }
     }
-}
-
-fn parse_require(text: &str) -> Result<Verify, String> {
-    text.parse()
 }
 
 fn parse_anchor(text: &str) -> Result<AnchorPolicy, String> {

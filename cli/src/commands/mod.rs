@@ -109,8 +109,10 @@ pub(crate) struct SourceArgs {
     pub(crate) chain_id: Option<u64>,
 
     /// What must be shown before a block counts as read: off (the node's word), bloom (headers and
-    /// blooms; receipts where they disagree with the logs), prove (receipts for every block whose bloom admits the filter) [default: bloom]
-    #[arg(long, value_name = "off|bloom|prove", value_parser = parse_verify)]
+    /// blooms; receipts where they disagree with the logs), agree:N (N nodes say the same; receipts
+    /// where they do not), prove (receipts for every block whose bloom admits the filter), prove:5%
+    /// (the same for a sample of the blocks, bloom for the others) [default: bloom]
+    #[arg(long, value_name = "off|bloom|agree:N|prove[:P%]", value_parser = parse_verify)]
     pub(crate) verify: Option<Verify>,
 }
 

@@ -16,7 +16,7 @@ use crate::{
 };
 use alloy_primitives::Address;
 use dispatcher::Poison;
-use event::{AnchorPolicy, Finality, Verify, Visibility};
+use event::{AnchorPolicy, Check, Finality, Verify, Visibility};
 use std::{
     collections::BTreeMap,
     fs,
@@ -56,10 +56,18 @@ pub(crate) struct ChainConfig {
     pub(crate) id: Option<u64>,
     /// What must be shown.
     pub(crate) verify: Option<Verify>,
+    /// The same for replays, where it is another.
+    pub(crate) replay_verify: Option<Verify>,
+    /// The same for a watch, where it is another.
+    pub(crate) watch_verify: Option<Verify>,
+    /// What an audit demands.
+    pub(crate) audit_require: Option<Verify>,
     /// Why headers are believed.
     pub(crate) anchor: Option<AnchorPolicy>,
     /// When a block is final.
     pub(crate) finality: Option<Finality>,
+    /// Checks that refuse nothing and are only recorded.
+    pub(crate) observe: Vec<Check>,
     /// What a watch reads again through another node.
     pub(crate) second_look: Option<SecondLook>,
     /// How fast it does.

@@ -12,7 +12,7 @@ use crate::{
     event_spec::{EventSpec, EventSpecError},
     node_spec::{NodeSpec, make_names_unique},
     plugin_name::{self, check_plugin_name},
-    proof_level::{self, check_anchor, check_verify},
+    proof_level::{self, check_anchor},
     range::parse_count,
     second_look::SecondLook,
     secret::Secret,
@@ -20,12 +20,24 @@ use crate::{
     suggest::closest,
 };
 use dispatcher::Poison;
-use event::{AnchorPolicy, Finality, Verify, Visibility};
+use event::{AnchorPolicy, Check, Finality, Verify, Visibility};
 use std::{cell::RefCell, collections::BTreeSet, num::NonZeroU32, ops::Range, path::Path};
 use toml::de::{DeTable, DeValue};
 
 const ROOT: [&str; 5] = ["ledger", "chain", "contract", "plugin", "sink"];
-const CHAIN: [&str; 7] = ["id", "verify", "anchor", "finality", "second_look", PER_SECOND, "node"];
+const CHAIN: [&str; 11] = [
+    "id",
+    "verify",
+    "replay_verify",
+    "watch_verify",
+    "audit_require",
+    "anchor",
+    "finality",
+    "observe",
+    "second_look",
+    PER_SECOND,
+    "node",
+];
 const PER_SECOND: &str = "second_look_requests_per_second";
 const NODE: [&str; 4] = ["name", "url", "headers", "timeout"];
 const CONTRACT: [&str; 7] = ["name", "chain", "address", "addresses", "events", "abi", "start"];
@@ -90,8 +102,16 @@ fn chain(source: &Source<'_>, name: &str, table: &Table<'_>) -> ChainConfig {
         name: name.to_owned(),
         id: table.integer("id"),
         verify: table.parsed("verify", parse_verify),
+        replay_verify: table.parsed("replay_verify", parse_verify),
+        watch_verify: table.parsed("watch_verify", parse_verify),
+        audit_require: table.parsed("audit_require", parse_require),
         anchor: table.parsed("anchor", parse_anchor),
         finality: table.parsed("finality", parse_finality),
+        observe: (table.list("observe").into_iter())
+            .filter_map(|value| {
+                source.parsed("observe", &source.text_of("observe", value)?, parse_check)
+            })
+            .collect(),
         second_look: table.parsed("second_look", |text| SecondLook::parse(text).map_err(plain)),
         second_look_requests_per_second: per_second.and_then(NonZeroU32::new),
         nodes,
@@ -398,13 +418,20 @@ fn parse_visibility(text: &str) -> Result<Visibility, (String, Option<String>)> 
 }
 
 fn parse_verify(text: &str) -> Result<Verify, (String, Option<String>)> {
-    let verify = proof_level::parse_verify(text).map_err(plain)?;
-    check_verify(verify).map_err(|(error, hint)| (error, Some(hint)))
+    proof_level::parse_verify(text).map_err(plain)
+}
+
+fn parse_require(text: &str) -> Result<Verify, (String, Option<String>)> {
+    proof_level::parse_require(text).map_err(plain)
 }
 
 fn parse_anchor(text: &str) -> Result<AnchorPolicy, (String, Option<String>)> {
     let anchor = proof_level::parse_anchor(text).map_err(plain)?;
     check_anchor(anchor).map_err(|(error, hint)| (error, Some(hint)))
+}
+
+fn parse_check(text: &str) -> Result<Check, (String, Option<String>)> {
+    text.parse().map_err(plain)
 }
 
 fn plain(message: String) -> (String, Option<String>) {

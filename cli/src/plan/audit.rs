@@ -71,7 +71,8 @@ impl AuditPlan {
         }
         let expect = args.expect.as_deref().map(|path| environment.resolve(path));
         let chain = ChainPlan::resolve(&source, &config, chain_config, environment)?;
-        let require = args.require.unwrap_or(Verify::Prove);
+        let configured = chain_config.and_then(|chain| chain.audit_require);
+        let require = args.require.or(configured).unwrap_or(Verify::Prove);
         check_verify_of_many("--require", require, chain.nodes.len())?;
         if let (Some(AnchorPolicy::Agreed(wanted)), given) = (args.anchor, chain.nodes.len())
             && usize::from(wanted) > given

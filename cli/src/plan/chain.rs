@@ -13,7 +13,7 @@ use crate::{
     suggest::closest,
 };
 use alloy_primitives::Address;
-use event::{AnyOf, Finality, Verify};
+use event::{AnyOf, Check, Finality, Verify};
 
 /// A chain, decided.
 #[derive(Clone, Debug)]
@@ -36,6 +36,8 @@ pub(crate) struct ChainPlan {
     pub(crate) second_look: SecondLookPlan,
     /// Usual time between blocks, in milliseconds; `None` = as the chain's profile says.
     pub(crate) block_time_ms: Option<u64>,
+    /// Checks that refuse nothing here and are only recorded.
+    pub(crate) observe: Vec<Check>,
 }
 
 impl ChainPlan {
@@ -60,8 +62,16 @@ impl ChainPlan {
                 chain.and_then(|chain| chain.second_look_requests_per_second),
             ),
             block_time_ms: None,
+            observe: chain.map(|chain| chain.observe.clone()).unwrap_or_default(),
             contracts,
         })
+    }
+}
+
+impl ChainPlan {
+    /// Demands what the configuration says of the command alone, unless a flag says something else.
+    pub(super) fn demanding(self, flag: Option<Verify>, of_command: Option<Verify>) -> Self {
+        Self { verify: flag.or(of_command).unwrap_or(self.verify), ..self }
     }
 }
 

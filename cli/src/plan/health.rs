@@ -9,7 +9,7 @@ use crate::{
     command_error::CommandError, commands::health::HealthArgs, config_file::Config,
     environment::Environment, ledger_path::LedgerPath, node_spec::NodeSpec, summary::SummaryFormat,
 };
-use event::{Finality, Verify};
+use event::{Check, Finality, Verify};
 use std::time::Duration;
 
 /// Longest wait for one answer, where the user says nothing: a node that takes longer is of no use.
@@ -24,6 +24,8 @@ pub(crate) struct HealthPlan {
     pub(crate) expected_chain: Option<u64>,
     /// When a block is final; `None` = as the chain's profile says.
     pub(crate) finality: Option<Finality>,
+    /// Checks that are no mark against a node.
+    pub(crate) observe: Vec<Check>,
     /// What must be shown of a covered block; `None` = anything.
     pub(crate) verify: Option<Verify>,
     /// Nodes, at least one, with unique names.
@@ -69,7 +71,8 @@ impl HealthPlan {
             chain_name: chain.map(|chain| chain.name.clone()),
             expected_chain: expected_chain(args.chain_id, chain)?,
             finality: chain.and_then(|chain| chain.finality),
-            verify: chain.and_then(|chain| chain.verify),
+            observe: chain.map(|chain| chain.observe.clone()).unwrap_or_default(),
+            verify: chain.and_then(|chain| chain.watch_verify.or(chain.verify)),
             nodes,
             contracts: contracts_on(&config, chain).into_iter().map(plan_of).collect(),
             ledger,

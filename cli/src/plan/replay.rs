@@ -101,9 +101,11 @@ impl ReplayPlan {
         );
         let anchor = args.anchor.or(chain.and_then(|chain| chain.anchor));
         let anchor = anchor.unwrap_or(AnchorPolicy::OneNode);
-        let chain = ChainPlan::resolve(&args.source, config, chain, environment)?;
+        let of_replay = chain.and_then(|chain| chain.replay_verify);
+        let chain = ChainPlan::resolve(&args.source, config, chain, environment)?
+            .demanding(args.source.verify, of_replay);
         check_schema_names(&chain.contracts, &ledger)?;
-        check_levels(chain.verify, anchor)?;
+        check_levels(chain.verify, anchor, chain.nodes.len())?;
         let record = args.record.as_deref().map(|path| environment.resolve(path));
         if let Some(path) = &record {
             check_record_path(path, &ledger)?;

@@ -100,6 +100,16 @@ fn flags_override_the_configuration() {
 }
 
 #[test]
+fn a_command_may_have_a_level_of_its_own_in_the_configuration() {
+    let own =
+        CONFIG.replace("verify = \"prove\"", "verify = \"prove\"\nreplay_verify = \"prove:5%\"");
+    assert_ne!(own, CONFIG);
+    let verify = |flags: &[&str]| resolve_in(&own, flags, &[]).unwrap().chain.verify.to_string();
+    assert_eq!(verify(&[]), "prove:5%");
+    assert_eq!(verify(&["--verify", "bloom"]), "bloom");
+}
+
+#[test]
 fn an_event_without_a_contract_is_read_from_every_contract() {
     let plan = resolve(&["-r", "http://a", "-e", TRANSFER]).unwrap();
     assert_eq!(plan.chain.contracts[0].schema, "logs");
@@ -117,20 +127,23 @@ fn the_same_name_twice_is_one_contract_and_the_same_address_twice_is_wrong() {
 }
 
 #[test]
-fn headers_are_one_nodes_word_unless_told_otherwise_and_nodes_are_not_compared_yet() {
+fn headers_are_one_nodes_word_unless_told_otherwise() {
     let nodes = ["-r", "http://a", "-r", "http://b", "-c", USDC];
     let with = |more: &[&str]| resolve(&[&nodes[..], more].concat());
     assert_eq!(with(&[]).unwrap().anchor, AnchorPolicy::OneNode);
     let block = format!("9:0x{}", "ab".repeat(32));
     assert!(matches!(with(&["--anchor", &block]).unwrap().anchor, AnchorPolicy::Checkpoint(_)));
     for (flags, expected) in [
-        (&["--verify", "agree:2"][..], "`agree:2`: comparing nodes is not part of this version"),
-        (&["--anchor", "agreed:2"], "`agreed:2`: comparing nodes is not part of this version"),
+        (&["--verify", "agree:3"][..], "2 nodes can never agree as 3"),
+        (&["--anchor", "agreed:2"], "`agreed:2`: headers are not compared between nodes here"),
         (&["--anchor", &block, "--verify", "off"], "no header is read under --verify off"),
     ] {
         let error = with(flags).unwrap_err();
         assert!(error.contains(expected) && error.contains("\nhint: "), "{error}");
     }
+    assert_eq!(with(&["--verify", "agree:2"]).unwrap().chain.verify, Verify::Agree(2));
+    let sample = with(&["--verify", "prove:2.5%"]).unwrap().chain.verify;
+    assert_eq!(sample.to_string(), "prove:2.5%");
 }
 
 #[test]
@@ -146,7 +159,7 @@ fn each_mistake_has_its_error_cause_and_hint() {
         (&["-r", "ftp://a", "-c", USDC], "caused by: `ftp://` is not a way"),
         (&["-r", "http://a", "-c", USDC, "--max-time", "10"], "caused by: `10` is not a time"),
         (&["-r", "http://a", "-c", USDC, "--plugin", "gone.wasm"], "there is no plugin file"),
-        (&["-r", "http://a", "-c", USDC, "--verify", "some"], "none of off, bloom, prove"),
+        (&["-r", "http://a", "-c", USDC, "--verify", "some"], "none of off, bloom, agree:N, prove"),
         (&["-r", "http://a", "-c", USDC, "--anchor", "some"], "none of one-node, NUMBER:HASH"),
         (&["-r", "http://a", "-c", &ledger, "--ledger", "events.duckdb"], "would be ambiguous"),
         (&["-r", "http://a", "-c", USDC, "--chain", "x"], "has no chain `x`"),

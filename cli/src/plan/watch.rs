@@ -7,7 +7,7 @@ use crate::{
     command_error::CommandError,
     commands::watch::WatchArgs,
     compiling::Compiling,
-    config_file::{Config, PluginConfig},
+    config_file::{ChainConfig, Config, PluginConfig},
     environment::Environment,
     ledger_path::LedgerPath,
     proof_level::check_verify_of_many,
@@ -115,17 +115,20 @@ fn chains(
 ) -> Result<Vec<ChainPlan>, CommandError> {
     let source = &args.source;
     let is_one = source.chain.is_some() || !source.nodes.is_empty() || config.chains.len() < 2;
+    let resolve = |chain: Option<&ChainConfig>| -> Result<ChainPlan, CommandError> {
+        let plan = ChainPlan::resolve(source, config, chain, environment)?;
+        Ok(plan.demanding(source.verify, chain.and_then(|chain| chain.watch_verify)))
+    };
     if is_one {
         let chain = chain(source.chain.as_deref(), config, !source.nodes.is_empty())?;
-        return Ok(vec![ChainPlan::resolve(source, config, chain, environment)?]);
+        return Ok(vec![resolve(chain)?]);
     }
     if source.chain_id.is_some() || !source.contracts.is_empty() || !source.events.is_empty() {
         return Err(CommandError::usage("the configuration has several chains")
             .context("-c, -e and --chain-id speak of one chain")
             .hint("choose one with --chain"));
     }
-    let resolve = |chain| ChainPlan::resolve(source, config, Some(chain), environment);
-    config.chains.iter().map(resolve).collect()
+    config.chains.iter().map(|chain| resolve(Some(chain))).collect()
 }
 
 fn block(text: Option<&str>, flag: &str) -> Result<Option<u64>, CommandError> {

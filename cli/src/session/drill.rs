@@ -95,6 +95,7 @@ fn watch_plan(plan: &DrillPlan, stage: &Stage, ledger: &std::path::Path) -> Watc
         // Nothing of it becomes old.
         second_look: SecondLookPlan::of(Some(SecondLook::Off), None),
         block_time_ms: Some(plan.block_time_ms),
+        observe: Vec::new(),
     };
     let block_time = Duration::from_millis(plan.block_time_ms);
     WatchPlan {

@@ -74,7 +74,8 @@ fn chain(plan: &HealthPlan, in_ledger: &[ChainId], probed: &[Probed]) -> Option<
 }
 
 fn profile(plan: &HealthPlan, chain: Option<ChainId>) -> ChainProfile {
-    let mut profile = ChainProfile::ethereum(chain.unwrap_or_default());
+    let mut profile = ChainProfile::of(chain.unwrap_or_default());
+    plan.observe.iter().for_each(|check| profile.observe(*check));
     if let Some(name) = &plan.chain_name {
         profile.name.clone_from(name);
     }

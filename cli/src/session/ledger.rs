@@ -13,7 +13,7 @@ use crate::{
 use aggregator::{Admission, Aggregator, Policy};
 use event::{
     Anchor, AnchorPolicy, BlockRange, ChainId, ChainProfile, ChainState, Filter, Interval, Node,
-    Store,
+    Store, Verify,
 };
 use std::{
     io::{Write, stderr},
@@ -28,7 +28,8 @@ pub(super) fn profile(plan: &ReplayPlan, nodes: &[OpenNode]) -> ChainProfile {
 
 /// Returns what holds on the chain, as the plan and its id have it.
 pub(super) fn profile_of(plan: &ChainPlan, chain: ChainId) -> ChainProfile {
-    let mut profile = ChainProfile::ethereum(chain);
+    let mut profile = ChainProfile::of(chain);
+    plan.observe.iter().for_each(|check| profile.observe(*check));
     if let Some(name) = &plan.chain_name {
         profile.name.clone_from(name);
     }
@@ -151,10 +152,13 @@ pub(super) fn open(owned: &Owned, environment: &Environment) -> Result<DuckLedge
     Ok(DuckLedger::open_owned(&owned.ownership, &options)?)
 }
 
-/// What is demanded. With one word a log is admitted and labelled so; agreement of several nodes
-/// comes with `watch`.
+/// What is demanded. With one word a log is admitted and labelled so, unless nodes must agree.
 pub(super) fn policy(plan: &ReplayPlan) -> Policy {
-    Policy { verify: plan.chain.verify, anchor: plan.anchor, admission: Admission::OneNode }
+    let admission = match plan.chain.verify {
+        Verify::Agree(nodes) => Admission::Agree(nodes),
+        _ => Admission::OneNode,
+    };
+    Policy { verify: plan.chain.verify, anchor: plan.anchor, admission }
 }
 
 /// A ledger may hold several chains, but a second one is more often a node given by mistake.

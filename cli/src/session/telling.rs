@@ -9,11 +9,11 @@ use crate::{
     progress::{Progress, ProgressLines},
     summary::{
         BlocksSummary, EventsSummary, EvidenceSummary, HeldSummary, IncidentSummary,
-        LookedThroughSummary, NodeSummary, OpenSummary, PluginSummary, SecondLookSummary,
-        SinkSummary, Status, Summary,
+        LookedThroughSummary, NodeSummary, OpenSummary, PluginSummary, SampleSummary,
+        SecondLookSummary, SinkSummary, Status, Summary,
     },
 };
-use event::{AnchorPolicy, BlockRange, ChainProfile, Flaw};
+use event::{AnchorPolicy, BlockRange, ChainProfile, Content, Flaw, Verify};
 use pipeline::{LaneReport, OwnerReport, ReplayOutcome, SecondLook, Watcher};
 use std::{
     collections::BTreeMap,
@@ -83,6 +83,7 @@ impl Ended<'_> {
                     AnchorPolicy::Checkpoint(block) => Some(block.number),
                     _ => range.map(|range| range.last()),
                 },
+                sample: sample(plan.chain.verify, evidence.content, range, &outcome.open),
             }),
             blocks: BlocksSummary {
                 fetched: outcome.blocks_read,
@@ -160,6 +161,22 @@ impl Ended<'_> {
             (false, _) => (Status::Open, ExitCode::LeftOpen),
         }
     }
+}
+
+/// What is proved of a sample: all of it that is not open.
+fn sample(
+    verify: Verify,
+    content: Content,
+    range: Option<BlockRange>,
+    open: &[(BlockRange, String)],
+) -> Option<SampleSummary> {
+    let (Verify::ProveSample(sample), Some(range)) = (verify, range) else { return None };
+    // Where all of them are proved, a part of them is no news.
+    (content < Content::Receipts).then(|| {
+        let open: u64 = open.iter().map(|(open, _)| sample.count_in(*open)).sum();
+        let proved = sample.count_in(range).saturating_sub(open);
+        SampleSummary { share: sample.to_string(), proved }
+    })
 }
 
 fn second_look(look: &SecondLook, nodes: &[OpenNode]) -> SecondLookSummary {

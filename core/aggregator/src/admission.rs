@@ -211,7 +211,7 @@ impl Aggregator {
         journal: &mut JournalCounter,
         cut: &mut Cut,
     ) {
-        if known.is_empty() || !self.profile.check_receipts_root {
+        if known.is_empty() || !self.profile.check_receipts_root.is_made() {
             return;
         }
         let flawed = flawed(report, judgement, spoils_receipts);

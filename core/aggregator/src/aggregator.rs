@@ -6,7 +6,7 @@
 use crate::{
     candidates::Candidates,
     canonical::{Canonical, Conflict, Switch},
-    coverage::Coverage,
+    coverage::{Coverage, adjacent},
     cut::{Cut, flawed},
     extend::{block_row, hash_at},
     finality::Claims,
@@ -147,7 +147,22 @@ impl Aggregator {
         range: BlockRange,
         verify: Verify,
     ) -> Vec<(BlockRange, Vec<Filter>)> {
-        self.coverage.missing(filter, range, verify.required())
+        let Verify::ProveSample(sample) = verify else {
+            return self.coverage.missing(filter, range, verify.required());
+        };
+        let mut missing: Vec<(BlockRange, Vec<Filter>)> = Vec::new();
+        for (part, is_proved) in sample.parts(range) {
+            let content = if is_proved { Content::Receipts } else { Content::Bloom };
+            for (range, boxes) in self.coverage.missing(filter, part, content) {
+                match missing.last_mut() {
+                    Some((last, same)) if *same == boxes && adjacent(last, &range) => {
+                        *last = last.hull(range);
+                    }
+                    _ => missing.push((range, boxes)),
+                }
+            }
+        }
+        missing
     }
 
     /// Whether events of this filter and range may be stored already.
@@ -204,8 +219,14 @@ impl Aggregator {
             .flat_map(|covered| covered.intervals.first())
             .map(|interval| interval.range.first())
             .min()?;
-        let through = self.covered_through(filters, begin, verify.required());
-        Some(through.map_or(begin, |through| through.saturating_add(1)))
+        let Some(through) = self.covered_through(filters, begin, verify.required()) else {
+            return Some(begin);
+        };
+        // Of a sample more may be demanded in between.
+        let covered = BlockRange::new(begin, through)?;
+        let missing = filters.iter().flat_map(|filter| self.missing(filter, covered, verify));
+        let lowest = missing.map(|(range, _)| range.first()).min();
+        Some(lowest.unwrap_or(through.saturating_add(1)))
     }
 
     /// Returns what is shown of the whole range for all filters: the strongest content that covers
@@ -274,7 +295,8 @@ impl Aggregator {
         if known.is_none() && self.needs_known(&report) {
             return cut.refused(&report, "stored events of the range were not looked up");
         }
-        let refused = flawed(&report, &judgement, |flaw| flaw == Flaw::HeaderHash);
+        let is_refused = |flaw| flaw == Flaw::HeaderHash && !self.profile.observes(flaw);
+        let refused = flawed(&report, &judgement, is_refused);
         let Ok(switch) = self.plan(&report, &judgement, &refused, &mut cut) else {
             return cut.refused(&report, "the report is on another chain than the final one");
         };
@@ -302,7 +324,7 @@ impl Aggregator {
         let tallies = self.tallies(&polled, &decided, &known);
         let ruling =
             Ruling { refused: &refused, decided: &decided, tallies: &tallies, nothing_admitted };
-        let mut standings = self.standings(&judgement, &ruling);
+        let mut standings = self.standings(&report, &judgement, &ruling);
         if let Some(look) = look {
             let standings = &mut standings;
             self.settle_differences(&report, &judgement, look, &decided, standings, &mut cut);

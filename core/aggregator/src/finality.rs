@@ -72,7 +72,7 @@ impl Aggregator {
     pub fn claim_finalized(&mut self, number: u64) {
         match self.policy.verify {
             Verify::Off => self.set_finalized(number),
-            Verify::Bloom | Verify::Agree(_) | Verify::Prove => {
+            Verify::Bloom | Verify::Agree(_) | Verify::Prove | Verify::ProveSample(_) => {
                 let rose = self.canonical.claim(number);
                 self.note_rise(rose);
             }

@@ -7,7 +7,7 @@ use crate::{
     aggregator::{Admission, Aggregator},
     agreement::{Tally, lacks_agreement},
 };
-use event::{Content, Judgement, NodeId, Verify};
+use event::{Content, Judgement, NodeId, Report, Verify};
 use std::borrow::Cow;
 
 /// How one block of the report stands.
@@ -36,9 +36,15 @@ const NOTHING: &str = "no log of the answer could be admitted";
 
 impl Aggregator {
     /// Returns how each block of the report stands.
-    pub(crate) fn standings(&self, judgement: &Judgement, ruling: &Ruling<'_>) -> Vec<Standing> {
-        let standing = |i| {
-            let (content, open) = self.stands(judgement, ruling, i);
+    pub(crate) fn standings(
+        &self,
+        report: &Report,
+        judgement: &Judgement,
+        ruling: &Ruling<'_>,
+    ) -> Vec<Standing> {
+        let standing = |i: usize| {
+            let required = self.policy.verify.required_at(report.blocks[i].number);
+            let (content, open) = self.stands(judgement, ruling, i, required);
             let nodes = ruling.decided.nodes.get(&(i as u32)).cloned().unwrap_or_default();
             Standing { content, open, nodes }
         };
@@ -65,8 +71,8 @@ impl Aggregator {
         judgement: &Judgement,
         ruling: &Ruling<'_>,
         i: usize,
+        required: Content,
     ) -> (Option<Content>, Option<Cow<'static, str>>) {
-        let required = self.policy.verify.required();
         let verdict = judgement.blocks[i];
         let decision = &ruling.decided.blocks[i];
         let tally = ruling.tallies.get(i).copied().flatten().unwrap_or_default();

@@ -1,5 +1,6 @@
 //! Chains, blocks and ranges of blocks: the coordinates of everything else.
 
+use crate::{Check, Checking, Flaw};
 use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -136,12 +137,12 @@ pub struct ChainProfile {
     /// How finality is known.
     pub finality: Finality,
     /// Whether the header hash recomputes from the header's fields.
-    pub check_header_hash: bool,
-    /// Whether the header's bloom covers all logs that nodes return. A zero bloom on a chain
-    /// where this is false is unknown, not empty.
-    pub check_bloom: bool,
+    pub check_header_hash: Checking,
+    /// Whether the header's bloom covers all logs that nodes return. Where that does not decide, a
+    /// zero bloom is unknown, not empty.
+    pub check_bloom: Checking,
     /// Whether the receipts root recomputes from the receipts that nodes return.
-    pub check_receipts_root: bool,
+    pub check_receipts_root: Checking,
 }
 
 impl ChainProfile {
@@ -152,9 +153,32 @@ impl ChainProfile {
             name: chain.to_string(),
             block_time_ms: 12_000,
             finality: Finality::Tag,
-            check_header_hash: true,
-            check_bloom: true,
-            check_receipts_root: true,
+            check_header_hash: Checking::On,
+            check_bloom: Checking::On,
+            check_receipts_root: Checking::On,
         }
+    }
+
+    /// Has a check observed only; one that is not made at all stays as it is.
+    pub fn observe(&mut self, check: Check) {
+        let checking = match check {
+            Check::HeaderHash => &mut self.check_header_hash,
+            Check::Bloom => &mut self.check_bloom,
+            Check::ReceiptsRoot => &mut self.check_receipts_root,
+        };
+        if checking.is_made() {
+            *checking = Checking::Observed;
+        }
+    }
+
+    /// Whether the flaw is one of a check that is observed only: no mark against a node.
+    pub const fn observes(&self, flaw: Flaw) -> bool {
+        let checking = match Check::of(flaw) {
+            Some(Check::HeaderHash) => self.check_header_hash,
+            Some(Check::Bloom) => self.check_bloom,
+            Some(Check::ReceiptsRoot) => self.check_receipts_root,
+            None => return false,
+        };
+        matches!(checking, Checking::Observed)
     }
 }

@@ -1,6 +1,6 @@
 //! How much is known of a range, and on whose word.
 
-use crate::BlockNumHash;
+use crate::{BlockNumHash, Sample};
 use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
@@ -87,7 +87,7 @@ impl FromStr for Anchor {
     }
 }
 
-/// What a range must be shown before it counts as covered: `off | bloom | agree:N | prove`.
+/// What a range must be shown before it counts as covered: `off | bloom | agree:N | prove | prove:N%`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Verify {
@@ -99,17 +99,37 @@ pub enum Verify {
     Agree(u8),
     /// Receipts for every block whose bloom admits the filter.
     Prove,
+    /// The same for a share of the blocks, and `Bloom` for the others.
+    ProveSample(Sample),
 }
 
 impl Verify {
-    /// Returns the content that closes an interval under this policy.
+    /// Returns the content that closes an interval under this policy, wherever it lies.
     pub const fn required(&self) -> Content {
         match self {
             Self::Off => Content::Claimed,
-            Self::Bloom => Content::Bloom,
+            Self::Bloom | Self::ProveSample(_) => Content::Bloom,
             Self::Agree(n) => Content::Agreed(*n),
             Self::Prove => Content::Receipts,
         }
+    }
+
+    /// Returns the content that closes this block.
+    pub const fn required_at(&self, number: u64) -> Content {
+        match self {
+            Self::ProveSample(sample) if sample.holds(number) => Content::Receipts,
+            _ => self.required(),
+        }
+    }
+
+    /// Whether what closes a block under this policy closes it under `other`, too.
+    pub fn is_as_strict_as(&self, other: &Self) -> bool {
+        let shares = match (self, other) {
+            (Self::Prove, _) | (_, Self::Off | Self::Bloom | Self::Agree(_)) => true,
+            (Self::ProveSample(own), Self::ProveSample(other)) => own >= other,
+            _ => false,
+        };
+        shares && self.required() >= other.required()
     }
 }
 
@@ -120,6 +140,7 @@ impl fmt::Display for Verify {
             Self::Bloom => f.write_str("bloom"),
             Self::Agree(n) => write!(f, "agree:{n}"),
             Self::Prove => f.write_str("prove"),
+            Self::ProveSample(sample) => write!(f, "prove:{sample}"),
         }
     }
 }
@@ -132,9 +153,12 @@ impl FromStr for Verify {
             "off" => Ok(Self::Off),
             "bloom" => Ok(Self::Bloom),
             "prove" => Ok(Self::Prove),
-            _ => count_after(text, "agree:").map(Self::Agree),
+            _ => match text.strip_prefix("prove:") {
+                Some(share) => share.parse().map(Self::ProveSample),
+                None => count_after(text, "agree:").map(Self::Agree),
+            },
         }
-        .map_err(|_| format!("`{text}` is none of off, bloom, agree:N, prove"))
+        .map_err(|_| format!("`{text}` is none of off, bloom, agree:N, prove, prove:N%"))
     }
 }
 
@@ -186,5 +210,41 @@ impl FromStr for AnchorPolicy {
         let number = number.parse().map_err(|_| wrong())?;
         let hash: B256 = hash.parse().map_err(|_| wrong())?;
         Ok(Self::Checkpoint(BlockNumHash { number, hash }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_policy_is_as_strict_as_those_whose_every_demand_it_makes() {
+        let policy = |text: &str| text.parse::<Verify>().unwrap();
+        for (stricter, other) in [
+            ("prove", "prove:5%"),
+            ("prove", "agree:3"),
+            ("prove:5%", "prove:1%"),
+            ("prove:5%", "bloom"),
+            ("agree:2", "bloom"),
+            ("bloom", "off"),
+        ] {
+            let (stricter, other) = (policy(stricter), policy(other));
+            assert!(stricter.is_as_strict_as(&other) && !other.is_as_strict_as(&stricter));
+            assert!(stricter.is_as_strict_as(&stricter), "{stricter}");
+        }
+        assert!(!policy("agree:2").is_as_strict_as(&policy("prove:5%")));
+        assert!(!policy("prove:5%").is_as_strict_as(&policy("agree:2")));
+    }
+
+    #[test]
+    fn a_sample_demands_receipts_of_its_blocks_and_blooms_of_the_others() {
+        let verify: Verify = "prove:50%".parse().unwrap();
+        assert_eq!(verify.to_string(), "prove:50%");
+        let receipts = (0..10_000).filter(|n| verify.required_at(*n) == Content::Receipts).count();
+        assert!((3_000..7_000).contains(&receipts), "{receipts}");
+        assert_eq!(verify.required(), Content::Bloom);
+        assert!("prove:0%".parse::<Verify>().is_err() && "prove:".parse::<Verify>().is_err());
     }
 }

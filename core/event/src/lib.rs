@@ -9,6 +9,7 @@
 mod ask;
 mod batch;
 mod chain;
+mod check;
 mod commit;
 mod coverage;
 mod evidence;
@@ -21,9 +22,11 @@ mod judgement;
 mod ledger;
 mod logs;
 mod outbox;
+mod profiles;
 mod ranges;
 mod report;
 mod rows;
+mod sample;
 mod schema;
 
 pub use ask::{
@@ -35,6 +38,7 @@ pub use batch::{
     TableRows, UNKNOWN_SIGNATURE, Visibility,
 };
 pub use chain::{BlockNumHash, BlockRange, ChainId, ChainProfile, Finality};
+pub use check::{Check, Checking};
 pub use commit::{
     BlockRow, Candidate, Commit, CoverageChange, EventBatch, JournalRow, Op, Sighting,
 };
@@ -55,6 +59,7 @@ pub use outbox::{Delivery, DeliveryFuture, Fate, Message, OutboxLine, OutboxStep
 pub use ranges::BlockRanges;
 pub use report::{NodeId, REPORT_VERSION, Report, ReportedBlock, Via};
 pub use rows::{Column, FileForm, Value};
+pub use sample::Sample;
 pub use schema::{
     ColumnData, ColumnType, DecodeStats, Decoder, EventSchema, Packed, SchemaColumn, TypedRows,
 };

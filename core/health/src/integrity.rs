@@ -8,7 +8,7 @@ use crate::{
     verdict::{Axis, Finding, NodeState, Reason},
     words,
 };
-use event::Flaw;
+use event::{ChainProfile, Flaw};
 use std::collections::BTreeSet;
 
 /// What a failed check says of the node.
@@ -72,13 +72,15 @@ pub(crate) fn findings(
     node: &NodeSample,
     view: &ChainView,
     suspect: &BTreeSet<Flaw>,
+    profile: &ChainProfile,
 ) -> Vec<Finding> {
     let mut found = Vec::new();
     if let Some(Standing::Quarantined(why)) = node.standing {
         found.push(quarantine(why));
     }
+    let is_held = |flaw| !suspect.contains(&flaw) && !profile.observes(flaw);
     let held: Vec<&IncidentCount> =
-        recent(node, view).filter(|incident| !suspect.contains(&incident.flaw)).collect();
+        recent(node, view).filter(|incident| is_held(incident.flaw)).collect();
     for (least, state, reason) in [
         (Weight::Lie, NodeState::Quarantined, Reason::ProvenLie),
         (Weight::Wrong, NodeState::Degraded, Reason::WrongAnswers),

@@ -60,7 +60,7 @@ fn verdict(
     if found.iter().all(|finding| finding.state != NodeState::WrongChain) {
         found.extend(freshness::findings(node, sample, view));
         found.extend(branches.findings.get(&node.node).cloned());
-        found.extend(integrity::findings(node, view, suspect));
+        found.extend(integrity::findings(node, view, suspect, &sample.profile));
     }
     // Stable: of what is equally bad, the first is told first.
     found.sort_by_key(|finding| Reverse(finding.state));

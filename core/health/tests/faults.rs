@@ -4,8 +4,8 @@
 
 use alloy_primitives::B256;
 use event::{
-    BlockNumHash, BlockRange, ChainId, ChainProfile, Fault, FaultClass, Finality, Flaw, Head,
-    NodeId,
+    BlockNumHash, BlockRange, ChainId, ChainProfile, Check, Fault, FaultClass, Finality, Flaw,
+    Head, NodeId,
 };
 use health::{
     Answered, Axis, ChainSample, ChainVerdict, FilterCoverage, Footing, Health, HintSample,
@@ -511,6 +511,16 @@ fn f44_a_check_that_every_node_fails_is_suspected_and_no_node() {
     let health = judge(&chain(vec![failing("a"), failing("b")]));
     expect(&health, &[OK, OK], "ok", 0);
     assert_eq!(health.warnings[0].code, "check-suspect");
+}
+
+#[test]
+fn f94_what_fails_a_check_that_is_only_observed_is_no_mark_against_a_node() {
+    let mut sample = chain(vec![good("a"), good("b")]);
+    sample.nodes[0].incidents =
+        vec![IncidentCount { flaw: Flaw::ReceiptsRoot, count: 10, last_block: HEAD }];
+    assert_eq!(judge(&sample).nodes[0].state, NodeState::Quarantined);
+    sample.profile.observe(Check::ReceiptsRoot);
+    expect(&judge(&sample), &[OK, OK], "ok", 0);
 }
 
 #[test]

@@ -6,8 +6,8 @@ use crate::{
     spread, spread::Spread,
 };
 use event::{
-    BlockRange, BlockRanges, ChainProfile, Claimed, DecodeStats, Filter, Incident, LedgerError,
-    Node, NodeId, Prover, Verify,
+    BlockRange, BlockRanges, ChainProfile, Check, Claimed, DecodeStats, Filter, Incident,
+    LedgerError, Node, NodeId, Prover, Verify,
 };
 use futures_util::{
     FutureExt, StreamExt, future::FusedFuture, select_biased, stream::FuturesUnordered,
@@ -21,6 +21,10 @@ pub(crate) const INCIDENTS_TOLD_MAX: usize = 100;
 /// Passes through one node while it turns out to be on another branch, at most: the deepest reorg
 /// that one run follows, in blocks. Beyond it the rest stays open for the next run.
 const REORG_PASSES_MAX: usize = 256;
+
+/// What is read through all nodes before what follows it, where so many of them must agree, in blocks:
+/// bounds the candidates and the votes that wait meanwhile.
+pub(crate) const AGREE_WINDOW_BLOCKS: u64 = 2_000;
 
 /// A node to replay through, in order of preference.
 #[derive(Clone)]
@@ -131,6 +135,23 @@ pub struct ReplayOutcome {
 }
 
 impl ReplayOutcome {
+    /// Adds what the next part of the range came to.
+    fn absorb(&mut self, next: Self) {
+        self.blocks_covered_before += next.blocks_covered_before;
+        self.new_events += next.new_events;
+        self.known_events += next.known_events;
+        self.incidents += next.incidents;
+        self.told.extend(next.told);
+        self.told.truncate(INCIDENTS_TOLD_MAX);
+        self.decoded += next.decoded;
+        self.open.extend(next.open);
+        self.held.extend(next.held);
+        self.stopped |= next.stopped;
+        self.agreed += next.agreed;
+        self.differs.extend(next.differs);
+        self.doubts.extend(next.doubts);
+    }
+
     /// Adds what a second look came to.
     pub fn add(&mut self, look: SecondLook) {
         self.new_events += look.recovered;
@@ -166,65 +187,198 @@ pub async fn replay(
 ) -> Result<ReplayOutcome, ReplayError> {
     let mut stop = std::pin::pin!(stop.fuse());
     let mut outcome = ReplayOutcome::default();
-    let mut reasons = BTreeMap::new();
-    let claiming = owner.claiming();
-    let Claimed { work, held } = claim(&request, &claiming).await?;
-    outcome.held = held;
-    let mut work = first_work(&request, work);
-    let mut progress = Progress { blocks_total: blocks_of(&work), ..Progress::default() };
-    outcome.blocks_covered_before = covered_before(&request, &work, &outcome.held);
-    let shared_work = spread::share(&request, &work);
-    if !shared_work.is_empty() {
-        let mut spread = Spread {
+    let mut progress = Progress { blocks_total: request.range.count(), ..Progress::default() };
+    let mut rest = Some(request.range);
+    while let Some(left) = rest.filter(|_| !outcome.stopped) {
+        let window = window(&request, left);
+        rest = window.last().checked_add(1).and_then(|first| BlockRange::new(first, left.last()));
+        let mut reading = Reading {
+            request: &ReplayRequest { range: window, ..request.clone() },
             owner,
+            prover: &prover,
             timer,
             watcher,
+            claiming: owner.claiming(),
             progress: &mut progress,
-            outcome: &mut outcome,
-            reasons: &mut reasons,
+            outcome: ReplayOutcome::default(),
+            reasons: BTreeMap::new(),
+            heard: BTreeMap::new(),
+            work: Work::new(),
         };
-        spread.run(&request, &prover, shared_work, stop.as_mut()).await?;
-        let claimed = claim(&request, &claiming).await?;
-        (work, outcome.held) = (shared(claimed.work), claimed.held);
+        reading.run(stop.as_mut()).await?;
+        let read = reading.outcome;
+        outcome.absorb(read);
     }
-    for node in &request.nodes {
-        if work.is_empty() || outcome.stopped {
-            break;
-        }
-        let (within, beyond) = split_at_head(std::mem::take(&mut work), node.status.head.number);
-        for (_, range) in beyond {
-            let text = format!("{} is at block {} only", node.status.node, node.status.head.number);
-            reasons.insert(range.first(), (range, text));
-        }
-        let mut drive = Drive {
-            owner,
-            timer,
-            watcher,
-            node,
-            progress: &mut progress,
-            outcome: &mut outcome,
-            reasons: &mut reasons,
-            given_up: GivenUp::default(),
-        };
-        let mut pass = within;
-        for _ in 0..REORG_PASSES_MAX {
-            drive.run(&request, prover.clone(), pass.clone(), stop.as_mut()).await?;
-            let claimed = claim(&request, &claiming).await?;
-            (work, drive.outcome.held) = (shared(claimed.work), claimed.held);
-            // Blocks that were covered are open now: the node is on another branch, and what was
-            // read took them off. They are read on that branch, down to where the two meet.
-            let (within, _) = split_at_head(work.clone(), node.status.head.number);
-            if drive.outcome.stopped || is_within(&within, &pass) {
-                break;
-            }
-            pass = within;
-        }
-        drive.given_up.tell();
+    // What was not come to is as open as what was not finished.
+    if let Some(range) = rest {
+        let claiming = owner.claiming();
+        let claimed = claim(&ReplayRequest { range, ..request }, &claiming).await?;
+        outcome.open.extend(with_reasons(touched(&shared(claimed.work)), Vec::new()));
     }
-    outcome.doubts = reasons.into_values().collect();
-    outcome.open = with_reasons(touched(&work), outcome.doubts.clone());
     outcome.blocks_read = progress.blocks_done;
     Ok(outcome)
+}
+
+/// Returns how much is read before the next: where nodes must agree, what one of them said waits for
+/// the others.
+fn window(request: &ReplayRequest, left: BlockRange) -> BlockRange {
+    match request.verify {
+        Verify::Agree(_) => {
+            BlockRange::of_width(left.first(), AGREE_WINDOW_BLOCKS).intersection(&left)
+        }
+        _ => None,
+    }
+    .unwrap_or(left)
+}
+
+/// A range that is being read.
+struct Reading<'a> {
+    request: &'a ReplayRequest,
+    owner: &'a OwnerHandle,
+    prover: &'a Arc<dyn Prover>,
+    timer: &'a dyn Timer,
+    watcher: &'a dyn Watcher,
+    claiming: Claiming,
+    progress: &'a mut Progress,
+    outcome: ReplayOutcome,
+    reasons: BTreeMap<u64, (BlockRange, String)>,
+    /// What each node reported of it.
+    heard: BTreeMap<NodeId, BlockRanges>,
+    /// What is missing.
+    work: Work,
+}
+
+impl Reading<'_> {
+    async fn run<F: Future<Output = ()> + FusedFuture>(
+        &mut self,
+        mut stop: std::pin::Pin<&mut F>,
+    ) -> Result<(), ReplayError> {
+        let request = self.request;
+        let Claimed { work, held } = claim(request, &self.claiming).await?;
+        self.outcome.held = held;
+        self.work = first_work(request, work);
+        let (done_before, planned) = (self.progress.blocks_done, blocks_of(&self.work));
+        let spared = request.range.count().saturating_sub(planned);
+        self.progress.blocks_total = self.progress.blocks_total.saturating_sub(spared);
+        self.outcome.blocks_covered_before =
+            covered_before(request, &self.work, &self.outcome.held);
+        let shared_work = spread::share(request, &self.work);
+        if !shared_work.is_empty() {
+            let mut spread = Spread {
+                owner: self.owner,
+                timer: self.timer,
+                watcher: self.watcher,
+                progress: &mut *self.progress,
+                outcome: &mut self.outcome,
+                reasons: &mut self.reasons,
+            };
+            spread.run(request, self.prover, shared_work, stop.as_mut()).await?;
+            self.claim_again().await?;
+        }
+        self.pass_through_nodes(request, stop.as_mut()).await?;
+        if let (Verify::Agree(needed), true) =
+            (request.verify, request.profile.check_receipts_root.is_made())
+        {
+            self.settle(needed, stop.as_mut()).await?;
+        }
+        self.outcome.doubts = std::mem::take(&mut self.reasons).into_values().collect();
+        self.outcome.open = with_reasons(touched(&self.work), self.outcome.doubts.clone());
+        for (range, reason) in &mut self.outcome.open {
+            let failed = check_that_all_fail(&request.nodes, &self.outcome.told, *range);
+            if let Some(check) = failed {
+                *reason = format!(
+                    "every node fails the check `{check}` here, which is itself suspect: {reason}"
+                );
+            }
+        }
+        // Where every node reads everything, a block is still one block.
+        self.progress.blocks_done = self.progress.blocks_done.min(done_before + planned);
+        Ok(())
+    }
+
+    /// Reads what is missing through one node after the other, as `request` has it.
+    async fn pass_through_nodes<F: Future<Output = ()> + FusedFuture>(
+        &mut self,
+        request: &ReplayRequest,
+        mut stop: std::pin::Pin<&mut F>,
+    ) -> Result<(), ReplayError> {
+        for node in &request.nodes {
+            if self.work.is_empty() || self.outcome.stopped {
+                break;
+            }
+            let head = node.status.head.number;
+            let (within, beyond) = split_at_head(std::mem::take(&mut self.work), head);
+            for (_, range) in beyond {
+                let text = format!("{} is at block {head} only", node.status.node);
+                self.reasons.insert(range.first(), (range, text));
+            }
+            let mut given_up = GivenUp::default();
+            let mut pass = within;
+            for _ in 0..REORG_PASSES_MAX {
+                let mut drive = Drive {
+                    owner: self.owner,
+                    timer: self.timer,
+                    watcher: self.watcher,
+                    node,
+                    progress: &mut *self.progress,
+                    outcome: &mut self.outcome,
+                    reasons: &mut self.reasons,
+                    heard: self.heard.entry(node.status.node.clone()).or_default(),
+                    given_up: &mut given_up,
+                };
+                drive.run(request, self.prover.clone(), pass.clone(), stop.as_mut()).await?;
+                self.claim_again().await?;
+                // Blocks that were covered are open now: the node is on another branch, and what was
+                // read took them off. They are read on that branch, down to where the two meet.
+                let (within, _) = split_at_head(self.work.clone(), head);
+                if self.outcome.stopped || is_within(&within, &pass) {
+                    break;
+                }
+                pass = within;
+            }
+            given_up.tell();
+        }
+        Ok(())
+    }
+
+    /// Asks for the receipts of blocks of which enough nodes spoke, and not alike. What too few of them
+    /// spoke of stays open.
+    async fn settle<F: Future<Output = ()> + FusedFuture>(
+        &mut self,
+        needed: u8,
+        stop: std::pin::Pin<&mut F>,
+    ) -> Result<(), ReplayError> {
+        let unlike = self.spoken_of_by(usize::from(needed));
+        if unlike.is_empty() {
+            return Ok(());
+        }
+        self.work = unlike;
+        let proving = ReplayRequest { verify: Verify::Prove, ..self.request.clone() };
+        self.pass_through_nodes(&proving, stop).await?;
+        self.claim_again().await
+    }
+
+    /// Returns what of the work so many nodes reported.
+    fn spoken_of_by(&self, needed: usize) -> Work {
+        let mut spoken = Work::new();
+        for (filter, range) in &self.work {
+            let is_spoken_of = |number: &u64| {
+                let block = BlockRange::one(*number);
+                let heard = self.heard.values().filter(|heard| heard.outside(block).is_empty());
+                heard.count() >= needed
+            };
+            let numbers = (range.first()..=range.last()).filter(is_spoken_of);
+            let ranges: BlockRanges = numbers.map(BlockRange::one).collect();
+            spoken.extend(ranges.iter().map(|range| (filter.clone(), range)));
+        }
+        spoken
+    }
+
+    async fn claim_again(&mut self) -> Result<(), ReplayError> {
+        let claimed = claim(self.request, &self.claiming).await?;
+        (self.work, self.outcome.held) = (shared(claimed.work), claimed.held);
+        Ok(())
+    }
 }
 
 pub(crate) type Work = Vec<(Arc<Filter>, BlockRange)>;
@@ -274,6 +428,25 @@ fn with_reasons(
     open.iter().map(reason).collect()
 }
 
+/// Returns the check that every one of several nodes fails in a range: a chain that it does not fit looks
+/// like that, and nodes that lie alike seldom do.
+fn check_that_all_fail(
+    nodes: &[ReplayNode],
+    told: &[Incident],
+    range: BlockRange,
+) -> Option<Check> {
+    let failed = |node: &ReplayNode, check: Check| {
+        told.iter().any(|told| {
+            told.node == node.status.node
+                && told.range.intersection(&range).is_some()
+                && Check::of(told.flaw) == Some(check)
+        })
+    };
+    Check::ALL
+        .into_iter()
+        .find(|check| nodes.len() > 1 && nodes.iter().all(|node| failed(node, *check)))
+}
+
 /// Blocks that the work touches, each counted once.
 pub(crate) fn blocks_of(work: &Work) -> u64 {
     touched(work).count()
@@ -314,7 +487,9 @@ struct Drive<'a> {
     progress: &'a mut Progress,
     outcome: &'a mut ReplayOutcome,
     reasons: &'a mut BTreeMap<u64, (BlockRange, String)>,
-    given_up: GivenUp,
+    /// What the node reported.
+    heard: &'a mut BlockRanges,
+    given_up: &'a mut GivenUp,
 }
 
 impl Drive<'_> {
@@ -402,6 +577,7 @@ impl Drive<'_> {
     }
 
     fn on_ack(&mut self, about: About, ack: Acked) -> Result<(), ReplayError> {
+        self.heard.add(about.0);
         take_ack(about, ack, self.progress, self.outcome, self.reasons)?;
         self.tell("reading");
         Ok(())

@@ -6,8 +6,13 @@ use event::{AnyOf, Filter, Receipt};
 
 /// Returns the bloom of all logs of these receipts.
 pub fn bloom_of(receipts: &[Receipt]) -> Bloom {
+    receipts.iter().fold(Bloom::ZERO, |all, receipt| all | bloom_of_one(receipt))
+}
+
+/// Returns the bloom of the logs of one receipt.
+pub(crate) fn bloom_of_one(receipt: &Receipt) -> Bloom {
     let mut bloom = Bloom::ZERO;
-    for log in receipts.iter().flat_map(|receipt| &receipt.logs) {
+    for log in &receipt.logs {
         bloom.accrue_raw_log(log.address, &log.topics);
     }
     bloom
@@ -72,6 +77,18 @@ impl LogBits {
         }
     }
 
+    /// Returns the bloom of the logs of one receipt.
+    pub(crate) fn bloom_of(&mut self, receipt: &Receipt) -> Bloom {
+        let mut bloom = Bloom::ZERO;
+        for log in &receipt.logs {
+            set(&mut bloom, remembered(&mut self.addresses, &log.address));
+            for topic in &log.topics {
+                set(&mut bloom, remembered(&mut self.topics, topic));
+            }
+        }
+        bloom
+    }
+
     /// Whether a block with this bloom can have this log: its address and every topic set bits,
     /// whatever the filter asks for.
     pub(crate) fn admit(&mut self, bloom: &Bloom, address: &Address, topics: &[B256]) -> bool {
@@ -107,6 +124,11 @@ fn bits_of(value: &[u8]) -> Bits {
     })
 }
 
+fn set(bloom: &mut Bloom, bits: &Bits) {
+    let bytes = bloom.data_mut();
+    bits.iter().for_each(|(byte, bit)| bytes[*byte as usize] |= bit);
+}
+
 fn has(bloom: &Bloom, bits: &Bits) -> bool {
     let bytes = bloom.data();
     bits.iter().all(|(byte, bit)| bytes[*byte as usize] & bit != 0)
@@ -126,10 +148,45 @@ mod tests {
             let bits = bits_of(value.as_slice());
             assert!(has(&bloom, &bits));
             let mut built = Bloom::ZERO;
-            for (byte, bit) in bits {
-                built.data_mut()[byte as usize] |= bit;
-            }
+            set(&mut built, &bits);
             assert_eq!(built, bloom);
+        }
+    }
+
+    #[test]
+    fn remembered_bits_make_the_bloom_that_hashing_every_value_makes() {
+        let mut bits = LogBits::new();
+        // More values than there are slots, and each of them twice.
+        for seed in (0..2 * SEEN_SLOTS as u64).chain(0..2 * SEEN_SLOTS as u64) {
+            let word = B256::from(alloy_primitives::U256::from(seed));
+            let receipt = logged(Address::from_word(word), vec![word, B256::repeat_byte(1)]);
+            assert_eq!(bits.bloom_of(&receipt), bloom_of_one(&receipt), "{seed}");
+        }
+    }
+
+    fn logged(address: Address, topics: Vec<B256>) -> Receipt {
+        let log = event::Log {
+            address,
+            topics,
+            data: alloy_primitives::Bytes::new(),
+            log_index: 0,
+            tx_index: 0,
+            tx_hash: B256::ZERO,
+            block_number: 0,
+            block_hash: B256::ZERO,
+            removed: false,
+        };
+        Receipt {
+            tx_type: 0,
+            tx_hash: B256::ZERO,
+            tx_index: 0,
+            block_hash: B256::ZERO,
+            block_number: 0,
+            outcome: event::Outcome::Status(true),
+            cumulative_gas_used: 0,
+            logs: vec![log],
+            deposit_nonce: None,
+            deposit_receipt_version: None,
         }
     }
 

@@ -68,7 +68,7 @@ fn beyond_head(report: &Report, profile: &ChainProfile, head: u64) -> Judgement 
 
 /// Nothing is shown. Where blooms mean nothing there is no next step to take.
 fn unshown(profile: &ChainProfile) -> BlockVerdict {
-    BlockVerdict { content: Content::Claimed, doubt: profile.check_bloom }
+    BlockVerdict { content: Content::Claimed, doubt: profile.check_bloom.decides() }
 }
 
 /// What is known of a reported block before its logs are looked at.
@@ -80,6 +80,8 @@ enum HeaderState {
     Absent,
     /// Its header does not belong to it.
     Bad,
+    /// Its header does not hash to its hash where that is only observed: nothing is read from it.
+    Observed,
     /// Its header hashes to its hash, as far as the chain's profile lets that be checked.
     Good,
 }
@@ -101,7 +103,8 @@ fn check_headers(report: &Report, profile: &ChainProfile, flaws: &mut Flaws) -> 
             None => HeaderState::Good,
             Some((flaw, detail)) => {
                 flaws.add(Some(i), flaw, 1, || detail);
-                HeaderState::Bad
+                let is_observed = header.number == number && profile.observes(flaw);
+                if is_observed { HeaderState::Observed } else { HeaderState::Bad }
             }
         }
     };
@@ -118,7 +121,7 @@ fn header_flaw(
         let detail = format!("the header of block {number} says it is {}", header.number);
         return Some((Flaw::HeaderHash, detail));
     }
-    if profile.check_header_hash {
+    if profile.check_header_hash.is_made() {
         let hash = header_hash(header);
         if hash != block.hash {
             let detail =
@@ -157,30 +160,33 @@ impl Case<'_> {
         let header = match state {
             HeaderState::Good => block.header.as_deref(),
             HeaderState::Bad => return unshown(self.profile),
-            HeaderState::Absent | HeaderState::Misplaced => None,
+            HeaderState::Absent | HeaderState::Observed | HeaderState::Misplaced => None,
         };
         let mut receipts_failed = false;
-        if self.profile.check_receipts_root
+        if self.profile.check_receipts_root.is_made()
             && let Some(receipts) = &block.receipts
         {
             match self.by_receipts(i, header, receipts) {
                 Some(true) => return BlockVerdict { content: Content::Receipts, doubt: false },
-                Some(false) => receipts_failed = true,
+                Some(false) => receipts_failed = self.profile.check_receipts_root.decides(),
                 None => {}
             }
         }
         match header {
-            Some(header) if self.profile.check_bloom => {
+            Some(header) if self.profile.check_bloom.decides() => {
                 let mut verdict = self.by_bloom(i, header);
                 // What was noticed has to lead somewhere: without receipts nothing decides.
                 verdict.doubt |=
                     (receipts_failed || is_odd) && verdict.content != Content::Receipts;
                 verdict
             }
-            _ => BlockVerdict {
-                content: Content::Claimed,
-                doubt: receipts_failed && self.profile.check_bloom,
-            },
+            header => {
+                if let Some(header) = header.filter(|_| self.profile.check_bloom.is_made()) {
+                    self.note_excluded(i, header);
+                }
+                let doubt = receipts_failed && self.profile.check_bloom.decides();
+                BlockVerdict { content: Content::Claimed, doubt }
+            }
         }
     }
 
@@ -254,7 +260,9 @@ impl Case<'_> {
     ) -> Option<bool> {
         let number = self.report.blocks[i].number;
         let checked = check_shape(&self.report.blocks[i], receipts);
-        let checked = checked.and_then(|()| header.map(|h| check_root(h, receipts)).transpose());
+        let bits = &mut self.log_bits;
+        let checked =
+            checked.and_then(|()| header.map(|h| check_root(h, receipts, bits)).transpose());
         let bloom = match checked {
             Ok(bloom) => bloom?,
             Err((flaw, count, detail)) => {
@@ -262,7 +270,9 @@ impl Case<'_> {
                 return Some(false);
             }
         };
-        if self.profile.check_bloom && header.is_some_and(|h| !h.logs_bloom.contains(&bloom)) {
+        if self.profile.check_bloom.is_made()
+            && header.is_some_and(|h| !h.logs_bloom.contains(&bloom))
+        {
             let told = || format!("the bloom of block {number} lacks logs that its receipts have");
             self.flaws.add(Some(i), Flaw::BloomExcludes, 1, told);
         }
@@ -287,25 +297,28 @@ impl Case<'_> {
         Some(true)
     }
 
-    fn by_bloom(&mut self, i: usize, header: &Header) -> BlockVerdict {
+    /// Names the logs that the bloom excludes, and returns their rows.
+    fn note_excluded(&mut self, i: usize, header: &Header) -> Vec<u32> {
         let bloom = &header.logs_bloom;
         let possible = self.bits.admit(bloom);
-        let rows: Vec<u32> = self.admitted(i).collect();
-        let excluded: Vec<u32> = rows
-            .into_iter()
-            .filter(|row| {
-                let log = self.logs.row(*row as usize);
-                !possible || !self.log_bits.admit(bloom, log.address, log.topics)
-            })
-            .collect();
+        let mut excluded: Vec<u32> = self.admitted(i).collect();
+        excluded.retain(|row| {
+            let log = self.logs.row(*row as usize);
+            !possible || !self.log_bits.admit(bloom, log.address, log.topics)
+        });
+        let (count, number) = (excluded.len() as u64, header.number);
+        let told = || format!("the bloom of block {number} excludes {count} logs");
+        self.flaws.add(Some(i), Flaw::BloomExcludes, count, told);
+        excluded
+    }
+
+    fn by_bloom(&mut self, i: usize, header: &Header) -> BlockVerdict {
+        let excluded = self.note_excluded(i, header);
         if !excluded.is_empty() {
             excluded.iter().for_each(|row| self.admit[*row as usize] = false);
-            let (count, number) = (excluded.len() as u64, header.number);
-            let told = || format!("the bloom of block {number} excludes {count} logs");
-            self.flaws.add(Some(i), Flaw::BloomExcludes, count, told);
             return unshown(self.profile);
         }
-        if !possible {
+        if !self.bits.admit(&header.logs_bloom) {
             return BlockVerdict { content: Content::Receipts, doubt: false };
         }
         match self.admitted(i).next() {
@@ -337,10 +350,14 @@ impl Case<'_> {
     }
 }
 
+const fn is_whole(state: &HeaderState) -> bool {
+    matches!(state, HeaderState::Good | HeaderState::Observed)
+}
+
 /// Whether every block of the range is there with a good header. Misplaced blocks are not good,
 /// so that equal counts leave no hole.
 fn covers_range(report: &Report, headers: &[HeaderState]) -> bool {
-    headers.len() as u64 == report.range.count() && headers.iter().all(|h| *h == HeaderState::Good)
+    headers.len() as u64 == report.range.count() && headers.iter().all(is_whole)
 }
 
 fn links(report: &Report) -> Option<Links> {

@@ -1,10 +1,10 @@
 //! The receipts root, recomputed from receipts as nodes return them, and the checks that receipts
 //! must pass before they count as the truth about a block.
 
-use crate::bloom::bloom_of;
+use crate::bloom::{LogBits, bloom_of_one};
 use alloy_primitives::{B256, Bloom};
 use alloy_rlp::{Encodable, Header as RlpHeader};
-use alloy_trie::root::ordered_trie_root_encoded;
+use alloy_trie::root::ordered_trie_root_with_encoder;
 use event::{Flaw, Header, Log, Outcome, Receipt, ReportedBlock};
 
 /// EIP-2718 type of OP-stack deposits.
@@ -36,62 +36,102 @@ pub enum ReceiptsError {
 /// Returns the root of the receipts trie: types 0 to 4 and OP deposits. Blooms are recomputed
 /// from the logs; the order is the slice's.
 pub fn receipts_root(receipts: &[Receipt]) -> Result<B256, ReceiptsError> {
-    let encoded: Vec<Vec<u8>> = receipts
-        .iter()
-        .enumerate()
-        .map(|(index, receipt)| encode(index, receipt))
-        .collect::<Result<_, _>>()?;
-    Ok(ordered_trie_root_encoded(&encoded))
+    root_with(receipts, &receipts.iter().map(bloom_of_one).collect::<Vec<_>>())
 }
 
-fn encode(index: usize, receipt: &Receipt) -> Result<Vec<u8>, ReceiptsError> {
-    let tx_type = receipt.tx_type;
-    if tx_type > LAST_COMMON_TYPE && tx_type != OP_DEPOSIT {
-        return Err(ReceiptsError::UnknownType { index, tx_type });
-    }
-    let mut payload = Vec::with_capacity(300 + receipt.logs.len() * 256);
-    match &receipt.outcome {
-        Outcome::Status(status) => status.encode(&mut payload),
-        Outcome::StateRoot(root) => root.as_slice().encode(&mut payload),
-    }
-    receipt.cumulative_gas_used.encode(&mut payload);
-    bloom_of(std::slice::from_ref(receipt)).as_slice().encode(&mut payload);
-    encode_list(&mut payload, |out| receipt.logs.iter().for_each(|log| encode_log(log, out)));
-    if tx_type == OP_DEPOSIT
-        && let Some(version) = receipt.deposit_receipt_version
-    {
+/// Returns the root of receipts whose blooms are these.
+fn root_with(receipts: &[Receipt], blooms: &[Bloom]) -> Result<B256, ReceiptsError> {
+    let each = receipts.iter().zip(blooms).enumerate();
+    let leaves: Vec<Leaf<'_>> = each
+        .map(|(index, (receipt, bloom))| Leaf::new(index, receipt, bloom))
+        .collect::<Result<_, _>>()?;
+    Ok(ordered_trie_root_with_encoder(&leaves, Leaf::encode))
+}
+
+/// A receipt that is known to have an encoding.
+struct Leaf<'a> {
+    receipt: &'a Receipt,
+    bloom: &'a Bloom,
+    /// Nonce and version of a deposit, where they are hashed.
+    deposit: Option<(u64, u64)>,
+}
+
+impl<'a> Leaf<'a> {
+    fn new(index: usize, receipt: &'a Receipt, bloom: &'a Bloom) -> Result<Self, ReceiptsError> {
+        let tx_type = receipt.tx_type;
+        if tx_type > LAST_COMMON_TYPE && tx_type != OP_DEPOSIT {
+            return Err(ReceiptsError::UnknownType { index, tx_type });
+        }
         // Before Canyon nodes return a nonce too, but it is not hashed.
-        let nonce = receipt.deposit_nonce.ok_or(ReceiptsError::DepositNonce { index, version })?;
-        nonce.encode(&mut payload);
-        version.encode(&mut payload);
+        let version = receipt.deposit_receipt_version.filter(|_| tx_type == OP_DEPOSIT);
+        let deposit = match (version, receipt.deposit_nonce) {
+            (None, _) => None,
+            (Some(version), Some(nonce)) => Some((nonce, version)),
+            (Some(version), None) => return Err(ReceiptsError::DepositNonce { index, version }),
+        };
+        Ok(Self { receipt, bloom, deposit })
     }
-    let mut out = Vec::with_capacity(payload.len() + 10);
-    if tx_type != 0 {
-        out.push(tx_type);
+
+    /// Appends the receipt as it is hashed. Lengths are counted first, so that nothing is moved.
+    fn encode(&self, out: &mut Vec<u8>) {
+        let Self { receipt, bloom, deposit } = self;
+        let logs: usize = receipt.logs.iter().map(|log| LogLengths::of(log).whole()).sum();
+        let logs = RlpHeader { list: true, payload_length: logs };
+        let outcome = match &receipt.outcome {
+            Outcome::Status(status) => status.length(),
+            Outcome::StateRoot(root) => root.as_slice().length(),
+        };
+        let payload_length = outcome
+            + receipt.cumulative_gas_used.length()
+            + bloom.as_slice().length()
+            + logs.length_with_payload()
+            + deposit.map_or(0, |(nonce, version)| nonce.length() + version.length());
+        if receipt.tx_type != 0 {
+            out.push(receipt.tx_type);
+        }
+        RlpHeader { list: true, payload_length }.encode(out);
+        match &receipt.outcome {
+            Outcome::Status(status) => status.encode(out),
+            Outcome::StateRoot(root) => root.as_slice().encode(out),
+        }
+        receipt.cumulative_gas_used.encode(out);
+        bloom.as_slice().encode(out);
+        logs.encode(out);
+        receipt.logs.iter().for_each(|log| encode_log(log, out));
+        if let Some((nonce, version)) = deposit {
+            nonce.encode(out);
+            version.encode(out);
+        }
     }
-    RlpHeader { list: true, payload_length: payload.len() }.encode(&mut out);
-    out.extend_from_slice(&payload);
-    Ok(out)
+}
+
+/// The list of a log, and the list of topics in it.
+struct LogLengths {
+    log: RlpHeader,
+    topics: RlpHeader,
+}
+
+impl LogLengths {
+    fn of(log: &Log) -> Self {
+        let topics = RlpHeader { list: true, payload_length: log.topics.len() * 33 };
+        let payload_length = 21 + topics.length_with_payload() + log.data.as_ref().length();
+        Self { log: RlpHeader { list: true, payload_length }, topics }
+    }
+
+    const fn whole(&self) -> usize {
+        self.log.length_with_payload()
+    }
 }
 
 fn encode_log(log: &Log, out: &mut Vec<u8>) {
-    let topics = log.topics.len() * 33;
-    let topics_header = RlpHeader { list: true, payload_length: topics };
-    let payload_length = 21 + topics_header.length() + topics + log.data.as_ref().length();
-    RlpHeader { list: true, payload_length }.encode(out);
+    let lengths = LogLengths::of(log);
+    lengths.log.encode(out);
     log.address.as_slice().encode(out);
-    topics_header.encode(out);
+    lengths.topics.encode(out);
     for topic in &log.topics {
         topic.as_slice().encode(out);
     }
     log.data.as_ref().encode(out);
-}
-
-fn encode_list(out: &mut Vec<u8>, items: impl FnOnce(&mut Vec<u8>)) {
-    let mut payload = Vec::new();
-    items(&mut payload);
-    RlpHeader { list: true, payload_length: payload.len() }.encode(out);
-    out.extend_from_slice(&payload);
 }
 
 /// What keeps receipts from being the truth: the flaw, how many receipts, a sentence.
@@ -142,10 +182,17 @@ pub(crate) fn check_shape(block: &ReportedBlock, receipts: &[Receipt]) -> Result
 }
 
 /// Checks receipts against a header that hashes to the block's hash, and returns their bloom.
-pub(crate) fn check_root(header: &Header, receipts: &[Receipt]) -> Result<Bloom, Unfit> {
+pub(crate) fn check_root(
+    header: &Header,
+    receipts: &[Receipt],
+    bits: &mut LogBits,
+) -> Result<Bloom, Unfit> {
     let count = receipts.len() as u64;
-    match receipts_root(receipts) {
-        Ok(root) if root == header.receipts_root => Ok(bloom_of(receipts)),
+    let blooms: Vec<Bloom> = receipts.iter().map(|receipt| bits.bloom_of(receipt)).collect();
+    match root_with(receipts, &blooms) {
+        Ok(root) if root == header.receipts_root => {
+            Ok(blooms.iter().fold(Bloom::ZERO, |all, bloom| all | *bloom))
+        }
         Ok(root) => {
             let detail = format!(
                 "receipts of block {} recompute to {root}, the header has {}",
@@ -207,6 +254,12 @@ mod tests {
             logs,
         }
         .with_bloom()
+    }
+
+    fn encode(index: usize, receipt: &Receipt) -> Result<Vec<u8>, ReceiptsError> {
+        let mut out = Vec::new();
+        Leaf::new(index, receipt, &bloom_of_one(receipt))?.encode(&mut out);
+        Ok(out)
     }
 
     #[test]

@@ -3,8 +3,8 @@
 
 use alloy_primitives::{Address, B256, Bloom, Bytes, keccak256};
 use event::{
-    AnyOf, BlockRange, BlockVerdict, ChainId, ChainProfile, Content, Filter, Flaw, Header,
-    Judgement, Log, Logs, NodeId, Outcome, Prover, Receipt, Report, ReportedBlock, Via,
+    AnyOf, BlockRange, BlockVerdict, ChainId, ChainProfile, Check, Checking, Content, Filter, Flaw,
+    Header, Judgement, Log, Logs, NodeId, Outcome, Prover, Receipt, Report, ReportedBlock, Via,
 };
 use headcount_proof::{Proof, bloom_of, header_hash, receipts_root};
 
@@ -344,7 +344,7 @@ fn the_header_of_another_height_is_refused_even_unhashed() {
     let mut report = without_receipts();
     report.blocks[1].header.as_mut().unwrap().number = 102;
     let mut lenient = profile();
-    lenient.check_header_hash = false;
+    lenient.check_header_hash = Checking::Off;
     let judgement = Proof.judge(&report, &lenient);
     assert_eq!(flaws(&judgement), [(Some(1), Flaw::HeaderHash, 1)]);
     assert!(!judgement.complete_headers);
@@ -358,7 +358,7 @@ fn f45_a_zero_bloom_is_unknown_where_blooms_mean_nothing() {
     report.blocks[2].hash = header_hash(header);
     keep(&mut report, &[0, 1, 2]);
     let mut asynchronous = profile();
-    asynchronous.check_bloom = false;
+    asynchronous.check_bloom = Checking::Off;
     let judgement = Proof.judge(&report, &asynchronous);
     let claimed = BlockVerdict { content: Content::Claimed, doubt: false };
     assert_eq!(judgement.blocks, [claimed; 3]);
@@ -370,7 +370,7 @@ fn receipts_prove_also_where_blooms_mean_nothing() {
     let mut report = sound();
     report.blocks[1].receipts = None;
     let mut asynchronous = profile();
-    asynchronous.check_bloom = false;
+    asynchronous.check_bloom = Checking::Off;
     let judgement = Proof.judge(&report, &asynchronous);
     let claimed = BlockVerdict { content: Content::Claimed, doubt: false };
     assert_eq!(judgement.blocks, [PROVED, claimed, PROVED]);
@@ -381,7 +381,7 @@ fn receipts_count_for_nothing_where_the_root_cannot_hold() {
     let mut report = sound();
     report.blocks[0].receipts.as_mut().unwrap().pop();
     let mut odd = profile();
-    odd.check_receipts_root = false;
+    odd.check_receipts_root = Checking::Off;
     let judgement = Proof.judge(&report, &odd);
     assert_eq!(flaws(&judgement), []);
     assert_eq!(judgement.blocks, [BLOOM, PROVED, BLOOM]);
@@ -525,4 +525,38 @@ fn columns_that_do_not_fit_end_in_a_flaw_and_not_in_a_panic() {
         assert_eq!(judgement.admit, [false; 4]);
         assert_eq!(judgement.blocks, [DOUBT, PROVED, DOUBT]);
     }
+}
+
+#[test]
+fn f94_a_check_that_is_only_observed_counts_and_never_blocks() {
+    let mut report = without_receipts();
+    let header = report.blocks[2].header.as_mut().unwrap();
+    header.logs_bloom = Bloom::ZERO;
+    report.blocks[2].hash = header_hash(header);
+    let mut observing = profile();
+    observing.observe(Check::Bloom);
+    let judgement = Proof.judge(&report, &observing);
+    let claimed = BlockVerdict { content: Content::Claimed, doubt: false };
+    assert_eq!(judgement.blocks, [claimed; 3], "nor does it show anything");
+    assert!(judgement.admit.iter().all(|admit| *admit));
+    assert!(flaws(&judgement).iter().all(|(_, flaw, _)| *flaw == Flaw::BloomExcludes));
+    assert!(!flaws(&judgement).is_empty());
+
+    let mut report = sound();
+    report.blocks[0].receipts.as_mut().unwrap().pop();
+    let mut observing = profile();
+    observing.observe(Check::ReceiptsRoot);
+    let judgement = Proof.judge(&report, &observing);
+    assert_eq!(flaws(&judgement), [(Some(0), Flaw::ReceiptCount, 1)]);
+    assert_eq!(judgement.blocks, [BLOOM, PROVED, PROVED], "what recomputes is no chance");
+    assert!(judgement.admit.iter().all(|admit| *admit));
+
+    let mut report = without_receipts();
+    report.blocks[1].header.as_mut().unwrap().gas_used += 1;
+    let mut observing = profile();
+    observing.observe(Check::HeaderHash);
+    let judgement = Proof.judge(&report, &observing);
+    assert_eq!(flaws(&judgement), [(Some(1), Flaw::HeaderHash, 1)]);
+    assert_eq!(judgement.blocks[1], claimed);
+    assert!(judgement.complete_headers && judgement.links.is_some());
 }

@@ -242,7 +242,7 @@ impl Chunk {
             return Step::Restart("nothing was read".into());
         };
         let mut judgement = context.prover.judge(report, &context.profile);
-        if context.profile.check_bloom {
+        if context.profile.check_bloom.decides() {
             self.doubt_removed(&mut judgement);
         }
         if self.is_tail && self.reads_headers(context) && !judgement.complete_headers {
@@ -298,30 +298,37 @@ impl Chunk {
     /// Returns the ladder's next questions: by hash first, then receipts.
     fn deepen(&mut self, judgement: &Judgement, context: &Context) -> Vec<(Part, Ask)> {
         let Some(report) = &self.report else { return Vec::new() };
-        let proves = context.verify == Verify::Prove;
         let unread = self.unread_block();
+        let proves = |index: usize| {
+            context.profile.check_receipts_root.is_made()
+                && context.verify.required_at(report.blocks[index].number) == Content::Receipts
+        };
         let is_due = |index: usize| match context.verify {
             _ if unread == Some(index) => true,
             _ if report.blocks[index].receipts.is_some() => false,
             Verify::Off => false,
-            Verify::Prove => judgement.blocks[index].content < Content::Receipts,
-            Verify::Bloom | Verify::Agree(_) => judgement.blocks[index].doubt,
+            _ if proves(index) => judgement.blocks[index].content < Content::Receipts,
+            _ => judgement.blocks[index].doubt,
         };
-        let due: Vec<(u32, BlockNumHash)> = (0..report.blocks.len())
-            .filter(|index| is_due(*index))
-            .map(|index| {
-                let block = &report.blocks[index];
-                (index as u32, BlockNumHash { number: block.number, hash: block.hash })
-            })
-            .collect();
+        // Where receipts are demanded, nothing is asked by hash first.
+        let by_hash = |index: usize| unread == Some(index) || !proves(index);
+        let mut due: Vec<usize> = (0..report.blocks.len()).filter(|index| is_due(*index)).collect();
         let next = match self.state {
-            State::Reading if !proves || unread.is_some() => State::ByHash,
+            State::Reading if due.iter().any(|index| by_hash(*index)) => State::ByHash,
             State::Reading | State::ByHash => State::Receipts,
             State::Before | State::Receipts | State::After => return Vec::new(),
         };
+        if next == State::ByHash {
+            due.retain(|index| by_hash(*index));
+        }
         if due.is_empty() {
             return Vec::new();
         }
+        let due = due.into_iter().map(|index| {
+            let block = &report.blocks[index];
+            (index as u32, BlockNumHash { number: block.number, hash: block.hash })
+        });
+        let due: Vec<(u32, BlockNumHash)> = due.collect();
         let by_hash = next == State::ByHash;
         self.state = next;
         let ask = |(index, block): (u32, BlockNumHash)| {

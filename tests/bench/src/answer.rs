@@ -131,7 +131,7 @@ fn result_of<'a>(view: View<'a>, call: &Call<'_>) -> Result<Pieces<'a>, Refusal>
         "eth_getBlockReceipts" => {
             let (block,): (BlockId,) = params(call)?;
             let receipts = number_of(view, &block)?.and_then(|number| view.receipts(number));
-            Ok(vec![receipts.map_or(text("null"), Cow::Owned)])
+            Ok(vec![receipts.unwrap_or(text("null"))])
         }
         "eth_getLogs" => {
             let (filter,): (LogFilter,) = params(call)?;

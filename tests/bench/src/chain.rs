@@ -11,7 +11,7 @@ use alloy_consensus::{
     proofs::calculate_receipt_root,
 };
 use alloy_primitives::{B256, Bloom, Bytes, U256, b256};
-use std::{collections::HashMap, thread};
+use std::{borrow::Cow, collections::HashMap, thread};
 
 /// `eth_chainId` of the synthetic chain.
 pub const CHAIN_ID: u64 = 1337;
@@ -43,6 +43,19 @@ struct Shard {
     headers: Vec<u8>,
     /// Where each header ends.
     header_ends: Vec<usize>,
+    /// Receipts, a list for each block one after the other; none where they are made on the spot.
+    receipts: Vec<u8>,
+    /// Where each block's receipts end.
+    receipt_ends: Vec<usize>,
+}
+
+/// Where receipts come from: they take more room than everything else together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Receipts {
+    /// Made when they are asked for.
+    OnTheSpot,
+    /// Made beforehand, so that serving them takes nothing from who is measured: 13 KB a block.
+    Beforehand,
 }
 
 /// The whole chain, with its answers.
@@ -66,11 +79,11 @@ struct Outcome {
 
 impl Chain {
     /// Builds `block_count` blocks (at least one) on every core.
-    pub fn build(block_count: u64) -> Self {
-        Self::build_in_shards(block_count, BLOCKS_PER_SHARD)
+    pub fn build(block_count: u64, receipts: Receipts) -> Self {
+        Self::build_in_shards(block_count, BLOCKS_PER_SHARD, receipts)
     }
 
-    fn build_in_shards(block_count: u64, blocks_per_shard: usize) -> Self {
+    fn build_in_shards(block_count: u64, blocks_per_shard: usize, receipts: Receipts) -> Self {
         let block_count = block_count.max(1) as usize;
         let economy = Economy::default();
         let outcomes = on_every_core(block_count, 256, |indices| {
@@ -84,6 +97,10 @@ impl Chain {
             for index in indices {
                 let (hash, header) = &headers[index];
                 shard.push(*hash, header, &economy.transfers(number_of(index)));
+                if receipts == Receipts::Beforehand {
+                    push_receipts(&mut shard.receipts, &economy, number_of(index), *hash);
+                    shard.receipt_ends.push(shard.receipts.len());
+                }
             }
             shard
         });
@@ -153,24 +170,19 @@ impl Chain {
         Some(pieces)
     }
 
-    /// Returns the text of a block's receipts, made on the spot, or `None` outside the chain.
-    pub fn receipts(&self, number: u64) -> Option<Vec<u8>> {
+    /// Returns the text of a block's receipts, or `None` outside the chain.
+    pub fn receipts(&self, number: u64) -> Option<Cow<'_, [u8]>> {
         let index = self.index_of(number)?;
-        let place = Place { number, hash: self.hashes[index], timestamp: timestamp_of(number) };
-        let mut out = vec![b'['];
-        for (index, transfer) in self.economy.transfers(number).iter().enumerate() {
-            if index > 0 {
-                out.push(b',');
-            }
-            let facts = ReceiptFacts {
-                cumulative_gas_used: cumulative_gas(index),
-                gas_used: GAS_PER_TRANSFER,
-                bloom: bloom_of(&self.economy, transfer),
-            };
-            json::push_receipt(&mut out, &place, index, transfer, &facts);
+        let (shard, place) =
+            (&self.shards[index / self.blocks_per_shard], index % self.blocks_per_shard);
+        if let Some(end) = shard.receipt_ends.get(place) {
+            return Some(Cow::Borrowed(
+                &shard.receipts[start_of(&shard.receipt_ends, place)..*end],
+            ));
         }
-        out.push(b']');
-        Some(out)
+        let mut out = Vec::new();
+        push_receipts(&mut out, &self.economy, number, self.hashes[index]);
+        Some(Cow::Owned(out))
     }
 
     fn index_of(&self, number: u64) -> Option<usize> {
@@ -190,6 +202,24 @@ impl Shard {
         json::push_block(&mut self.headers, hash, header, transfers);
         self.header_ends.push(self.headers.len());
     }
+}
+
+/// Appends the list of a block's receipts.
+fn push_receipts(out: &mut Vec<u8>, economy: &Economy, number: u64, hash: B256) {
+    let place = Place { number, hash, timestamp: timestamp_of(number) };
+    out.push(b'[');
+    for (index, transfer) in economy.transfers(number).iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        let facts = ReceiptFacts {
+            cumulative_gas_used: cumulative_gas(index),
+            gas_used: GAS_PER_TRANSFER,
+            bloom: bloom_of(economy, transfer),
+        };
+        json::push_receipt(out, &place, index, transfer, &facts);
+    }
+    out.push(b']');
 }
 
 /// Returns each block's time.
@@ -303,7 +333,7 @@ mod tests {
 
     #[test]
     fn logs_over_several_shards_are_those_of_each_block_in_order() {
-        let chain = Chain::build_in_shards(11, 4);
+        let chain = Chain::build_in_shards(11, 4, Receipts::OnTheSpot);
         let block = |number| chain.logs(number, number).unwrap().concat();
         for first in chain.first()..=chain.last() {
             for last in first..=chain.last() {
@@ -318,8 +348,19 @@ mod tests {
     }
 
     #[test]
+    fn receipts_made_beforehand_are_those_made_on_the_spot() {
+        let chains = [Receipts::Beforehand, Receipts::OnTheSpot]
+            .map(|receipts| Chain::build_in_shards(11, 4, receipts));
+        for number in chains[0].first()..=chains[0].last() {
+            let [kept, made] = chains.each_ref().map(|chain| chain.receipts(number).unwrap());
+            assert!(matches!(kept, Cow::Borrowed(_)) && kept == made, "{number}");
+        }
+        assert_eq!(chains[0].receipts(chains[0].last() + 1), None);
+    }
+
+    #[test]
     fn a_log_is_as_long_as_on_mainnet() {
-        let chain = Chain::build(3);
+        let chain = Chain::build(3, Receipts::OnTheSpot);
         let bytes = chain.logs(chain.first(), chain.last()).unwrap().concat().len() as u64;
         let per_log = bytes / chain.log_count();
         assert!((600..680).contains(&per_log), "{per_log} bytes");

@@ -6,7 +6,7 @@ use crate::{
     chain::FIRST_BLOCK,
     error::BenchError,
     measure::{Measured, Usage, command_line},
-    transfer::{Economy, TOKEN, TRANSFERS_PER_BLOCK},
+    transfer::{Economy, SILENT, TOKEN, TRANSFERS_PER_BLOCK},
 };
 use alloy_primitives::U256;
 use duckdb::Connection;
@@ -39,11 +39,39 @@ pub enum Contender {
     AlloyLoop(usize),
     /// (e) `append_record_batch` alone.
     AppendLoop,
+    /// (p) `replay --verify prove`: every log is asked for, so all receipts are read.
+    ReplayProve,
+    /// (s) `replay` of a contract that logs nothing, at this level.
+    Silent(Level),
+    /// (n) `replay --verify off` through so many nodes that take a few requests a second each.
+    LimitedNodes(usize),
+}
+
+/// What `--verify` demands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// A node's word.
+    Off,
+    /// Headers.
+    Bloom,
+    /// Receipts too.
+    Prove,
+}
+
+impl Level {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Bloom => "bloom",
+            Self::Prove => "prove",
+        }
+    }
 }
 
 impl Contender {
     /// Everyone, in the order of the table.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 14] = [
         Self::ReplayOff,
         Self::ReplayBloom,
         Self::ReplayPlugin,
@@ -52,6 +80,12 @@ impl Contender {
         Self::AlloyLoop(4),
         Self::AlloyLoop(8),
         Self::AppendLoop,
+        Self::ReplayProve,
+        Self::Silent(Level::Off),
+        Self::Silent(Level::Bloom),
+        Self::Silent(Level::Prove),
+        Self::LimitedNodes(1),
+        Self::LimitedNodes(2),
     ];
 
     /// Returns the letter that issue and table use.
@@ -62,12 +96,37 @@ impl Contender {
             Self::ReplayPlugin => 'c',
             Self::AlloyLoop(_) => 'd',
             Self::AppendLoop => 'e',
+            Self::ReplayProve => 'p',
+            Self::Silent(_) => 's',
+            Self::LimitedNodes(_) => 'n',
         }
     }
 
     /// Whether it is the program to measure and not a yardstick.
     pub const fn is_replay(self) -> bool {
-        matches!(self, Self::ReplayOff | Self::ReplayBloom | Self::ReplayPlugin)
+        !matches!(self, Self::AlloyLoop(_) | Self::AppendLoop)
+    }
+
+    /// Whether it also runs over a fifth of the blocks, to see whether its memory grows with them.
+    pub const fn is_held_to_memory(self) -> bool {
+        self.is_replay() && !matches!(self, Self::Silent(_) | Self::LimitedNodes(_))
+    }
+
+    const fn level(self) -> Level {
+        match self {
+            Self::ReplayBloom => Level::Bloom,
+            Self::ReplayProve => Level::Prove,
+            Self::Silent(level) => level,
+            _ => Level::Off,
+        }
+    }
+
+    /// Which nodes it reads through.
+    fn urls(self, stage: &Stage) -> &[String] {
+        match self {
+            Self::LimitedNodes(count) => &stage.limited[..count.min(stage.limited.len())],
+            _ => std::slice::from_ref(&stage.url),
+        }
     }
 }
 
@@ -80,6 +139,10 @@ impl fmt::Display for Contender {
             Self::ReplayPlugin => f.write_str("replay --verify off --plugin erc20-balances"),
             Self::AlloyLoop(concurrency) => write!(f, "bare alloy loop, {concurrency} at once"),
             Self::AppendLoop => f.write_str("append_record_batch alone"),
+            Self::ReplayProve => f.write_str("replay --verify prove"),
+            Self::Silent(level) => write!(f, "the same of a silent contract, {}", level.word()),
+            Self::LimitedNodes(1) => f.write_str("replay through a node with a limit"),
+            Self::LimitedNodes(count) => write!(f, "replay through {count} nodes with a limit"),
         }
     }
 }
@@ -89,6 +152,8 @@ impl fmt::Display for Contender {
 pub struct Stage {
     /// The server.
     pub url: String,
+    /// The same chain under a limit of requests a second, for (n).
+    pub limited: Vec<String>,
     /// This program.
     pub bench: PathBuf,
     /// The program to measure.
@@ -147,9 +212,6 @@ impl Contender {
     ) -> Result<Usage, BenchError> {
         let measured = measured_child(stage, self.command(stage, expected, ledger))?;
         let (usage, found) = match self {
-            Self::ReplayOff | Self::ReplayBloom | Self::ReplayPlugin => {
-                (measured.usage, contents(&stage.headcount, ledger)?)
-            }
             Self::AlloyLoop(_) => (measured.usage, measured.stdout.trim().to_owned()),
             Self::AppendLoop => {
                 let appended: Appended = parse("what append-loop printed", &measured.stdout)?;
@@ -157,6 +219,7 @@ impl Contender {
                 let usage = Usage { wall_s: appended.wall_s, cpu_s: appended.cpu_s, peak_bytes };
                 (usage, format!("{} events, sum {}", appended.events, appended.value_sum))
             }
+            _ => (measured.usage, contents(&stage.headcount, ledger)?),
         };
         let expected = self.expected_text(expected);
         if found == expected {
@@ -170,6 +233,7 @@ impl Contender {
         match self {
             Self::AlloyLoop(_) => log_count.to_string(),
             Self::AppendLoop => format!("{log_count} events, sum {value_sum}"),
+            Self::Silent(_) => "0 events, 0 decoded, sum 0".to_owned(),
             _ => expected.in_a_ledger(),
         }
     }
@@ -190,17 +254,18 @@ impl Contender {
                 .push("append-loop")
                 .flag("--blocks", expected.block_count.to_string())
                 .flag("--file", ledger),
-            Self::ReplayOff | Self::ReplayBloom | Self::ReplayPlugin => {
-                let verify = if self == Self::ReplayBloom { "bloom" } else { "off" };
+            _ => {
+                let address = if matches!(self, Self::Silent(_)) { SILENT } else { TOKEN };
+                words.push(&stage.headcount).push("replay");
+                for url in self.urls(stage) {
+                    words.flag("-r", url);
+                }
                 words
-                    .push(&stage.headcount)
-                    .push("replay")
-                    .flag("-r", &stage.url)
-                    .flag("-c", format!("{CONTRACT}={TOKEN}"))
+                    .flag("-c", format!("{CONTRACT}={address}"))
                     .flag("-e", EVENT)
                     .flag("-b", format!("{first}:{last}"))
                     .flag("--ledger", ledger)
-                    .flag("--verify", verify)
+                    .flag("--verify", self.level().word())
                     .push("--quiet");
                 if self == Self::ReplayPlugin {
                     words.flag("--plugin", &stage.plugin);
@@ -232,7 +297,7 @@ pub fn drift(stage: &Stage, ledger: &Path) -> Result<Option<String>, BenchError>
 pub(crate) fn contents(headcount: &Path, ledger: &Path) -> Result<String, BenchError> {
     let sql = format!(
         "SELECT (SELECT count(*) FROM events) AS events, count(*) AS decoded, \
-         CAST(sum(\"value\") AS VARCHAR) AS total FROM {CONTRACT}.\"Transfer\""
+         CAST(coalesce(sum(\"value\"), 0) AS VARCHAR) AS total FROM {CONTRACT}.\"Transfer\""
     );
     let answer = query(headcount, ledger, &sql)?;
     let unreadable =

@@ -4,13 +4,13 @@
 use clap::{Args, Parser, Subcommand};
 use headcount_bench::{
     BenchError, append,
-    chain::Chain,
+    chain::{Chain, Receipts},
     contender::EVENT,
     fetch::{self, FetchPlan},
     live::{self, bare::Subscription, contender::Files},
     measure,
     runner::{self, Plan},
-    server,
+    server::{self, Limit},
     summary::Goal,
     transfer::TOKEN,
 };
@@ -47,7 +47,7 @@ struct Comparison {
     #[arg(long, default_value_t = 0)]
     latency_ms: u64,
     /// Contenders to run, by letter
-    #[arg(long, default_value = "abcde")]
+    #[arg(long, default_value = "abcdepsn")]
     only: String,
     /// Print JSON instead of a table
     #[arg(long)]
@@ -115,6 +115,15 @@ enum Part {
         /// Wait before each answer
         #[arg(long, default_value_t = 0)]
         latency_ms: u64,
+        /// Make all receipts beforehand, 13 KB a block, and not when they are asked for
+        #[arg(long)]
+        receipts_beforehand: bool,
+        /// Serve the chain on so many ports more, each with a limit
+        #[arg(long, default_value_t = 0)]
+        limited_nodes: usize,
+        /// HTTP requests a second that such a port takes; what is above is refused with 429
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+        requests_per_second: u32,
     },
     /// Fetch and parse with alloy alone, and print the number of logs
     AlloyLoop {
@@ -170,7 +179,18 @@ fn main() -> ExitCode {
 
 fn run_part(part: Part) -> Result<(), BenchError> {
     match part {
-        Part::Serve { blocks, latency_ms } => serve(blocks, Duration::from_millis(latency_ms)),
+        Part::Serve {
+            blocks,
+            latency_ms,
+            receipts_beforehand,
+            limited_nodes,
+            requests_per_second,
+        } => {
+            let receipts =
+                if receipts_beforehand { Receipts::Beforehand } else { Receipts::OnTheSpot };
+            let limits = vec![requests_per_second; limited_nodes];
+            serve(blocks, receipts, Duration::from_millis(latency_ms), &limits)
+        }
         Part::AlloyLoop { url, first, last, concurrency } => {
             let plan = FetchPlan { url, first, last, concurrency };
             print(&runtime()?.block_on(fetch::fetch(&plan))?.to_string())
@@ -243,11 +263,22 @@ fn compare(comparison: &Comparison) -> Result<ExitCode, BenchError> {
     Ok(exit_code(comparison.check, &summary.goals()))
 }
 
-fn serve(blocks: u64, latency: Duration) -> Result<(), BenchError> {
-    let chain = Arc::new(Chain::build(blocks));
-    let address = server::serve(chain, latency).map_err(BenchError::io("listening"))?;
-    let url = format!("http://{address}");
+fn serve(
+    blocks: u64,
+    receipts: Receipts,
+    latency: Duration,
+    limits: &[u32],
+) -> Result<(), BenchError> {
+    let chain = Arc::new(Chain::build(blocks, receipts));
+    let start = |limit| -> Result<String, BenchError> {
+        let address = server::serve(Arc::clone(&chain), latency, limit);
+        Ok(format!("http://{}", address.map_err(BenchError::io("listening"))?))
+    };
+    let url = start(None)?;
     print(&url)?;
+    for limit in limits {
+        print(&start(Some(Limit::per_second(*limit)))?)?;
+    }
     let range = runner::range_text(blocks);
     let hint = format!("headcount replay -r {url} -c bench={TOKEN} -e '{EVENT}' -b {range}\n");
     // The hint is for a person; the server serves without one too.

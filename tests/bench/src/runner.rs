@@ -18,6 +18,9 @@ use std::{
 /// A fifth of the blocks shows whether memory grows with the range.
 pub const SMALL_PART: u64 = 5;
 
+/// Nodes of (n).
+const LIMITED_NODES: usize = 2;
+
 /// What to run.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -45,7 +48,11 @@ pub fn run(plan: &Plan, talk: &mut dyn Write) -> Result<Summary, BenchError> {
     say(talk, &format!("building a chain of {} blocks", plan.block_count));
     let server = Server::start(&bench, plan)?;
     let (headcount, plugin) = (plan.headcount.clone(), plan.plugin.clone());
-    let stage = Stage { url: server.url.clone(), bench, headcount, plugin };
+    let Some((url, limited)) = server.urls.split_first() else {
+        return Err(BenchError::Unreadable { what: "the server's addresses", text: String::new() });
+    };
+    let (url, limited) = (url.clone(), limited.to_vec());
+    let stage = Stage { url, limited, bench, headcount, plugin };
     let economy = Economy::default();
     let whole = Expected::of(&economy, plan.block_count);
     let small = Expected::of(&economy, (plan.block_count / SMALL_PART).max(1));
@@ -56,7 +63,7 @@ pub fn run(plan: &Plan, talk: &mut dyn Write) -> Result<Summary, BenchError> {
         for turn in 0..contenders.len() {
             let contender = contenders[(turn + round) % contenders.len()];
             for (is_whole, expected) in [(true, &whole), (false, &small)] {
-                if !is_whole && !contender.is_replay() {
+                if !is_whole && !contender.is_held_to_memory() {
                     continue;
                 }
                 let folder = tempfile::Builder::new()
@@ -110,13 +117,20 @@ pub(crate) fn say(talk: &mut dyn Write, line: &str) {
 /// The server as a child of its own, ended with this value.
 struct Server {
     child: Child,
-    url: String,
+    urls: Vec<String>,
 }
 
 impl Server {
     fn start(bench: &Path, plan: &Plan) -> Result<Self, BenchError> {
-        let mut child = Command::new(bench)
-            .arg("serve")
+        let mut command = Command::new(bench);
+        command.arg("serve");
+        if plan.letters.contains(Contender::ReplayProve.letter()) {
+            command.arg("--receipts-beforehand");
+        }
+        let is_limited = plan.letters.contains(Contender::LimitedNodes(1).letter());
+        let limited_nodes = if is_limited { LIMITED_NODES } else { 0 };
+        let mut child = command
+            .args(["--limited-nodes", &limited_nodes.to_string()])
             .args(["--blocks", &plan.block_count.to_string()])
             .args(["--latency-ms", &plan.latency_ms.to_string()])
             .stdin(Stdio::null())
@@ -124,15 +138,15 @@ impl Server {
             .stderr(Stdio::null())
             .spawn()
             .map_err(BenchError::io("starting the server"))?;
-        let mut line = String::new();
-        if let Some(stdout) = child.stdout.take() {
-            BufReader::new(stdout)
-                .read_line(&mut line)
-                .map_err(BenchError::io("waiting for the server"))?;
+        let stdout = child.stdout.take();
+        let mut server = Self { child, urls: Vec::new() };
+        let Some(stdout) = stdout else { return Ok(server) };
+        for line in BufReader::new(stdout).lines().take(1 + limited_nodes) {
+            server.urls.push(line.map_err(BenchError::io("waiting for the server"))?);
         }
-        let server = Self { child, url: line.trim().to_owned() };
-        if server.url.is_empty() {
-            return Err(BenchError::Unreadable { what: "the server's address", text: line });
+        if server.urls.len() != 1 + limited_nodes {
+            let text = server.urls.join(" ");
+            return Err(BenchError::Unreadable { what: "the server's addresses", text });
         }
         Ok(server)
     }

@@ -5,9 +5,9 @@ use crate::{answer, chain::Chain, view::View};
 use std::{
     io::{self, IoSlice, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Connections open at once; more are closed at once.
@@ -16,31 +16,72 @@ const CONNECTIONS_MAX: usize = 256;
 /// Longest request: a batch of some ten thousand calls.
 const REQUEST_BYTES_MAX: usize = 4 << 20;
 
+/// What is said to a request above the limit.
+const TOO_MANY: &str =
+    "HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n";
+
 /// Bytes asked of the socket at a time.
 const READ_BYTES: usize = 16 << 10;
 
+/// How much a node takes on, over all its connections: more is refused with 429, as providers do.
+#[derive(Clone, Debug)]
+pub struct Limit {
+    requests_per_second: u32,
+    /// Requests that may come just now, and since when that is known.
+    left: Arc<Mutex<(f64, Instant)>>,
+}
+
+impl Limit {
+    /// Returns a limit of so many HTTP requests a second, all of which may come at once.
+    pub fn per_second(requests_per_second: u32) -> Self {
+        let left = Arc::new(Mutex::new((f64::from(requests_per_second), Instant::now())));
+        Self { requests_per_second, left }
+    }
+
+    fn admits(&self) -> bool {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let most = f64::from(self.requests_per_second);
+        let now = Instant::now();
+        let saved = left.0 + now.duration_since(left.1).as_secs_f64() * most;
+        let saved = saved.min(most);
+        let admits = saved >= 1.0;
+        *left = (if admits { saved - 1.0 } else { saved }, now);
+        admits
+    }
+}
+
 /// Starts serving on a free port of 127.0.0.1, until the process ends. Each answer waits for
 /// `latency` first.
-pub fn serve(chain: Arc<Chain>, latency: Duration) -> io::Result<SocketAddr> {
+pub fn serve(chain: Arc<Chain>, latency: Duration, limit: Option<Limit>) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = listener.local_addr()?;
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             // Each connection holds one more reference to the chain.
             if Arc::strong_count(&chain) <= CONNECTIONS_MAX {
-                let chain = Arc::clone(&chain);
+                let (chain, limit) = (Arc::clone(&chain), limit.clone());
                 // A client that hangs up or talks nonsense ends its own connection only.
-                thread::spawn(move || converse(&chain, stream, latency));
+                thread::spawn(move || converse(&chain, stream, latency, limit.as_ref()));
             }
         }
     });
     Ok(address)
 }
 
-fn converse(chain: &Chain, mut stream: TcpStream, latency: Duration) -> io::Result<()> {
+fn converse(
+    chain: &Chain,
+    mut stream: TcpStream,
+    latency: Duration,
+    limit: Option<&Limit>,
+) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut received = Vec::with_capacity(READ_BYTES);
     while let Some((body_start, body_end)) = read_request(&mut stream, &mut received)? {
+        if !limit.is_none_or(Limit::admits) {
+            stream.write_all(TOO_MANY.as_bytes())?;
+            received.drain(..body_end);
+            continue;
+        }
         let pieces = answer::answer(View::whole(chain), &received[body_start..body_end]);
         if !latency.is_zero() {
             thread::sleep(latency);

@@ -1,6 +1,10 @@
 //! Medians, the ratios that the goals speak of, and how they are shown.
 
-use crate::{contender::Contender, measure::Usage, transfer::TRANSFERS_PER_BLOCK};
+use crate::{
+    contender::{Contender, Level},
+    measure::Usage,
+    transfer::TRANSFERS_PER_BLOCK,
+};
 use serde::Serialize;
 use std::fmt::{self, Write as _};
 
@@ -9,6 +13,12 @@ const OFF_GOAL: f64 = 1.2;
 
 /// (b) against (a).
 const BLOOM_GOAL: f64 = 1.25;
+
+/// (p) against (a).
+const PROVE_GOAL: f64 = 2.5;
+
+/// (n) one node against two.
+const NODES_GOAL: f64 = 1.7;
 
 /// Peak memory of all blocks against a fifth of them.
 const MEMORY_GOAL: f64 = 1.2;
@@ -45,10 +55,38 @@ pub struct Goal {
     pub name: String,
     /// Measured.
     pub ratio: f64,
-    /// At most.
-    pub at_most: f64,
+    /// What it is held to; a ratio without is only shown.
+    pub held_to: Option<Bound>,
     /// Whether it holds.
     pub met: bool,
+}
+
+/// On which side of a number a ratio has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Bound {
+    /// No more than this.
+    AtMost(f64),
+    /// No less than this.
+    AtLeast(f64),
+}
+
+impl Bound {
+    fn holds(self, ratio: f64) -> bool {
+        match self {
+            Self::AtMost(most) => ratio <= most,
+            Self::AtLeast(least) => ratio >= least,
+        }
+    }
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtMost(most) => write!(f, "{most:.2}"),
+            Self::AtLeast(least) => write!(f, "at least {least:.2}"),
+        }
+    }
 }
 
 /// All that was measured.
@@ -109,6 +147,15 @@ impl Summary {
         let mut goals = Vec::new();
         goals.extend(goal("(a) / slower of (d) at its best and (e)", off, slower, OFF_GOAL));
         goals.extend(goal("(b) / (a)", self.wall(Contender::ReplayBloom), off, BLOOM_GOAL));
+        goals.extend(goal("(p) / (a)", self.wall(Contender::ReplayProve), off, PROVE_GOAL));
+        let silent = |level| self.wall(Contender::Silent(level));
+        for (name, level) in [("bloom", Level::Bloom), ("prove", Level::Prove)] {
+            let name = format!("(s) {name} / off");
+            goals.extend(ratio(&name, silent(level), silent(Level::Off), None));
+        }
+        let nodes = |count| self.wall(Contender::LimitedNodes(count));
+        let held_to = Some(Bound::AtLeast(NODES_GOAL));
+        goals.extend(ratio("(n) one node / two", nodes(1), nodes(2), held_to));
         for small in &self.small_rows {
             let peak = row(&self.rows, small.contender).map(|row| row.peak_mb);
             let name =
@@ -157,9 +204,13 @@ impl fmt::Display for Summary {
             )?;
         }
         writeln!(f)?;
-        for Goal { name, ratio, at_most, met } in self.goals() {
-            let verdict = if met { "met" } else { "MISSED" };
-            writeln!(f, "{name:<48} {ratio:>9.2}   goal {at_most:.2}: {verdict}")?;
+        for Goal { name, ratio, held_to, met } in self.goals() {
+            write!(f, "{name:<48} {ratio:>9.2}")?;
+            if let Some(bound) = held_to {
+                let verdict = if met { "met" } else { "MISSED" };
+                write!(f, "   goal {bound}: {verdict}")?;
+            }
+            writeln!(f)?;
         }
         for note in &self.notes {
             writeln!(f, "note: {note}")?;
@@ -178,8 +229,18 @@ pub(crate) fn goal(
     below: Option<f64>,
     at_most: f64,
 ) -> Option<Goal> {
+    ratio(name, above, below, Some(Bound::AtMost(at_most)))
+}
+
+fn ratio(
+    name: &str,
+    above: Option<f64>,
+    below: Option<f64>,
+    held_to: Option<Bound>,
+) -> Option<Goal> {
     let ratio = above? / below?;
-    Some(Goal { name: name.to_owned(), ratio, at_most, met: ratio <= at_most })
+    let met = held_to.is_none_or(|bound| bound.holds(ratio));
+    Some(Goal { name: name.to_owned(), ratio, held_to, met })
 }
 
 /// Of sorted values; between two in the middle it takes their mean.
@@ -212,6 +273,23 @@ mod tests {
         let goals = summary.goals();
         let ratios: Vec<_> = goals.iter().map(|goal| (goal.ratio, goal.met)).collect();
         assert_eq!(ratios, [(3.0 / 2.5, true), (1.1, true)]);
+    }
+
+    #[test]
+    fn two_nodes_are_held_to_be_faster_and_a_silent_contract_to_nothing() {
+        let mut summary = Summary::new(100, 1, 0);
+        for (contender, wall_s) in [
+            (Contender::LimitedNodes(1), 3.0),
+            (Contender::LimitedNodes(2), 2.0),
+            (Contender::Silent(Level::Off), 1.0),
+            (Contender::Silent(Level::Prove), 9.0),
+        ] {
+            summary.add(contender, true, &[usage(wall_s, 1)]);
+        }
+        let goals = summary.goals();
+        let ratios: Vec<_> = goals.iter().map(|goal| (goal.ratio, goal.met)).collect();
+        assert_eq!(ratios, [(9.0, true), (1.5, false)]);
+        assert_eq!(goals[0].held_to, None);
     }
 
     #[test]

@@ -11,6 +11,9 @@ pub const TRANSFERS_PER_BLOCK: usize = 10;
 /// The token contract that emits every log.
 pub const TOKEN: Address = address!("0xbe9c4000000000000000000000000000000000b1");
 
+/// A contract that emits nothing.
+pub const SILENT: Address = address!("0xbe9c4000000000000000000000000000000000b3");
+
 /// keccak256 of `Transfer(address,address,uint256)`.
 pub const TRANSFER: B256 =
     b256!("0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef");

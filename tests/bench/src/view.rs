@@ -2,6 +2,7 @@
 
 use crate::chain::Chain;
 use alloy_primitives::B256;
+use std::borrow::Cow;
 
 /// The chain up to a head.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +56,7 @@ impl<'a> View<'a> {
     }
 
     /// Returns the text of a block's receipts, or `None` above the head or below the chain.
-    pub fn receipts(&self, number: u64) -> Option<Vec<u8>> {
+    pub fn receipts(&self, number: u64) -> Option<Cow<'a, [u8]>> {
         (number <= self.head).then(|| self.chain.receipts(number)).flatten()
     }
 }

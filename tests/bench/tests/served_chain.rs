@@ -5,9 +5,9 @@ use alloy_consensus::{ReceiptEnvelope, proofs::calculate_receipt_root};
 use alloy_primitives::{B256, Bloom, U256};
 use alloy_rpc_types_eth::{Block, Log, TransactionReceipt};
 use headcount_bench::{
-    chain::Chain,
+    chain::{Chain, Receipts},
     fetch::{FetchPlan, fetch},
-    server::serve,
+    server::{Limit, serve},
     transfer::TOKEN,
 };
 use serde_json::{Value, json};
@@ -91,8 +91,8 @@ impl Client {
 }
 
 fn small_chain() -> (Arc<Chain>, SocketAddr) {
-    let chain = Arc::new(Chain::build(BLOCK_COUNT));
-    let address = serve(Arc::clone(&chain), Duration::ZERO).unwrap();
+    let chain = Arc::new(Chain::build(BLOCK_COUNT, Receipts::OnTheSpot));
+    let address = serve(Arc::clone(&chain), Duration::ZERO, None).unwrap();
     (chain, address)
 }
 
@@ -178,6 +178,25 @@ fn tags_name_the_last_block() {
         let head = client.result("eth_getBlockByNumber", json!([tag, false]));
         assert_eq!(head["number"], json!(last));
     }
+}
+
+#[test]
+fn a_node_with_a_limit_refuses_what_is_above_it_and_says_when_to_come_again() {
+    let chain = Arc::new(Chain::build(3, Receipts::Beforehand));
+    let address = serve(chain, Duration::ZERO, Some(Limit::per_second(2))).unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    let mut heads = Vec::new();
+    for _ in 0..3 {
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": [] });
+        let body = body.to_string();
+        let head = format!("POST / HTTP/1.1\r\nContent-Length: {}\r\n\r\n", body.len());
+        stream.write_all((head + &body).as_bytes()).unwrap();
+        let mut answer = [0; 4096];
+        let count = stream.read(&mut answer).unwrap();
+        heads.push(String::from_utf8_lossy(&answer[..count]).into_owned());
+    }
+    assert!(heads[..2].iter().all(|head| head.starts_with("HTTP/1.1 200 ")), "{heads:?}");
+    assert!(heads[2].starts_with("HTTP/1.1 429 ") && heads[2].contains("retry-after: 1"));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::{
     sink_spec::SinkSpec,
 };
 use dispatcher::Poison;
-use event::{AnchorPolicy, Finality, Visibility};
+use event::{AnchorPolicy, Finality, Verify, Visibility};
 use serde_json::{Map, Value, json};
 use std::{
     io::{Write, stdout},
@@ -91,6 +91,8 @@ fn shown_chain(chain: &ChainConfig) -> Value {
         AnchorPolicy::Agreed(nodes) => format!("agreed:{nodes}"),
         AnchorPolicy::Checkpoint(block) => format!("{}:{}", block.number, block.hash),
     });
+    let observe = chain.observe.iter().map(|check| Value::from(check.to_string()));
+    let level = |verify: Option<Verify>| verify.map(|verify| Value::from(verify.to_string()));
     let nodes = chain.nodes.iter().map(|node| {
         present([
             ("name", Some(json!(node.name))),
@@ -101,9 +103,13 @@ fn shown_chain(chain: &ChainConfig) -> Value {
     });
     present([
         ("id", chain.id.map(Value::from)),
-        ("verify", chain.verify.map(|verify| verify.to_string().into())),
+        ("verify", level(chain.verify)),
+        ("replay_verify", level(chain.replay_verify)),
+        ("watch_verify", level(chain.watch_verify)),
+        ("audit_require", level(chain.audit_require)),
         ("anchor", anchor.map(Value::from)),
         ("finality", finality.map(Value::from)),
+        ("observe", (!chain.observe.is_empty()).then(|| observe.collect())),
         ("second_look", chain.second_look.map(|look| look.name().into())),
         (
             "second_look_requests_per_second",

@@ -41,9 +41,9 @@ pub(super) async fn run(
     }
     hand_over_again(run, joined).await?;
     // What the owner would not count as covered need not be read.
-    let verify = match taken.verify.required() > plan.chain.verify.required() {
-        true => taken.verify,
-        false => plan.chain.verify,
+    let verify = match plan.chain.verify.is_as_strict_as(&taken.verify) {
+        true => plan.chain.verify,
+        false => taken.verify,
     };
     let owner = OwnerHandle::away(Arc::new(Away::new(joined, &run.carried)));
     let missed = |error| match error {

@@ -110,11 +110,10 @@ impl Claims {
 
     /// What others read that makes reading `filter` here useless.
     fn of_others(&self, claim: &Claim, filter: &Filter) -> Vec<(u32, BlockRange)> {
-        let required = claim.verify.required();
         let others = self.held.iter().filter(|(holder, held)| {
             holder.process != claim.holder.process
                 && held.chain == claim.chain
-                && held.verify.required() >= required
+                && held.verify.is_as_strict_as(&claim.verify)
         });
         let work = others.flat_map(|(holder, held)| {
             held.work.iter().map(|(other, range)| (holder.process, other, *range))

@@ -384,7 +384,7 @@ impl<'a> ChainRun<'a> {
         let (setup, filters) = (self.setup.clone(), self.request.filters.clone());
         let levels: Vec<Verify> = levels(self.request.verify, &self.request.profile, is_recent);
         let (owner, timer) = (self.owner, self.timer);
-        let can_decide = is_recent && self.request.profile.check_receipts_root;
+        let can_decide = is_recent && self.request.profile.check_receipts_root.is_made();
         async move {
             let (own, all) = (setup.clone(), filters.clone());
             let mut filled = fill(own, all, range, nodes.clone(), levels, owner, timer).await?;
@@ -480,7 +480,7 @@ impl<'a> ChainRun<'a> {
 
     /// Returns the blocks with logs that receipts could decide on and have not.
     async fn undecided(&self, range: BlockRange) -> Result<Vec<u64>, ReplayError> {
-        if !self.request.profile.check_receipts_root {
+        if !self.request.profile.check_receipts_root.is_made() {
             return Ok(Vec::new());
         }
         let reply = self.owner.waiting(self.request.profile.chain);

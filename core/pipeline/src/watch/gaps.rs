@@ -6,15 +6,12 @@
 
 use crate::{
     OwnerHandle, Progress, ReplayError, ReplayNode, ReplayOutcome, ReplayRequest, Timer, Watcher,
-    replay,
+    replay, replay::AGREE_WINDOW_BLOCKS,
 };
 use event::{BlockRange, ChainProfile, Filter, Prover, Verify};
 use futures_util::future::BoxFuture;
 use std::{collections::BTreeMap, sync::Arc};
 
-/// Widest window of a gap that is read before what nodes disagree on in it is settled, in blocks,
-/// where several nodes have to agree: bounds the candidates that wait meanwhile.
-pub(super) const WINDOW_BLOCKS: u64 = 2_000;
 /// Parts of a window that are read one by one, at most, for each filter that lacks them.
 const PARTS_MAX: usize = 8;
 /// Longest wait before blocks that stayed open are tried again, in milliseconds.
@@ -106,7 +103,7 @@ pub(super) async fn fill(
     let Some(first) = first_missing(&setup, &filters, range, owner).await? else {
         return Ok(Filled::default());
     };
-    let width = if nodes.len() > 1 { WINDOW_BLOCKS } else { u64::MAX };
+    let width = if nodes.len() > 1 { AGREE_WINDOW_BLOCKS } else { u64::MAX };
     let window = BlockRange::of_width(first, width).intersection(&range).unwrap_or(range);
     let mut filled = Filled { window: Some(window), ..Filled::default() };
     for verify in levels {
@@ -222,7 +219,7 @@ pub(super) async fn first_missing(
 
 /// Levels to try: the policy's, then receipts, which settle what nodes disagree on.
 pub(super) fn levels(verify: Verify, profile: &ChainProfile, is_recent: bool) -> Vec<Verify> {
-    let can_prove = profile.check_receipts_root && verify != Verify::Prove;
+    let can_prove = profile.check_receipts_root.is_made() && verify != Verify::Prove;
     match (can_prove, is_recent) {
         // All nodes have said what they had to say near the head.
         (true, true) => vec![Verify::Prove],

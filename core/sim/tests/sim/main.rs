@@ -7,6 +7,7 @@ mod backfill;
 mod behind;
 mod happenings;
 mod ledgers;
+mod levels;
 mod liars;
 mod looks;
 mod oracle;

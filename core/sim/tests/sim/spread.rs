@@ -26,7 +26,7 @@ impl Watcher for Unheard {
 }
 
 /// A chain that stands still, with nodes that answer after a tenth of a second each time.
-fn world(blocks: u64) -> World {
+pub(crate) fn world(blocks: u64) -> World {
     World::new(WorldSettings {
         traffic: Traffic { empty_per_mille: 950, ..Traffic::default() },
         blocks_at_start: blocks + 40,
@@ -37,28 +37,29 @@ fn world(blocks: u64) -> World {
 }
 
 /// A ledger, and what is read into it.
-struct Scene {
-    world: World,
-    store: MemoryStore,
-    range: BlockRange,
+pub(crate) struct Scene {
+    pub(crate) world: World,
+    pub(crate) store: MemoryStore,
+    pub(crate) range: BlockRange,
+    pub(crate) verify: Verify,
 }
 
 impl Scene {
-    fn new(world: World, blocks: u64) -> Self {
+    pub(crate) fn new(world: World, blocks: u64) -> Self {
         let range = BlockRange::new(1, blocks).unwrap();
-        Self { world, store: MemoryStore::new(), range }
+        Self { world, store: MemoryStore::new(), range, verify: Verify::Bloom }
     }
 
-    fn profile(&self) -> ChainProfile {
+    pub(crate) fn profile(&self) -> ChainProfile {
         ChainProfile::ethereum(self.world.tree(|tree| tree.chain()))
     }
 
     fn owner(&self) -> OwnerHandle {
-        let policy = Policy {
-            verify: Verify::Bloom,
-            anchor: AnchorPolicy::OneNode,
-            admission: Admission::OneNode,
+        let admission = match self.verify {
+            Verify::Agree(nodes) => Admission::Agree(nodes),
+            _ => Admission::OneNode,
         };
+        let policy = Policy { verify: self.verify, anchor: AnchorPolicy::OneNode, admission };
         let setup = ChainSetup { profile: self.profile(), policy };
         let store = Box::new(self.store.clone());
         Owner::new(store, Arc::new(proof::Proof), Arc::new(Raw), vec![setup]).unwrap().inline()
@@ -76,14 +77,14 @@ impl Scene {
     }
 
     /// Reads what is missing; returns what came of it, and the milliseconds that it took.
-    fn replay(&self, nodes: &[Arc<SimNode>]) -> (ReplayOutcome, u64) {
+    pub(crate) fn replay(&self, nodes: &[Arc<SimNode>]) -> (ReplayOutcome, u64) {
         let clock = self.world.clock();
         let replayed = async {
             let request = ReplayRequest {
                 profile: self.profile(),
                 filters: vec![followed(2)],
                 range: self.range,
-                verify: Verify::Bloom,
+                verify: self.verify,
                 refetch: false,
                 is_second_look: false,
                 nodes: self.greeted(nodes).await,
@@ -128,7 +129,7 @@ impl Scene {
     }
 
     /// Whether the ledger has the events of the chain, each once, and none that waits.
-    fn is_exact(&self) -> bool {
+    pub(crate) fn is_exact(&self) -> bool {
         let expected = self.world.tree(|tree| expected(tree, &followed(2), self.range).len());
         self.store.look(|image| {
             let canonical = image.events.iter().filter(|event| image.is_canonical(event)).count();
@@ -137,7 +138,7 @@ impl Scene {
     }
 }
 
-fn honest(world: &World, names: &[&str]) -> Vec<Arc<SimNode>> {
+pub(crate) fn honest(world: &World, names: &[&str]) -> Vec<Arc<SimNode>> {
     names.iter().map(|name| world.add_node(name, Vec::new())).collect()
 }
 

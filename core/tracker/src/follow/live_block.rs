@@ -55,8 +55,6 @@ pub(crate) struct Finding {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Demand {
     pub(crate) verify: Verify,
-    /// Receipts come first and decide.
-    pub(crate) proves: bool,
     pub(crate) deadline_ms: u64,
 }
 
@@ -81,12 +79,14 @@ pub(crate) struct LiveBlock {
     pub(crate) takes_receipts: bool,
     /// The header alone decides: there is nothing, or nothing that can be shown.
     pub(crate) is_excluded: bool,
+    /// Receipts come first and decide.
+    proves: bool,
     rechecks: u32,
 }
 
 impl LiveBlock {
     pub(crate) const fn new(proves: bool) -> Self {
-        Self { logs: Way::Unasked, takes_receipts: proves, is_excluded: false, rechecks: 0 }
+        Self { logs: Way::Unasked, takes_receipts: proves, is_excluded: false, proves, rechecks: 0 }
     }
 
     /// Whether the node gave the block's logs in any way.
@@ -105,7 +105,7 @@ impl LiveBlock {
             return Want::Nothing;
         }
         let at_once = |logs| Want::Ask { due_ms: now_ms, logs, receipts: !logs };
-        if demand.proves && matches!(receipts, Way::Unasked) {
+        if self.proves && matches!(receipts, Way::Unasked) {
             return at_once(false);
         }
         if matches!(self.logs, Way::Unasked) {
@@ -113,7 +113,7 @@ impl LiveBlock {
         }
         let is_late = now_ms >= demand.deadline_ms;
         let logs = !matches!(self.logs, Way::Refused);
-        if !demand.proves && logs && self.rechecks == 0 && !is_late {
+        if !self.proves && logs && self.rechecks == 0 && !is_late {
             return self.recheck(logs, false, demand, now_ms);
         }
         if !self.takes_receipts {
@@ -144,7 +144,7 @@ impl LiveBlock {
             self.is_excluded = finding.content == Content::Receipts || finding.is_bad;
         }
         let is_shown = finding.content == Content::Receipts
-            || (is_read && !finding.doubt && (!demand.proves || receipts.is_given()));
+            || (is_read && !finding.doubt && (!self.proves || receipts.is_given()));
         self.is_excluded || finding.is_bad || (is_shown && !finding.is_missing)
     }
 

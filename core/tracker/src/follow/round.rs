@@ -9,8 +9,8 @@ use crate::{
     follow::live_block::{Demand, Finding, LiveBlock, Want, Way},
 };
 use event::{
-    Answer, Ask, BlockAnswer, BlockNumHash, BlockRange, Content, Fault, Filter, Flaw, Judgement,
-    LogRef, Logs, LogsAnswer, REPORT_VERSION, Receipt, Report, ReportedBlock, Verify, Via,
+    Answer, Ask, BlockAnswer, BlockNumHash, BlockRange, ChainProfile, Content, Fault, Filter, Flaw,
+    Judgement, LogRef, Logs, LogsAnswer, REPORT_VERSION, Receipt, Report, ReportedBlock, Via,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -68,10 +68,13 @@ impl Round {
         context: &Context,
     ) -> Self {
         let verify = context.verify;
-        let proves = verify == Verify::Prove && context.profile.check_receipts_root;
+        let proves = |block: &BlockAnswer| {
+            context.profile.check_receipts_root.is_made()
+                && verify.required_at(block.header.number) == Content::Receipts
+        };
         let run = |filter: &Arc<Filter>| Run {
             filter: filter.clone(),
-            blocks: blocks.iter().map(|_| LiveBlock::new(proves)).collect(),
+            blocks: blocks.iter().map(|block| LiveBlock::new(proves(block))).collect(),
             faults: Vec::new(),
             flaws: BTreeMap::new(),
             is_over: false,
@@ -82,7 +85,7 @@ impl Round {
             runs: filters.iter().map(run).collect(),
             blocks,
             waiting: 0,
-            demand: Demand { verify, proves, deadline_ms },
+            demand: Demand { verify, deadline_ms },
             head_before: context.status.head.number,
             off,
         }
@@ -196,7 +199,7 @@ impl Round {
             let report = self.report(index, 0..self.blocks.len(), context);
             let judgement = context.prover.judge(&report, &context.profile);
             let run = &mut self.runs[index];
-            let findings = findings(&judgement, wants.len());
+            let findings = findings(&judgement, wants.len(), &context.profile);
             // A block wants to be judged again only once: when it takes its receipts.
             for (i, want) in wants.iter_mut().enumerate() {
                 if *want == Want::Judgement {
@@ -346,7 +349,7 @@ impl Run {
     }
 }
 
-fn findings(judgement: &Judgement, count: usize) -> Vec<Finding> {
+fn findings(judgement: &Judgement, count: usize, profile: &ChainProfile) -> Vec<Finding> {
     let verdict = |i: usize| {
         let (content, doubt) = (judgement.blocks.get(i))
             .map_or((Content::Claimed, false), |verdict| (verdict.content, verdict.doubt));
@@ -356,7 +359,7 @@ fn findings(judgement: &Judgement, count: usize) -> Vec<Finding> {
     for (at, flaw, ..) in &judgement.flaws {
         let Some(finding) = at.and_then(|at| findings.get_mut(at as usize)) else { continue };
         finding.is_missing |= *flaw == Flaw::Missing;
-        finding.is_bad |= *flaw == Flaw::HeaderHash;
+        finding.is_bad |= *flaw == Flaw::HeaderHash && !profile.observes(*flaw);
     }
     findings
 }

@@ -223,6 +223,7 @@ fn notification(subscription: &str, result: &str) -> String {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+    use crate::chain::Receipts;
     use tokio_tungstenite::client_async;
 
     type Socket = WebSocketStream<TcpStream>;
@@ -244,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_block_is_there_once_it_was_announced_and_not_before() {
-        let chain = Arc::new(Chain::build(4));
+        let chain = Arc::new(Chain::build(4, Receipts::OnTheSpot));
         let (head, next) = (chain.first() + 1, chain.first() + 2);
         let latency = Duration::from_millis(5);
         let node = LiveNode::start(chain, head, latency).unwrap();

@@ -7,7 +7,7 @@ use super::{
     summary::{Sample, Summary},
 };
 use crate::{
-    chain::{Chain, FIRST_BLOCK},
+    chain::{Chain, FIRST_BLOCK, Receipts},
     contender::{Expected, contents},
     error::BenchError,
     runner::say,
@@ -60,7 +60,10 @@ pub fn run(plan: &Plan, talk: &mut dyn Write) -> Result<Summary, BenchError> {
     }
     let live = Live {
         plan,
-        chain: Arc::new(Chain::build(BLOCKS_BELOW + 1 + WARM_UP_BLOCKS + plan.block_count)),
+        chain: Arc::new(Chain::build(
+            BLOCKS_BELOW + 1 + WARM_UP_BLOCKS + plan.block_count,
+            Receipts::OnTheSpot,
+        )),
         head: FIRST_BLOCK + BLOCKS_BELOW,
     };
     for round in 0..plan.run_count {

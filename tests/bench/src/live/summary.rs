@@ -131,9 +131,10 @@ impl fmt::Display for Summary {
             )?;
         }
         writeln!(f)?;
-        for Goal { name, ratio, at_most, met } in self.goals() {
+        for Goal { name, ratio, held_to, met } in self.goals() {
             let verdict = if met { "met" } else { "MISSED" };
-            writeln!(f, "{name:<48} {ratio:>9.2}   goal {at_most:.2}: {verdict}")?;
+            let bound = held_to.map_or_else(String::new, |bound| bound.to_string());
+            writeln!(f, "{name:<48} {ratio:>9.2}   goal {bound}: {verdict}")?;
         }
         for latency_ms in latencies(&rows) {
             let watch = median_of(&rows, Follower::Watch, latency_ms);
