@@ -228,9 +228,12 @@ fn a_check_passes_a_function_of_the_events_and_names_what_is_none() {
         scene.program.run(base.iter().chain(more))
     };
     let told = check(&balances, &[]).expect_success().stdout;
-    for word in
-        ["headcount:plugin@0.1.0", "log, outbox, output, state", "balances (token address", "memory_bytes"]
-    {
+    for word in [
+        "headcount:plugin@0.1.0",
+        "log, outbox, output, state",
+        "balances (token address",
+        "memory_bytes",
+    ] {
         assert!(told.contains(word), "`{word}` is not said:\n{told}");
     }
     let json = check(&balances, &["--format", "json", "--against", &balances]).expect_success();

@@ -80,6 +80,7 @@ impl Store {
             batches: self.batches.clone(),
             state,
             halted: self.halted.clone(),
+            retry_from: None,
         }
     }
 

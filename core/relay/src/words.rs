@@ -5,8 +5,7 @@ use alloy_primitives::{Address, B256};
 use event::{
     Ack, AnchorPolicy, AnyOf, BlockRange, ChainId, ChainProfile, ChainState, Claimed, Column,
     EventPage, EventQuery, Evidence, Filter, FilterId, LedgerError, NodeId, Remedy, Report, ToLook,
-    Value,
-    Verify,
+    Value, Verify,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::sync::Arc;
@@ -416,7 +415,7 @@ pub(crate) mod tests {
         let digest = keccak256(&wire).to_string();
         assert_eq!(
             (digest.as_str(), crate::PROTOCOL),
-            ("0xca3d73f3ba3412e9cd451a1570af79312ad73949cfc37b4efb00a752b11a7a9b", 3)
+            ("0x358747c7bea9b8e854a2d16b9d52131b839d4ef020e76f6b3ceae1c6450459e6", 4)
         );
     }
 

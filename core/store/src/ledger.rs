@@ -15,8 +15,7 @@ use crate::{
     outbox,
     ownership::Ownership,
     query::{self, EachRow},
-    remedy,
-    sql, typed,
+    remedy, sql, typed,
 };
 use alloy_primitives::B256;
 use duckdb::Connection;

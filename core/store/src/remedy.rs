@@ -40,6 +40,15 @@ pub(crate) fn apply(conn: &Connection, lanes: &mut Lanes, remedy: &Remedy) -> Re
                 list(ids)
             ),
         ),
+        Remedy::Rebuild(plugin) => changed(
+            conn,
+            &format!(
+                "UPDATE lanes SET retry_from = start_block, halted = NULL
+                    WHERE plugin = {} AND generation = (SELECT max(o.generation) FROM lanes o
+                        WHERE o.plugin = lanes.plugin AND o.chain = lanes.chain)",
+                text(plugin)
+            ),
+        ),
         Remedy::Resume(plugin) => changed(
             conn,
             &format!(
@@ -48,7 +57,7 @@ pub(crate) fn apply(conn: &Connection, lanes: &mut Lanes, remedy: &Remedy) -> Re
             ),
         ),
     })?;
-    if let Remedy::Resume(plugin) = remedy {
+    if let Remedy::Resume(plugin) | Remedy::Rebuild(plugin) = remedy {
         lanes.forget(plugin);
     }
     Ok(count)
@@ -62,9 +71,8 @@ fn retry_events(conn: &Connection, lane: &LaneId, seqs: &[u64]) -> Result<u64> {
             WHERE {own} AND seq IN ({})",
         list(seqs)
     );
-    let (count, first): (u64, Option<u64>) = conn
-        .query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
-        .map_err(statement_failed)?;
+    let (count, first): (u64, Option<u64>) =
+        conn.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?))).map_err(statement_failed)?;
     if let Some(first) = first {
         let sql = format!(
             "UPDATE lanes SET retry_from = least(coalesce(retry_from, {first}), {first}) WHERE {own}"

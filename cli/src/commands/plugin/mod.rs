@@ -5,6 +5,7 @@ mod check;
 mod dead;
 mod list;
 mod new;
+mod rebuild;
 mod resume;
 mod test;
 
@@ -31,6 +32,7 @@ pub(crate) enum PluginCommand {
     #[command(subcommand)]
     Dead(dead::DeadCommand),
     Resume(resume::ResumeArgs),
+    Rebuild(rebuild::RebuildArgs),
 }
 
 /// Runs one of them.
@@ -46,6 +48,7 @@ pub(crate) fn cmd_plugin(
         PluginCommand::List(args) => list::cmd_plugin_list(args, environment),
         PluginCommand::Dead(command) => dead::cmd_plugin_dead(command, environment),
         PluginCommand::Resume(args) => resume::cmd_plugin_resume(args, environment),
+        PluginCommand::Rebuild(args) => rebuild::cmd_plugin_rebuild(args, environment),
     }
 }
 

@@ -33,8 +33,9 @@ pub(crate) fn cmd_plugin_resume(
     drop(ledger);
     let lanes = amend(&path, environment, &Remedy::Resume(args.name.clone()))?;
     if lanes == 0 {
-        return Err(CommandError::usage(format!("no plugin `{}` is halted", args.name))
-            .hint("`headcount plugin list` shows every plugin of the ledger, and why one is halted"));
+        return Err(CommandError::usage(format!("no plugin `{}` is halted", args.name)).hint(
+            "`headcount plugin list` shows every plugin of the ledger, and why one is halted",
+        ));
     }
     writeln!(stdout(), "plugin {} goes on", args.name)?;
     Ok(ExitCode::Done)

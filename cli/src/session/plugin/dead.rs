@@ -6,9 +6,7 @@ use crate::{
     session::Look,
 };
 use alloy_primitives::{B256, hex};
-use event::{
-    BlockRange, ChainId, EventId, EventQuery, Filter, LogRef, Value, content_digest,
-};
+use event::{BlockRange, ChainId, EventId, EventQuery, Filter, LogRef, Value, content_digest};
 use std::{ops::ControlFlow, sync::Arc};
 
 /// Events of the generation that is written, in order.

@@ -14,6 +14,7 @@ mod repeat;
 mod scenes;
 mod seeds;
 mod soak;
+mod shipped;
 mod spread;
 mod watches;
 mod watching;
