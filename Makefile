@@ -7,11 +7,11 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 export HEADCOUNT_BIN := $(abspath $(TARGET)/debug/headcount)
 PLUGIN_BUILD = $(CARGO) build --quiet --manifest-path plugins/Cargo.toml --target-dir plugins/target
 
-.PHONY: help deps build release plugins tools demo test test-all long mutants bench fixtures guests lint fmt install clean
+.PHONY: help deps build release plugins script-plugins tools demo test test-all long mutants bench fixtures guests lint fmt install clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 deps: ## Fetch the prebuilt DuckDB library (once)
 	@tools/fetch-duckdb.sh
@@ -35,6 +35,9 @@ tools: ## Install the pinned test tools: nodes (anvil, ganache), a Solidity comp
 	@# Not `npm ci`: the lock knows the platforms this project tried, others resolve by exact version.
 	@npm install --prefix tests/tools --no-save --silent
 
+script-plugins: build-tests ## Build the plugins in JavaScript and Python (installs their tools)
+	@tools/script-plugins.sh
+
 demo: demo-says build plugins ## Build everything and replay the recording, with a plugin and a query
 	@tools/demo.sh
 
@@ -51,10 +54,10 @@ build-tests: deps
 test: build-tests plugins ## Run the tests; a missing optional tool is one named SKIP line
 	@tools/test.sh
 
-test-all: tools build-tests plugins ## Install the test tools and run the tests; a SKIP is a failure
+test-all: tools build-tests plugins script-plugins ## Install the test tools and run the tests; a SKIP is a failure
 	@HEADCOUNT_NO_SKIP=1 tools/test.sh
 
-long: tools build-tests plugins ## Run many seeds, soaks and kill loops
+long: tools build-tests plugins script-plugins ## Run many seeds, soaks and kill loops
 	@HEADCOUNT_NO_SKIP=1 HEADCOUNT_LONG=1 HEADCOUNT_SEEDS=10000 tools/test.sh
 	@tools/mutants.sh
 

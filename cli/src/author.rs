@@ -1,20 +1,24 @@
 //! The author's side of plugins: the folder a new one begins with, building it, and what a run of one
 //! says. Loads no component and reads no ledger: `session` does.
 
-mod cargo;
+mod build;
 mod check_report;
 mod dead_report;
+mod folder;
 mod golden;
+mod language;
 mod list_report;
 mod rows;
-mod template;
+mod saved;
 
 pub(crate) use self::{
-    cargo::build,
+    build::build,
     check_report::{CheckReport, LimitShare, Outcome},
     dead_report::{DeadEvent, DeadMessage, DeadReport},
+    folder::{check_name, write_folder},
     golden::Golden,
+    language::Language,
     list_report::{LaneLine, ListReport, SinkLine},
     rows::{Line, lines},
-    template::{check_crate_name, write_folder},
+    saved::Saved,
 };

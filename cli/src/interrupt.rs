@@ -47,6 +47,18 @@ impl Interrupt {
         Ok(interrupt)
     }
 
+    /// Ends the process on the first signal, after `last`: for what leaves nothing to commit. To be
+    /// called inside a Tokio runtime.
+    pub(crate) fn end_after(last: impl FnOnce() + Send + 'static) -> Result<(), CommandError> {
+        let mut signals = Signals::new()?;
+        tokio::spawn(async move {
+            let code = signals.next().await;
+            last();
+            end_at_once(code);
+        });
+        Ok(())
+    }
+
     /// Returns once the run was asked to stop.
     pub(crate) async fn stopped(&self) {
         let asked = self.shared.asked.notified();

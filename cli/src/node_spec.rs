@@ -270,6 +270,7 @@ mod tests {
             ("http://[::1]:8545/", "[::1]:8545"),
             ("wss://node.example?k=KEY", "node.example"),
             ("a.b=https://node.example/?x=y", "a.b"),
+            ("https://KEY0a1b2c3d4e5f6a7b8.eth.node.example:8545", "node.example:8545"),
             ("/run/geth.ipc", "geth.ipc"),
         ] {
             let node = parse(text).unwrap();

@@ -12,6 +12,9 @@ pub(crate) fn check_plugin_name(name: &str) -> Result<(), String> {
     let is_name = name.len() <= NAME_MAX_CHARS
         && name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+    if store::is_reserved_schema(name) {
+        return Err(format!("`{name}` cannot name a plugin: DuckDB or the ledger has that name"));
+    }
     match is_name {
         true => Ok(()),
         false => Err(format!("`{name}` cannot name a plugin")),
@@ -27,7 +30,19 @@ mod tests {
         for name in ["bal", "erc20-balances", "A_1"] {
             assert!(check_plugin_name(name).is_ok(), "{name}");
         }
-        for name in ["", "1st", "-a", "a.b", "a b", "ä", &"a".repeat(65)] {
+        for name in [
+            "main",
+            "Memory",
+            "pg-catalog",
+            "headcount_typed",
+            "",
+            "1st",
+            "-a",
+            "a.b",
+            "a b",
+            "ä",
+            &"a".repeat(65),
+        ] {
             assert!(check_plugin_name(name).is_err(), "{name}");
         }
     }

@@ -29,13 +29,17 @@ pub(crate) fn check_verify(verify: Verify) -> Result<Verify, (String, String)> {
 }
 
 /// Checks a level for a command that compares nodes, against how many there are.
-pub(crate) fn check_verify_of_many(verify: Verify, nodes: usize) -> Result<(), CommandError> {
+pub(crate) fn check_verify_of_many(
+    flag: &str,
+    verify: Verify,
+    nodes: usize,
+) -> Result<(), CommandError> {
     match verify {
         Verify::Agree(needed) if usize::from(needed) > nodes => {
             let counted = if nodes == 1 { "1 node".to_owned() } else { format!("{nodes} nodes") };
             Err(CommandError::usage(format!("{counted} can never agree as {needed}"))
-                .context(format!("--verify {verify} cannot be that"))
-                .hint("name more nodes with -r, or choose --verify prove"))
+                .context(format!("{flag} {verify} cannot be that"))
+                .hint(format!("name more nodes with -r, or choose {flag} prove")))
         }
         _ => Ok(()),
     }

@@ -101,6 +101,10 @@ impl RangeError {
     /// Returns what to type instead.
     pub(crate) fn hint(&self) -> String {
         match self {
+            Self::Grammar { input, .. } if spelt_with_a_colon(input).is_some() => {
+                let range = spelt_with_a_colon(input).unwrap_or_default();
+                format!("both ends are included, with a colon between them: -b {range}")
+            }
             Self::Grammar { .. } => "ranges are FIRST:LAST (both included), FIRST:+COUNT, BLOCK, \
                  -COUNT: (the last ones), FIRST:, :LAST, :finalized or FIRST:latest; \
                  numbers may be 18_000_000, 18M or 18.1M"
@@ -195,6 +199,28 @@ impl RangeSpec {
         }
     }
 
+    /// Says where fewer blocks are meant than were asked for, for there are no more before that end.
+    pub(crate) fn shortened(&self, range: BlockRange) -> Option<String> {
+        let Start::Last(count) = self.start else { return None };
+        let end = match self.end {
+            End::Finalized => "finalized ",
+            End::Latest => "newest ",
+            End::At(_) | End::Count(_) => "",
+        };
+        let more = match self.end {
+            End::Finalized => format!("; -b -{count}:latest goes up to the head"),
+            _ => String::new(),
+        };
+        (range.count() < count).then(|| {
+            let blocks = crate::summary::blocks(range.count());
+            let are = if range.count() == 1 { "is" } else { "are" };
+            format!(
+                "there {are} only {blocks} up to the {end}block {}, not {count}{more}",
+                range.last()
+            )
+        })
+    }
+
     /// Returns the blocks meant, or `None` where everything up to the end is covered already.
     pub(crate) fn resolve(&self, bounds: &Bounds) -> Result<Option<BlockRange>, RangeError> {
         let last = match self.end {
@@ -223,6 +249,17 @@ impl RangeSpec {
             (None, _) => Err(RangeError::BeyondEnd { first, end, last }),
         }
     }
+}
+
+/// Returns how a range is written that other tools write as `0-60` or `0..60`; `..` leaves the end out
+/// there, `..=` does not.
+fn spelt_with_a_colon(input: &str) -> Option<String> {
+    let between = ["..=", "...", "..", "-", "\u{2013}", ","];
+    let (first, last) = between.iter().find_map(|sign| {
+        let (first, last) = input.split_once(sign)?;
+        (parse_count(first).is_ok() && parse_count(last).is_ok()).then_some((first, last))
+    })?;
+    Some(format!("{first}:{last}"))
 }
 
 /// Parses a number of blocks: digits, `_` between them, and `k` or `M` behind.
@@ -351,6 +388,44 @@ mod tests {
             let error = RangeSpec::parse(text).unwrap_err();
             assert!(error.to_string().contains(reason), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn a_range_as_other_tools_write_it_is_told_in_our_words() {
+        for (text, hint) in [
+            ("0-60", "-b 0:60"),
+            ("0..60", "-b 0:60"),
+            ("18M..=18.1M", "-b 18M:18.1M"),
+            ("1_000-2_000", "-b 1_000:2_000"),
+        ] {
+            let error = RangeSpec::parse(text).unwrap_err();
+            assert!(error.hint().ends_with(hint), "{text}: {}", error.hint());
+        }
+        for other in ["x-60", "-5", "7:x", "a..b"] {
+            let hint = RangeSpec::parse(other).unwrap_err().hint();
+            assert!(hint.starts_with("ranges are"), "{other}: {hint}");
+        }
+    }
+
+    #[test]
+    fn fewer_blocks_than_were_asked_for_are_told() {
+        let said = |text: &str, bounds: &Bounds| {
+            let spec = RangeSpec::parse(text).unwrap();
+            spec.shortened(spec.resolve(bounds).unwrap().unwrap())
+        };
+        let young = Bounds { start: None, finalized: Some(0), latest: Some(41) };
+        assert_eq!(
+            said("-10:", &young).unwrap(),
+            "there is only 1 block up to the finalized block 0, not 10; -b -10:latest goes up to \
+             the head"
+        );
+        assert_eq!(
+            said("-100:latest", &young).unwrap(),
+            "there are only 42 blocks up to the newest block 41, not 100"
+        );
+        assert_eq!(said("-10:latest", &young), None);
+        assert_eq!(said("-10:", &BOUNDS), None);
+        assert_eq!(said("0:5", &young), None);
     }
 
     #[test]

@@ -10,7 +10,8 @@ use std::{
 };
 
 /// Files that belong to a ledger: its whole name plus one of these.
-const BESIDE_LEDGER: [&str; 5] = ["", ".wal", ".lock", ".new", ".new.wal"];
+const BESIDE_LEDGER: [&str; 8] =
+    ["", ".wal", ".lock", ".sock", ".new", ".new.wal", ".copy", ".copy.wal"];
 
 /// Refuses to record to a file that is anything but a recording.
 pub(crate) fn check_record_path(path: &Path, ledger: &LedgerPath) -> Result<(), CommandError> {
@@ -49,7 +50,8 @@ pub(crate) fn check_record_path(path: &Path, ledger: &LedgerPath) -> Result<(), 
         .hint(format!("{elsewhere}; if that file may go, delete it first")))
 }
 
-fn is_of_ledger(path: &Path, ledger: &Path) -> bool {
+/// Whether a file is the ledger, or one that is made beside it.
+pub(crate) fn is_of_ledger(path: &Path, ledger: &Path) -> bool {
     let (path, ledger) = (real(path), real(ledger));
     BESIDE_LEDGER.iter().any(|suffix| {
         let mut beside = ledger.clone().into_os_string();

@@ -71,7 +71,7 @@ pub(crate) fn shown_rest(rest: &str) -> String {
         return HIDDEN.to_owned();
     }
     let hidden = if path.is_empty() || path == "/" { "" } else { "/***" };
-    format!("{host}{hidden}")
+    format!("{}{hidden}", node::shown_host(host))
 }
 
 #[cfg(test)]
@@ -87,6 +87,7 @@ mod tests {
             "HTTPS://node.example?key=KEY",
             "wss://node.example/ws#KEY",
             "http://user:p/KEY@node.example/",
+            "https://KEY0a1b2c3d4e5f6a7b8.eth.node.example/",
         ] {
             let text = redacted(&format!("no answer from `{url}`, twice from {url}"));
             assert!(!text.contains("KEY"), "{text}");

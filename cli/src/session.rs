@@ -7,14 +7,17 @@ mod audit;
 mod clock;
 mod coverage;
 mod drill;
+mod export;
 mod health;
 mod inputs;
 mod lanes;
 mod ledger;
+mod names;
 mod nodes;
 mod plugin;
 mod replay;
 mod sinks;
+mod snapshot;
 mod telling;
 mod watch;
 
@@ -23,8 +26,10 @@ pub(crate) use self::{
     audit::audit,
     coverage::coverage,
     drill::drill,
+    export::{Wanted, prepare},
     health::health,
-    plugin::{PluginRun, check_plugin, dead, fill_in, list_plugins, test_plugin},
+    plugin::{PluginRun, check_plugin, compile_plugin, dead, fill_in, list_plugins, test_plugin},
     replay::replay,
+    snapshot::snapshot,
     watch::watch_plan as watch,
 };

@@ -152,6 +152,8 @@ pub(crate) struct SecondLookSummary {
     pub(crate) lacks_other_node: bool,
     /// How many these are.
     pub(crate) without_other_node: u64,
+    /// Blocks that another process looks at just now, from the first to the last: left to it.
+    pub(crate) held: Vec<HeldSummary>,
 }
 
 /// What one node read again.
@@ -289,7 +291,7 @@ impl From<event::BlockRange> for RangeSummary {
 
 impl fmt::Display for RangeSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{} ({} blocks)", self.first, self.last, grouped(self.count))
+        write!(f, "{}:{} ({})", self.first, self.last, blocks(self.count))
     }
 }
 
@@ -348,12 +350,17 @@ impl Summary {
             format!("{}:{} is being read by process {process}", range.first, range.last)
         });
         words.extend(held);
+        let looks = self.second_look.iter().flat_map(|look| &look.held).map(|held| {
+            let HeldSummary { range, process } = held;
+            format!("{}:{} is being looked at by process {process}", range.first, range.last)
+        });
+        words.extend(looks);
         if !self.is_only_skipped() {
             let (new, known) = (grouped(self.events.new), grouped(self.events.known));
             words.push(format!("{new} new events, {known} known"));
             let open: u64 = self.blocks.open.iter().map(|open| open.range.count).sum();
             let calls: u64 = self.nodes.iter().flat_map(|node| node.calls.values()).sum();
-            words.push(format!("{} blocks open", grouped(open)));
+            words.push(format!("{} open", blocks(open)));
             words.push(format!("{} incidents", grouped(self.incidents.len() as u64)));
             words.push(format!("{} calls", grouped(calls)));
             words.push(format!("{:.1} s", self.elapsed_ms as f64 / 1000.0));
@@ -523,7 +530,7 @@ fn fmt_plugin(plugin: &PluginSummary, f: &mut fmt::Formatter<'_>) -> fmt::Result
 impl fmt::Display for SecondLookSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for LookedThroughSummary { name, client, blocks, of_other_client } in &self.nodes {
-            write!(f, "second   {} blocks", grouped(*blocks))?;
+            write!(f, "second   {}", self::blocks(*blocks))?;
             if let Some(range) = &self.range {
                 write!(f, " of {range}")?;
             }
@@ -539,14 +546,17 @@ impl fmt::Display for SecondLookSummary {
             writeln!(f)?;
         }
         if !self.nodes.is_empty() {
-            let (agreed, found) = (grouped(self.agreed), grouped(self.recovered));
-            writeln!(f, "second   {agreed} blocks agreed, {found} events recovered")?;
+            let (agreed, found) = (blocks(self.agreed), grouped(self.recovered));
+            writeln!(f, "second   {agreed} agreed, {found} events recovered")?;
         }
         if self.lacks_other_node {
-            let blocks = grouped(self.without_other_node);
+            let blocks = blocks(self.without_other_node);
+            writeln!(f, "second   {blocks} not looked at: no node but those that saw them first")?;
+        }
+        for HeldSummary { range, process } in &self.held {
             writeln!(
                 f,
-                "second   {blocks} blocks not looked at: no node but those that saw them first"
+                "second   {range} left to process {process}, which looks at them just now"
             )?;
         }
         Ok(())
@@ -572,6 +582,14 @@ impl fmt::Display for EvidenceSummary {
             Some(block) => write!(f, " (block {block})"),
             None => Ok(()),
         }
+    }
+}
+
+/// Writes a number of blocks.
+pub(crate) fn blocks(count: u64) -> String {
+    match count {
+        1 => "1 block".to_owned(),
+        _ => format!("{} blocks", grouped(count)),
     }
 }
 

@@ -120,6 +120,19 @@ impl Program {
         serde_json::from_str(&outcome.stdout).expect("query prints a JSON array of objects")
     }
 
+    /// Returns the plugin in JavaScript or Python shipped as `name`, built by `make script-plugins`.
+    pub fn script_plugin(name: &str) -> Option<PathBuf> {
+        let folder = workspace().join("plugins/target/scripts");
+        let path = folder.join(name).join("build/plugin.wasm");
+        path.is_file().then_some(path)
+    }
+
+    /// Returns the folder where tests keep compiled plugins: those of a language with a large runtime
+    /// take a minute.
+    pub fn compiled_plugins() -> PathBuf {
+        workspace().join("plugins/target/compiled")
+    }
+
     /// Returns the plugin shipped as `name`, built by `make plugins`.
     pub fn plugin(name: &str) -> Option<PathBuf> {
         let path = workspace().join(format!("plugins/target/wasm32-wasip2/release/{name}.wasm"));

@@ -357,6 +357,34 @@ fn when_the_owner_is_killed_its_client_takes_its_place_and_hands_over_what_was_n
 }
 
 #[test]
+fn what_another_process_looks_at_again_is_left_to_it_and_told_in_one_line() {
+    let scene = scene!("shared, looks");
+    let (one, held, two) = (scene.free(), scene.held(), scene.free());
+    scene.replay(&one, "0:60", &[]).expect_success();
+    let chain = |other: &Held| {
+        let (one, other) = (one.name(), format!("two={}", other.node.url()));
+        let words = [
+            "replay", "-r", &one, "-r", &other, "-c", GOLD, "-e", TRANSFER, "--ledger", "l.duckdb",
+        ];
+        words.map(str::to_owned).to_vec()
+    };
+    let mut owner = Ended(scene.program.start(chain(&held)));
+    held.until_asked();
+    let pid = owner.0.id();
+    let second = scene.program.run(chain(&two)).expect_success();
+    let told = format!("left to process {pid}, which looks at them just now\n");
+    assert_eq!(second.stdout.matches(&told).count(), 1, "{}", second.stdout);
+    no_lock_is_spoken_of(&second);
+    let line = chain(&two).into_iter().chain(["--format".into(), "line".into()]);
+    let line = scene.program.run(line).expect_success();
+    let told = format!("is being looked at by process {pid}");
+    assert!(line.stdout.contains(&told), "{}", line.stdout);
+    assert_eq!(two.ranges(), [], "what another process looks at is not asked for");
+    held.open();
+    assert!(owner.0.wait().unwrap().success());
+}
+
+#[test]
 fn an_owner_that_is_killed_at_any_moment_leaves_its_clients_to_finish_exactly() {
     let scene = scene!("shared, kill -9");
     let expected = scene.undisturbed();

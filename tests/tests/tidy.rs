@@ -45,6 +45,7 @@ const OWNERS: [(&str, &str); 18] = [
     ("indicatif", "cli"),
     ("toml", "cli"),
     ("quick-junit", "cli"),
+    ("notify", "cli"),
     ("tracing-subscriber", "cli"),
 ];
 

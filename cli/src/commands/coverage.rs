@@ -3,6 +3,7 @@
 use crate::{
     command_error::CommandError,
     commands::{PlaceArgs, ledger::open_to_read},
+    config_file::Config,
     environment::Environment,
     exit_codes::ExitCode,
     session,
@@ -31,7 +32,9 @@ pub(crate) fn cmd_coverage(
     environment: &Environment,
 ) -> Result<ExitCode, CommandError> {
     let mut ledger = open_to_read(&args.place, environment)?;
-    let report = session::coverage(&mut ledger)?;
+    // For the names in it: with a mistake in the file addresses do.
+    let config = Config::load(args.place.config.as_deref(), environment).unwrap_or_default();
+    let report = session::coverage(&mut ledger, &config.contracts)?;
     report.write(args.format, &mut stdout().lock())?;
     Ok(ExitCode::Done)
 }
@@ -39,7 +42,7 @@ pub(crate) fn cmd_coverage(
 const AFTER_HELP: &str = "\
 Words:
   proved         every block is excluded by its bloom or recomputed from its receipts
-  agreed         several nodes said the same, and nothing proves it
+  agreed         several nodes said the same, or were read by blooms and have the same hash
   single source  one node's word, with or without a look at blooms
   open           not covered: nothing is claimed of it
   unprovable     not proved, and receipts that were read for it did not hold up

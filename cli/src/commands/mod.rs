@@ -4,11 +4,13 @@ pub(crate) mod audit;
 pub(crate) mod config;
 pub(crate) mod coverage;
 pub(crate) mod drill;
+pub(crate) mod export;
 pub(crate) mod health;
 pub(crate) mod ledger;
 pub(crate) mod plugin;
 pub(crate) mod query;
 pub(crate) mod replay;
+pub(crate) mod snapshot;
 pub(crate) mod watch;
 
 use crate::{
@@ -53,6 +55,8 @@ pub(crate) enum Command {
     Health(health::HealthArgs),
     Drill(drill::DrillArgs),
     Query(query::QueryArgs),
+    Export(export::ExportArgs),
+    Snapshot(snapshot::SnapshotArgs),
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
     #[command(subcommand)]
@@ -120,6 +124,8 @@ pub(crate) fn run(command: &Command, environment: &Environment) -> Result<ExitCo
         Command::Health(args) => health::cmd_health(args, environment),
         Command::Drill(args) => drill::cmd_drill(args, environment),
         Command::Query(args) => query::cmd_query(args, environment),
+        Command::Export(args) => export::cmd_export(args, environment),
+        Command::Snapshot(args) => snapshot::cmd_snapshot(args, environment),
         Command::Plugin(command) => plugin::cmd_plugin(command, environment),
         Command::Ledger(command) => ledger::cmd_ledger(command, environment),
         Command::Config(command) => config::cmd_config(command, environment),

@@ -344,6 +344,17 @@ finality = "soon"
     }
 
     #[test]
+    fn a_header_that_http_would_refuse_is_told_without_its_value() {
+        let found = mistakes(
+            "[chain.a]\n[[chain.a.node]]\nurl = \"https://a.example\"\n\
+             headers = { a = \"${KEY}\\n\", b = \"good\" }\n",
+        );
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert!(found[0].contains("4:13: the value of header `a`"), "{found:#?}");
+        assert!(!found[0].contains("SECRET"), "{found:#?}");
+    }
+
+    #[test]
     fn a_named_file_that_is_not_there_is_wrong_and_an_unnamed_one_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let nowhere = dir.path().to_str().unwrap();

@@ -119,6 +119,13 @@ fn headers(source: &Source<'_>, table: &Table<'_>) -> Vec<(String, Secret)> {
             return None;
         }
         let text = source.text_of(name, value)?;
+        // As HTTP has it; the value is not repeated.
+        if text.text.chars().any(|c| c.is_control() && c != '\t') {
+            let hint = "a key that is read from a file may end in a line break".to_owned();
+            let what = format!("the value of header `{name}` has a control character in it");
+            source.wrong(&span, what, Some(hint));
+            return None;
+        }
         Some((name.to_owned(), Secret::new(text.text)))
     };
     table.entries("headers").into_iter().filter_map(read).collect()

@@ -72,8 +72,7 @@ impl AuditPlan {
         let expect = args.expect.as_deref().map(|path| environment.resolve(path));
         let chain = ChainPlan::resolve(&source, &config, chain_config, environment)?;
         let require = args.require.unwrap_or(Verify::Prove);
-        check_verify_of_many(require, chain.nodes.len())
-            .map_err(|error| error.context("--require cannot be that"))?;
+        check_verify_of_many("--require", require, chain.nodes.len())?;
         if let (Some(AnchorPolicy::Agreed(wanted)), given) = (args.anchor, chain.nodes.len())
             && usize::from(wanted) > given
         {

@@ -54,7 +54,17 @@ impl DrillPlan {
         if let Some(path) = keep.as_ref().filter(|path| path.exists()) {
             return Err(CommandError::usage(format!("{} is there already", path.display()))
                 .context("a drill has a ledger of its own")
-                .hint("name another file with --keep"));
+                .hint(match path.is_dir() {
+                    true => "that is a folder: name a file, as in --keep drill.duckdb",
+                    false => "name another file with --keep",
+                }));
+        }
+        if let Some(folder) = keep.as_ref().and_then(|path| path.parent())
+            && !folder.is_dir()
+        {
+            return Err(CommandError::usage(format!("there is no folder {}", folder.display()))
+                .context("the ledger of the drill cannot be kept")
+                .hint("make the folder, or name another file with --keep"));
         }
         let seed = args.seed.unwrap_or(DEFAULT_SEED);
         Ok(Self { seed, blocks, block_time_ms, format: args.format, keep })

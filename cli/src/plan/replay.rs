@@ -9,6 +9,7 @@ use super::{
 use crate::{
     command_error::CommandError,
     commands::replay::ReplayArgs,
+    compiling::Compiling,
     config_file::{Config, PluginConfig},
     environment::Environment,
     ledger_path::LedgerPath,
@@ -51,6 +52,8 @@ pub(crate) struct ReplayPlan {
     pub(crate) plugins: Vec<PluginConfig>,
     /// Where messages of plugins go.
     pub(crate) sinks: Vec<SinkSpec>,
+    /// Where they are kept when they are compiled.
+    pub(crate) compiling: Compiling,
     /// File to record answers to.
     pub(crate) record: Option<PathBuf>,
     /// Whether coverage is ignored.
@@ -112,6 +115,7 @@ impl ReplayPlan {
             ledger,
             plugins: plugins(&args.plugins, config, environment)?,
             sinks: config.sinks.clone(),
+            compiling: Compiling::of(environment, args.quiet),
             record,
             refetch: args.refetch,
             second_look: args.blocks.is_none() && !args.refetch,

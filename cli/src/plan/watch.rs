@@ -6,6 +6,7 @@ use super::{
 use crate::{
     command_error::CommandError,
     commands::watch::WatchArgs,
+    compiling::Compiling,
     config_file::{Config, PluginConfig},
     environment::Environment,
     ledger_path::LedgerPath,
@@ -46,6 +47,8 @@ pub(crate) struct WatchPlan {
     pub(crate) plugins: Vec<PluginConfig>,
     /// Where messages of plugins go.
     pub(crate) sinks: Vec<SinkSpec>,
+    /// Where they are kept when they are compiled.
+    pub(crate) compiling: Compiling,
     /// How long the other nodes are waited for.
     pub(crate) agree_wait: Duration,
     /// How often nodes are asked for their head; `None` = half a block time, a second at most.
@@ -82,13 +85,14 @@ impl WatchPlan {
         }
         check_schema_names(&merged_contracts(&chains)?, &ledger)?;
         for chain in &chains {
-            check_verify_of_many(chain.verify, chain.nodes.len())?;
+            check_verify_of_many("--verify", chain.verify, chain.nodes.len())?;
         }
         Ok(Self {
             from_block: block(args.from_block.as_deref(), "--from-block")?,
             until_block: block(args.until_block.as_deref(), "--until-block")?,
             plugins: plugins(&args.plugins, &config, environment)?,
             sinks: config.sinks.clone(),
+            compiling: Compiling::of(environment, args.quiet),
             agree_wait: time_of("--agree-wait", args.agree_wait.as_deref())?
                 .unwrap_or(DEFAULT_AGREE_WAIT),
             poll_interval: time_of("--poll-interval", args.poll_interval.as_deref())?,

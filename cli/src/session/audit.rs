@@ -26,7 +26,11 @@ use crate::{
 use ::audit::EventKey;
 use event::{AnchorPolicy, BlockRange, Decoder, EventSchema, Prover};
 use pipeline::{AuditRequest, Timer};
-use std::{sync::Arc, time::Instant};
+use std::{
+    io::{Write, stderr},
+    sync::Arc,
+    time::Instant,
+};
 
 /// Nodes that must agree on the last block where several are named.
 const AGREED_DEFAULT: u8 = 2;
@@ -146,6 +150,12 @@ fn range(plan: &AuditPlan, nodes: &[OpenNode]) -> Result<BlockRange, CommandErro
         let hint = error.hint();
         CommandError::usage(error).context("the block range means no blocks").hint(hint)
     })?;
+    if let Some(shortened) = resolved.and_then(|range| plan.range.shortened(range))
+        && !plan.quiet
+    {
+        // Whoever closed stderr does not want to hear it.
+        let _ = writeln!(stderr(), "note: {shortened}");
+    }
     resolved.ok_or_else(|| {
         CommandError::usage("it would start beyond its end")
             .context("the block range means no blocks")

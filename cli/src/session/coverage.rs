@@ -1,25 +1,33 @@
 //! What a ledger covers, sorted by how well it is known. Asks no node.
 
-use super::{Look, health::told};
+use super::{
+    Look,
+    names::{Names, schemas},
+};
 use crate::{
     command_error::CommandError,
+    config_file::ContractConfig,
     coverage_report::{ChainCoverage, CoverageReport, FilterCoverage, Known, Part},
 };
-use event::{BlockRange, ChainId, Content, Flaw, Interval, Value};
+use event::{Anchor, BlockRange, ChainId, Content, Flaw, Interval, Value};
 use std::ops::ControlFlow;
 
 /// Flaws of receipts that were to prove a block.
 const UNPROVED: [Flaw; 3] = [Flaw::ReceiptsRoot, Flaw::ReceiptCount, Flaw::ReceiptBlock];
 
-/// Reads the coverage of every chain.
-pub(crate) fn coverage(ledger: &mut Look) -> Result<CoverageReport, CommandError> {
+/// Reads the coverage of every chain; `contracts` are names that the user gave.
+pub(crate) fn coverage(
+    ledger: &mut Look,
+    contracts: &[ContractConfig],
+) -> Result<CoverageReport, CommandError> {
+    let names = Names::of(schemas(ledger)?, contracts);
     let mut chains = Vec::new();
     for chain in ledger.chains()? {
         let state = ledger.load(chain)?;
         let unproved = unproved(ledger, chain)?;
         let filters = state.coverage.iter().filter(|(_, intervals)| !intervals.is_empty());
         let filters = filters.map(|(filter, intervals)| FilterCoverage {
-            name: told(filter),
+            name: names.told(filter),
             id: filter.id().to_string(),
             parts: parts(intervals, state.finalized, &unproved),
         });
@@ -58,11 +66,7 @@ fn parts(intervals: &[Interval], finalized: Option<u64>, unproved: &[BlockRange]
         let before = interval.range.first().checked_sub(1);
         let hole = next.zip(before).and_then(|(first, last)| BlockRange::new(first, last));
         parts.extend(hole.into_iter().flat_map(|hole| open(hole, unproved)));
-        let known = match interval.evidence.content {
-            Content::Receipts => Known::Proved,
-            Content::Agreed(_) => Known::Agreed,
-            Content::Claimed | Content::Bloom => Known::SingleSource,
-        };
+        let known = known(interval);
         let whole = Part {
             range: interval.range,
             known,
@@ -79,6 +83,16 @@ fn parts(intervals: &[Interval], finalized: Option<u64>, unproved: &[BlockRange]
     let rest = next.zip(finalized).and_then(|(first, last)| BlockRange::new(first, last));
     parts.extend(rest.into_iter().flat_map(|rest| open(rest, unproved)));
     parts
+}
+
+/// Several nodes agree on a block also where each was read as bloom has it and they have the same hash.
+fn known(interval: &Interval) -> Known {
+    match (interval.evidence.content, interval.evidence.anchor) {
+        (Content::Receipts, _) => Known::Proved,
+        (Content::Agreed(_), _) => Known::Agreed,
+        (Content::Bloom, Anchor::AgreedHash(_)) if interval.nodes.len() > 1 => Known::Agreed,
+        (Content::Claimed | Content::Bloom, _) => Known::SingleSource,
+    }
 }
 
 fn open(range: BlockRange, unproved: &[BlockRange]) -> Vec<Part> {
@@ -107,7 +121,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
-    use event::{Anchor, Evidence, NodeId};
+    use event::{Evidence, NodeId};
 
     fn range(first: u64, last: u64) -> BlockRange {
         BlockRange::new(first, last).unwrap()
@@ -116,6 +130,16 @@ mod tests {
     fn interval(range: BlockRange, content: Content) -> Interval {
         let evidence = Evidence { content, anchor: Anchor::OneNode };
         Interval { range, evidence, nodes: vec![NodeId::new("a")], links: None }
+    }
+
+    #[test]
+    fn several_nodes_with_one_hash_are_not_a_single_source() {
+        let one = interval(range(10, 19), Content::Bloom);
+        let evidence = Evidence { content: Content::Bloom, anchor: Anchor::AgreedHash(3) };
+        let nodes = vec![NodeId::new("a"), NodeId::new("b"), NodeId::new("c")];
+        assert_eq!(known(&Interval { evidence, nodes, ..one.clone() }), Known::Agreed);
+        assert_eq!(known(&Interval { evidence, ..one.clone() }), Known::SingleSource);
+        assert_eq!(known(&one), Known::SingleSource);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod stage;
 use super::{nodes::open_node, watch};
 use crate::{
     command_error::CommandError,
+    compiling::Compiling,
     drill_report::{CursorReport, DrillReport, LedgerReport, NodeReport},
     environment::Environment,
     event_spec::EventSpec,
@@ -103,6 +104,7 @@ fn watch_plan(plan: &DrillPlan, stage: &Stage, ledger: &std::path::Path) -> Watc
         ledger: LedgerPath { path: ledger.to_owned(), is_explicit: true },
         plugins: Vec::new(),
         sinks: Vec::new(),
+        compiling: Compiling::default(),
         agree_wait: block_time * 5,
         poll_interval: Some(block_time / 2),
         concurrency: DEFAULT_CONCURRENCY,

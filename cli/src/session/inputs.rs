@@ -3,6 +3,7 @@
 use super::lanes::Hosted;
 use crate::{
     command_error::{CommandError, ErrorKind},
+    compiling::Compiling,
     config_file::PluginConfig,
     event_spec::EventSpec,
     ledger_path::LedgerPath,
@@ -10,7 +11,7 @@ use crate::{
 };
 use abi::Schemas;
 use event::{AnyOf, Batch, Descriptor, Effects, Filter, Plugin, PluginFault, PluginState};
-use host::{Grants, Host, HostConfig, Limits, LoadError, LoadedPlugin};
+use host::{Grants, Host, Limits, LoadError, LoadedPlugin};
 use sha2::Digest;
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
@@ -65,14 +66,15 @@ pub(super) fn load_plugins(
     configs: &[PluginConfig],
     contracts: &[ContractPlan],
     ledger: &LedgerPath,
+    compiling: &Compiling,
 ) -> Result<Vec<Hosted>, CommandError> {
     if configs.is_empty() {
         return Ok(Vec::new());
     }
-    let host = Host::new(HostConfig::default()).map_err(CommandError::bug)?;
+    let host = compiling.host().map_err(CommandError::bug)?;
     let mut plugins: Vec<Hosted> = Vec::new();
     for config in configs {
-        let plugin = load_plugin(&host, config)?;
+        let plugin = load_plugin(&host, config, compiling)?;
         check_name(&plugin.descriptor().name, &plugins, contracts, ledger)?;
         plugins.push((plugin, config.poison));
     }
@@ -131,19 +133,23 @@ impl Plugin for SetUp {
     }
 }
 
-fn load_plugin(host: &Host, config: &PluginConfig) -> Result<Box<dyn Plugin>, CommandError> {
+fn load_plugin(
+    host: &Host,
+    config: &PluginConfig,
+    compiling: &Compiling,
+) -> Result<Box<dyn Plugin>, CommandError> {
     let grants = Grants::sinks(config.sinks.iter().cloned());
-    Ok(Box::new(SetUp::new(Box::new(load_one(host, config, grants)?), config)))
+    Ok(Box::new(SetUp::new(Box::new(load_one(host, config, (compiling, grants))?), config)))
 }
 
 /// Loads a component, or says why it is no plugin here.
 pub(super) fn load_one(
     host: &Host,
     config: &PluginConfig,
-    grants: Grants,
+    how: (&Compiling, Grants),
 ) -> Result<LoadedPlugin, CommandError> {
     let bytes = read_component(config)?;
-    let loaded = load_component(host, config, &bytes, grants)?;
+    let loaded = load_component(host, config, &bytes, how)?;
     loaded.map_err(|error| refused(&config.wasm, error))
 }
 
@@ -169,7 +175,7 @@ pub(super) fn load_component(
     host: &Host,
     config: &PluginConfig,
     bytes: &[u8],
-    grants: Grants,
+    (compiling, grants): (&Compiling, Grants),
 ) -> Result<Result<LoadedPlugin, LoadError>, CommandError> {
     let defaults = Limits::default();
     let limits = Limits {
@@ -177,7 +183,9 @@ pub(super) fn load_component(
         deadline_ms: config.deadline_ms.unwrap_or(defaults.deadline_ms),
         ..defaults
     };
-    Ok(host.load_granted(bytes, &config_json(config)?, limits, grants))
+    let json = config_json(config)?;
+    let load = || host.load_granted(bytes, &json, limits, grants);
+    Ok(compiling.during(host, (&config.wasm, bytes), load))
 }
 
 /// Says of a file why it is no plugin here.

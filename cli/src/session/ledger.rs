@@ -15,7 +15,10 @@ use event::{
     Anchor, AnchorPolicy, BlockRange, ChainId, ChainProfile, ChainState, Filter, Interval, Node,
     Store,
 };
-use std::sync::Arc;
+use std::{
+    io::{Write, stderr},
+    sync::Arc,
+};
 use store::{DuckLedger, Failpoints, OpenOptions};
 
 pub(super) fn profile(plan: &ReplayPlan, nodes: &[OpenNode]) -> ChainProfile {
@@ -123,10 +126,16 @@ fn range_of(
     nodes: &[OpenNode],
 ) -> Result<Option<BlockRange>, CommandError> {
     let bounds = bounds(state, profile, filters, plan, nodes);
-    plan.range.resolve(&bounds).map_err(|error| {
+    let range = plan.range.resolve(&bounds).map_err(|error| {
         let hint = error.hint();
         CommandError::usage(error).context("the block range means no blocks").hint(hint)
-    })
+    })?;
+    let shortened = range.and_then(|range| plan.range.shortened(range));
+    if let Some(shortened) = shortened.filter(|_| !plan.quiet) {
+        // Whoever closed stderr does not want to hear it.
+        let _ = writeln!(stderr(), "note: {shortened}");
+    }
+    Ok(range)
 }
 
 /// Opens a ledger that is owned, or makes it.

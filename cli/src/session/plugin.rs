@@ -21,13 +21,15 @@ use super::{Look, inputs};
 use crate::{
     author::{Line, lines},
     command_error::CommandError,
+    compiling::Compiling,
     config_file::PluginConfig,
     range::RangeSpec,
     terminal::one_line,
 };
 use event::{LogLevel, LogLine};
-use host::{Grants, Host, HostConfig};
+use host::Grants;
 use pipeline::Rehearsed;
+use std::path::Path;
 
 /// Which events, and how they are cut.
 #[derive(Clone, Copy, Debug)]
@@ -58,10 +60,11 @@ pub(crate) fn test_plugin(
     config: &PluginConfig,
     ledger: &mut Look,
     run: PluginRun,
+    compiling: &Compiling,
 ) -> Result<Tested, CommandError> {
-    let host = Host::new(HostConfig::default()).map_err(CommandError::bug)?;
+    let host = compiling.host().map_err(CommandError::bug)?;
     // Nothing is sent.
-    let mut plugin = inputs::load_one(&host, config, Grants::any())?;
+    let mut plugin = inputs::load_one(&host, config, (compiling, Grants::any()))?;
     let mut recorded = Recorded::find(event::Plugin::descriptor(&plugin), ledger, run)?;
     let mut watched = Watched::new(&mut plugin, Change::None);
     let told = recorded.rehearse(&mut watched, run.one_block)?;
@@ -81,6 +84,15 @@ pub(crate) fn test_plugin(
         told.dead_letters.len()
     );
     Ok(Tested { lines, log, summary, stopped: stopped(&told) })
+}
+
+/// Compiles a component, so that its first run need not.
+pub(crate) fn compile_plugin(component: &Path, compiling: &Compiling) -> Result<(), CommandError> {
+    let config = PluginConfig { wasm: component.to_owned(), ..PluginConfig::default() };
+    let bytes = inputs::read_component(&config)?;
+    let host = compiling.host().map_err(CommandError::bug)?;
+    let compiled = compiling.during(&host, (component, &bytes), || host.compile(&bytes));
+    compiled.map_err(|error| inputs::refused(component, error))
 }
 
 /// Why a run came to no end, if it did not.

@@ -79,7 +79,8 @@ async fn run(
     // Everything the user can have got wrong is looked at before the ledger is touched.
     let schemas = Arc::new(inputs::schemas(&plan.chain.contracts)?);
     let filters = inputs::filters(&plan.chain.contracts, &schemas);
-    let plugins = inputs::load_plugins(&plan.plugins, &plan.chain.contracts, &plan.ledger)?;
+    let contracts = &plan.chain.contracts;
+    let plugins = inputs::load_plugins(&plan.plugins, contracts, &plan.ledger, &plan.compiling)?;
     let mut inputs = Some((plugins, super::sinks::open(&plan.sinks)?));
     let seeker = Seeker::new(&plan.ledger.path, environment, Role::Replay);
     if let Some(ended) = wait_or_skip(plan, &seeker, &interrupt).await? {

@@ -15,7 +15,10 @@ use crate::{
 };
 use event::{AnchorPolicy, BlockRange, ChainProfile, Flaw};
 use pipeline::{LaneReport, OwnerReport, ReplayOutcome, SecondLook, Watcher};
-use std::sync::{Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
 
 /// Feeds the live lines.
 pub(super) struct Lines(Mutex<ProgressLines>);
@@ -178,7 +181,19 @@ fn second_look(look: &SecondLook, nodes: &[OpenNode]) -> SecondLookSummary {
         recovered: look.recovered,
         lacks_other_node: !look.without_other.is_empty(),
         without_other_node: look.without_other.iter().map(BlockRange::count).sum(),
+        held: held_looks(look),
     }
+}
+
+/// One line for each process, however many windows it looks at.
+fn held_looks(look: &SecondLook) -> Vec<HeldSummary> {
+    let mut by_process: BTreeMap<u32, BlockRange> = BTreeMap::new();
+    for (range, process) in &look.held {
+        let hull = by_process.entry(*process).or_insert(*range);
+        *hull = hull.hull(*range);
+    }
+    let held = by_process.into_iter();
+    held.map(|(process, range)| HeldSummary { range: range.into(), process }).collect()
 }
 
 fn plugin_summary(report: LaneReport, range: Option<BlockRange>) -> PluginSummary {

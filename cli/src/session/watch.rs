@@ -92,7 +92,7 @@ pub(super) async fn run(
     // Everything the user can have got wrong is looked at before the ledger is touched.
     let contracts = merged_contracts(&plan.chains)?;
     let schemas = Arc::new(inputs::schemas(&contracts)?);
-    let plugins = inputs::load_plugins(&plan.plugins, &contracts, &plan.ledger)?;
+    let plugins = inputs::load_plugins(&plan.plugins, &contracts, &plan.ledger, &plan.compiling)?;
     let names = plugins.iter().map(|(plugin, _)| plugin.descriptor().name.clone()).collect();
     drop(plugins);
     let sinks = sinks::open(&plan.sinks)?;

@@ -106,6 +106,8 @@ pub struct ToLook {
     pub seen: Vec<Seen>,
     /// Blocks on the word of one node, where the asker has no other one.
     pub without_other: Vec<BlockRange>,
+    /// Blocks that another process looks at just now, with which.
+    pub held: Vec<(BlockRange, u32)>,
     /// This holds of blocks up to this one; after it there may be more.
     pub through: u64,
 }
@@ -368,6 +370,14 @@ pub trait Store: Reader {
     fn outbox(&mut self) -> Result<Vec<OutboxLine>, LedgerError> {
         Ok(Vec::new())
     }
+
+    /// Writes commits into a transaction that the next [`Self::finish`] ends. Nothing else may be asked
+    /// of the store until then. After an error none of it takes effect.
+    fn begin(&mut self, commits: &[Commit]) -> Result<(), LedgerError>;
+
+    /// Ends what [`Self::begin`] began, together with what lanes wrote of it: all of it takes effect or
+    /// nothing.
+    fn finish(&mut self, lanes: &[LaneCommit]) -> Result<(), LedgerError>;
 
     /// Returns the ids of stored events of the range, on every branch, in no order.
     fn known_events(

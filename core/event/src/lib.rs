@@ -54,7 +54,7 @@ pub use logs::{Log, LogRef, Logs};
 pub use outbox::{Delivery, DeliveryFuture, Fate, Message, OutboxLine, OutboxStep, Outgoing, Sink};
 pub use ranges::BlockRanges;
 pub use report::{NodeId, REPORT_VERSION, Report, ReportedBlock, Via};
-pub use rows::{Column, Value};
+pub use rows::{Column, FileForm, Value};
 pub use schema::{
     ColumnData, ColumnType, DecodeStats, Decoder, EventSchema, Packed, SchemaColumn, TypedRows,
 };

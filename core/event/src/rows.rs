@@ -33,3 +33,14 @@ pub enum Value {
     /// Lists, structs and the rest, as DuckDB writes them.
     Other(String),
 }
+
+/// Form of a file that rows are written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FileForm {
+    /// Apache Parquet.
+    Parquet,
+    /// Comma-separated, with a header.
+    Csv,
+    /// One JSON object a line.
+    Ndjson,
+}

@@ -7,7 +7,7 @@ use crate::{
     integrity::{self, suspect_checks},
     limits::CLOCK_SKEW_S,
     outcome, reachability,
-    sample::{ChainSample, NodeSample},
+    sample::{ChainSample, LedgerState, NodeSample},
     verdict::{Finding, Health, NodeState, NodeVerdict, Reason, Warning},
     words,
 };
@@ -155,6 +155,16 @@ fn warnings(sample: &ChainSample, view: &ChainView, suspect: &BTreeSet<Flaw>) ->
         let behind = head.timestamp.saturating_sub(sample.now_s).saturating_mul(1_000);
         let sentence = format!("this machine's clock is {} behind", words::time(behind));
         warnings.push(Warning { code: "clock-behind", sentence });
+    }
+    if let LedgerState::Read(ledger) = &sample.ledger
+        && ledger.lacks_other_node > 0
+    {
+        let blocks =
+            words::count(ledger.lacks_other_node, "final block rests", "final blocks rest");
+        let sentence = format!(
+            "{blocks} on one node's word: a second look waits for another node than that one"
+        );
+        warnings.push(Warning { code: "lacks-other-node", sentence });
     }
     for flaw in suspect {
         let sentence = format!("every node fails the check `{flaw}`: it does not fit this chain");

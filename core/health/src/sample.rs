@@ -191,6 +191,9 @@ pub struct LedgerSample {
     pub dated: Option<(u64, u64)>,
     /// Why nothing becomes final any more, where that is so.
     pub halted: Option<String>,
+    /// Final blocks, counted once per filter, on the word of one node that no other node at hand can be
+    /// asked for.
+    pub lacks_other_node: u64,
 }
 
 /// Whether the ledger could be read.

@@ -95,6 +95,7 @@ fn covered(ranges: &[(u64, u64)]) -> LedgerState {
         final_block: Some(block(0, last).block),
         dated: Some((last, block(0, last).timestamp)),
         halted: None,
+        lacks_other_node: 0,
     })
 }
 
@@ -427,6 +428,19 @@ fn f89_a_filter_that_is_owed_and_was_never_read_is_open_from_its_start() {
         sample.ledger = owed(start);
         expect(&judge(&sample), &[OK], "ok", 0);
     }
+}
+
+#[test]
+fn final_blocks_that_no_second_node_can_be_asked_for_are_told_and_are_no_failure() {
+    let mut sample = chain(vec![good("a")]);
+    sample.ledger = covered(&[(18_000_000, FINALIZED)]);
+    assert!(judge(&sample).warnings.is_empty());
+    let LedgerState::Read(ledger) = &mut sample.ledger else { panic!("it was read") };
+    ledger.lacks_other_node = 1_000;
+    let health = judge(&sample);
+    expect(&health, &[OK], "ok", 0);
+    assert_eq!(health.warnings[0].code, "lacks-other-node");
+    assert!(health.warnings[0].sentence.starts_with("1000 final blocks rest on one node's word"));
 }
 
 #[test]

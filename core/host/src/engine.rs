@@ -1,13 +1,29 @@
 //! The one engine of the process, and the thread that counts its time.
 
-use crate::{Grants, HostConfig, Limits, LoadError, LoadedPlugin, call::Call, wasi};
-use std::{path::Path, thread, time::Duration};
-use wasmtime::{Config, Engine, component::Linker};
+use crate::{Grants, HostConfig, Limits, LoadError, LoadedPlugin, call::Call, load, wasi};
+use sha2::{Digest, Sha256};
+use std::{
+    fs,
+    hash::{DefaultHasher, Hash, Hasher},
+    io,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+use wasmtime::{
+    Cache, CacheConfig, Config, Engine,
+    component::{Component, Linker},
+};
 
 /// One tick of the clock that deadlines are counted in.
 pub(crate) const TICK_MS: u64 = 10;
 /// Native stack of a guest.
 pub(crate) const STACK_BYTES: usize = 512 << 10;
+
+/// Folder of compiled components, in that of what is kept.
+const CODE: &str = "code";
+/// Folder of empty files that each say by their name that a component was compiled.
+const KNOWN: &str = "known";
 
 /// The sandbox. Cheap to share; plugins that were loaded keep it alive.
 pub struct Host {
@@ -25,7 +41,12 @@ impl std::fmt::Debug for Host {
 impl Host {
     /// Makes the engine and starts its clock.
     pub fn new(config: HostConfig) -> Result<Self, LoadError> {
-        let engine = Engine::new(&engine_config()).map_err(|e| LoadError::engine(&e))?;
+        let mut settings = engine_config();
+        let cache = config.cache_folder.as_deref().and_then(cache);
+        let config =
+            HostConfig { cache_folder: config.cache_folder.filter(|_| cache.is_some()), ..config };
+        settings.cache(cache);
+        let engine = Engine::new(&settings).map_err(|e| LoadError::engine(&e))?;
         let mut linker = Linker::new(&engine);
         wasi::link(&mut linker).map_err(|e| LoadError::engine(&e))?;
         crate::bindings::EventSender::add_to_linker::<_, wasmtime::component::HasSelf<Call>>(
@@ -67,11 +88,50 @@ impl Host {
         limits: Limits,
         grants: Grants,
     ) -> Result<LoadedPlugin, LoadError> {
-        if bytes.len() > self.config.component_bytes {
-            let allowed = self.config.component_bytes;
+        self.check_size(bytes)?;
+        let component = self.component(bytes)?;
+        LoadedPlugin::load(&self.engine, &self.linker, &component, bytes, config, (limits, grants))
+    }
+
+    /// Compiles a component and does no more, so that loading it later finds it compiled. Takes up to
+    /// half a minute for a runtime of 20 MB, such as Python's.
+    pub fn compile(&self, bytes: &[u8]) -> Result<(), LoadError> {
+        self.check_size(bytes)?;
+        self.component(bytes).map(drop)
+    }
+
+    /// Whether a component is known to have been compiled and kept. What is kept may have been thrown
+    /// away since, so nothing but a word of patience may depend on it.
+    pub fn has_compiled(&self, bytes: &[u8]) -> bool {
+        self.known(bytes).is_some_and(|known| known.exists())
+    }
+
+    fn component(&self, bytes: &[u8]) -> Result<Component, LoadError> {
+        load::check_header(bytes)?;
+        let component = Component::new(&self.engine, bytes).map_err(|e| LoadError::compile(&e))?;
+        if let Some(known) = self.known(bytes) {
+            // Without it somebody is told once more that compiling takes a while.
+            let folder = known.parent().map_or(Ok(()), fs::create_dir_all);
+            let _ = folder.and_then(|()| fs::write(known, ""));
+        }
+        Ok(component)
+    }
+
+    /// Returns the file that says that a component was compiled by this engine.
+    fn known(&self, bytes: &[u8]) -> Option<PathBuf> {
+        let mut engine = DefaultHasher::new();
+        self.engine.precompile_compatibility_hash().hash(&mut engine);
+        let content = alloy_primitives::hex::encode(Sha256::digest(bytes));
+        let folder = self.config.cache_folder.as_ref()?.join(KNOWN);
+        Some(folder.join(format!("{content}-{:016x}", engine.finish())))
+    }
+
+    const fn check_size(&self, bytes: &[u8]) -> Result<(), LoadError> {
+        let allowed = self.config.component_bytes;
+        if bytes.len() > allowed {
             return Err(LoadError::TooLarge { found: bytes.len(), allowed });
         }
-        LoadedPlugin::load(&self.engine, &self.linker, bytes, config, (limits, grants))
+        Ok(())
     }
 
     /// Reads a file and loads it.
@@ -84,6 +144,40 @@ impl Host {
         let bytes = std::fs::read(path).map_err(|e| LoadError::Unreadable(e.to_string()))?;
         self.load(&bytes, config, limits)
     }
+}
+
+/// Opens the folder of compiled components. Without it a start is slow, and nothing else.
+fn cache(folder: &Path) -> Option<Cache> {
+    let opened = own_folder(folder).map_err(wasmtime::Error::from).and_then(|()| {
+        let mut config = CacheConfig::new();
+        config.with_directory(folder.join(CODE));
+        Cache::new(config)
+    });
+    match opened {
+        Ok(cache) => Some(cache),
+        Err(error) => {
+            let folder = folder.display();
+            tracing::warn!(%folder, error = format!("{error:#}"), "compiled plugins are not kept");
+            None
+        }
+    }
+}
+
+/// Makes a folder that only its owner can write to: what is in it is run.
+fn own_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(folder)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = fs::metadata(folder)?.permissions().mode();
+        if mode & 0o022 != 0 {
+            return Err(io::Error::other("others can write to it"));
+        }
+    }
+    Ok(())
 }
 
 fn engine_config() -> Config {

@@ -16,6 +16,7 @@ mod fence;
 mod grants;
 mod limits;
 mod load;
+mod network;
 mod outbox;
 mod plugin;
 mod rows;

@@ -1,5 +1,7 @@
 //! What a guest may use. Every limit has a name that its error message repeats.
 
+use std::path::PathBuf;
+
 /// What holding one column of one call costs beside its values: small pieces must not be free.
 pub(crate) const COLUMN_BYTES: usize = 128;
 /// What holding one key and value of the state costs beside them.
@@ -14,11 +16,15 @@ pub(crate) const METRIC_NAME_BYTES: usize = 128;
 pub struct HostConfig {
     /// Largest component that is compiled: compiling is the one thing no deadline stops.
     pub component_bytes: usize,
+    /// Where compiled components are kept for the next start, under a digest of their content, of
+    /// wasmtime's version and of this machine's kind. What is in there is run as it is: it must be the
+    /// user's own. `None`: nothing is kept.
+    pub cache_folder: Option<PathBuf>,
 }
 
 impl Default for HostConfig {
     fn default() -> Self {
-        Self { component_bytes: 64 << 20 }
+        Self { component_bytes: 64 << 20, cache_folder: None }
     }
 }
 

@@ -79,7 +79,7 @@ impl LoadError {
 
 /// Says of an import that plugins ask for by habit why there is none.
 fn why_not(import: &str) -> &'static str {
-    if import.starts_with("wasi:sockets/") || import.starts_with("wasi:http/") {
+    if import.starts_with("wasi:http/") {
         ": the sandbox has no network"
     } else if wasi::LINKED.iter().any(|linked| import.starts_with(linked)) {
         ": the sandbox has this of WASI 0.2 only"

@@ -9,7 +9,7 @@ use crate::{
     call::{Call, Subject, entry_bytes},
     describe,
     engine::{STACK_BYTES, TICK_MS},
-    load, said, wire,
+    load, network, said, wire,
 };
 use event::{Batch, Descriptor, Effects, Plugin, PluginFault, PluginState, PluginTable, Rejection};
 use sha2::{Digest, Sha256};
@@ -53,17 +53,18 @@ impl LoadedPlugin {
     pub(crate) fn load(
         engine: &Engine,
         linker: &Linker<Call>,
+        component: &Component,
         bytes: &[u8],
         config: &str,
         (limits, grants): (Limits, Grants),
     ) -> Result<Self, LoadError> {
-        load::check_header(bytes)?;
-        let component = Component::new(engine, bytes).map_err(|e| LoadError::compile(&e))?;
         let ty = component.component_type();
         load::check_interfaces(engine, &ty)?;
         let (interface, imports) = load::interfaces(engine, &ty);
+        let mut linker = linker.clone();
+        network::link(&mut linker, engine, &ty).map_err(|e| LoadError::compile(&e))?;
         let component = linker
-            .instantiate_pre(&component)
+            .instantiate_pre(component)
             .and_then(EventSenderPre::new)
             .map_err(|e| LoadError::compile(&e))?;
         let mut plugin = Self {

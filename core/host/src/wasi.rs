@@ -14,9 +14,11 @@ use wasmtime_wasi::{
     random::WasiRandom,
 };
 
-/// What a guest may import of WASI; `sockets` and `http` are not among it.
-pub(crate) const LINKED: [&str; 5] =
-    ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/"];
+/// What is linked so that it can be called in vain.
+pub(crate) const SOCKETS: &str = "wasi:sockets/";
+/// What a guest may import of WASI; `http` is not among it.
+pub(crate) const LINKED: [&str; 6] =
+    ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", SOCKETS];
 
 /// Links it. The file system has no directory in it, the input is closed, sleeping takes no time.
 pub(crate) fn link(linker: &mut Linker<Call>) -> wasmtime::Result<()> {

@@ -1,6 +1,6 @@
 //! Where a node is: its URL, name and headers, and what of them is secret. Connects to nothing.
 
-use crate::secret::Secrets;
+use crate::{secret::Secrets, shown_host::shown_host};
 use event::NodeId;
 use reqwest::{
     Url,
@@ -75,7 +75,10 @@ impl Address {
         }
         let host = url.host_str().ok_or(ConfigError::Url("no host"))?;
         let id = name.unwrap_or_else(|| {
-            NodeId::new(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
+            let host = shown_host(host);
+            NodeId::new(
+                url.port().map_or_else(|| host.to_string(), |port| format!("{host}:{port}")),
+            )
         });
         let headers = header_map(headers, &id)?;
         let secrets = Secrets::of(&url, &headers);

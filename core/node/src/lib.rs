@@ -17,6 +17,7 @@ mod open;
 mod origin;
 mod recording;
 mod secret;
+mod shown_host;
 mod socket;
 mod wire;
 
@@ -26,6 +27,7 @@ pub use endpoint::{DEFAULT_HEADER_BATCH, DEFAULT_MAX_BODY_BYTES, DEFAULT_TIMEOUT
 pub use http::{HttpConfig, HttpNode};
 pub use open::{OpenError, OpenOptions, open};
 pub use recording::{Recorder, Recording, RecordingError, RecordingSummary};
+pub use shown_host::shown_host;
 pub use socket::{
     DEFAULT_BLOCK_TIME_MS, FIRST_RECONNECT_WAIT_MS, HEARTBEAT_MS, LONGEST_RECONNECT_WAIT_MS,
     ROTATE_MS, SocketConfig, SocketNode,

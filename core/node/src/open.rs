@@ -195,6 +195,7 @@ mod tests {
         assert_eq!(id("http://127.0.0.1:8545"), "127.0.0.1:8545");
         assert_eq!(id("WSS://user:SecretKey@node.example/SecretKey"), "node.example");
         assert_eq!(id("ws://[::1]:8546"), "[::1]:8546");
+        assert_eq!(id("https://0a1b2c3d4e5f6a7b8c9d.eth.node.example/"), "node.example");
         let named = OpenOptions { name: Some(NodeId::new("mine")), ..OpenOptions::default() };
         assert_eq!(open("http://127.0.0.1:8545", named).expect("a URL").id().to_string(), "mine");
     }

@@ -2,7 +2,7 @@
 //!
 //! A node may repeat them in its error texts, so every text from outside passes through here.
 
-use crate::disguise;
+use crate::{disguise, shown_host::keys_in_host};
 use alloy_primitives::hex;
 use reqwest::{Url, header::HeaderMap};
 use std::fmt;
@@ -46,6 +46,8 @@ impl Secrets {
             found.extend(pair.split_once('=').map(|(_, value)| value.to_owned()));
         }
         found.extend(url.fragment().map(str::to_owned));
+        let host = url.host_str().unwrap_or_default();
+        found.extend(keys_in_host(host).map(str::to_owned));
         let (user, password) = (url.username(), url.password().unwrap_or_default());
         found.extend([user.to_owned(), password.to_owned(), format!("{user}:{password}")]);
         for value in headers.values() {

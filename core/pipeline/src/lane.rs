@@ -1,10 +1,10 @@
 //! Drives one lane on a thread of its own: between the ledger and a plugin.
 //!
 //! A plugin that is slow or bad delays nobody: recording has another thread, and so has every
-//! other plugin.
+//! other plugin. At the head a transaction gives lanes a moment to join it (`owner/joined.rs`).
 
-use crate::{LaneHandle, Timer};
-use dispatcher::{Action, Lane, LanePolicy, Ready, SubscriptionError, subscription_filters};
+use crate::{LaneHandle, Timer, owner::News};
+use dispatcher::{Action, Lane, LanePolicy, SubscriptionError, subscription_filters};
 use event::{
     BlockRange, ChainId, Content, DeadLetter, Decoder, Filter, LaneCommit, LaneId, LedgerError,
     Plugin, PluginFault, Reader,
@@ -130,8 +130,9 @@ impl LaneRun {
             start_block,
         )
         .with_decoder(self.decoder.clone());
-        let news =
-            self.owner.watch(self.chain, lane.filters().to_vec(), lane.start_block(), self.content);
+        let filters = lane.filters().to_vec();
+        let news = self.owner.watch(id.clone(), filters, lane.start_block(), self.content);
+        let mut heard = 0;
         let mut report = LaneReport { plugin: name.clone(), ..LaneReport::default() };
         let mut is_closing = false;
         let mut learnt = BTreeSet::new();
@@ -190,17 +191,20 @@ impl LaneRun {
                         break;
                     }
                     let left = Duration::from_millis(until_ms.saturating_sub(timer.now_ms()));
-                    is_closing = hear(&news, Some(left.min(WAIT_STEP)), &mut lane);
+                    is_closing = hear(&news, Some(left.min(WAIT_STEP)), &mut heard, &mut lane);
                 }
                 Action::Idle if is_closing => break,
-                Action::Idle => is_closing = hear(&news, None, &mut lane),
+                Action::Idle => {
+                    self.owner.idle(&id, heard);
+                    is_closing = hear(&news, None, &mut heard, &mut lane);
+                }
                 Action::Halted(reason) => {
                     // An operator may let it go on.
                     report.halted = Some(reason);
                     if is_closing {
                         break;
                     }
-                    is_closing = hear(&news, None, &mut lane);
+                    is_closing = hear(&news, None, &mut heard, &mut lane);
                 }
             }
         }
@@ -238,15 +242,22 @@ pub(crate) fn narrowed(wanted: &[Filter], tracked: &[Filter]) -> Vec<Filter> {
 }
 
 /// Waits for news, then takes all that is there. Returns whether the owner has closed.
-fn hear(news: &mpsc::Receiver<Ready>, wait: Option<Duration>, lane: &mut Lane) -> bool {
+fn hear(
+    news: &mpsc::Receiver<News>,
+    wait: Option<Duration>,
+    heard: &mut u64,
+    lane: &mut Lane,
+) -> bool {
     let first = match wait {
         None => news.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected),
         Some(wait) => news.recv_timeout(wait),
     };
     match first {
-        Ok(ready) => {
+        Ok(first) => {
             // Only the newest word counts.
-            lane.on_ready(news.try_iter().last().unwrap_or(ready));
+            let News { number, ready } = news.try_iter().last().unwrap_or(first);
+            *heard = number;
+            lane.on_ready(ready);
             false
         }
         Err(mpsc::RecvTimeoutError::Timeout) => false,

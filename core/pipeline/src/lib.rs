@@ -28,8 +28,8 @@ pub use deliver::{Delivered, deliver};
 pub use greet::{Greeting, ask, greet};
 pub use lane::{LaneError, LaneReport, LaneRun};
 pub use owner::{
-    AwayOwner, ChainSetup, Claim, Holder, LaneHandle, LookClaim, OnAck, OnCommit, OutboxHandle,
-    Owner, OwnerHandle, OwnerReport, Reply, Undecoded,
+    AwayOwner, ChainSetup, Claim, Holder, LaneHandle, LookClaim, News, OnAck, OnCommit,
+    OutboxHandle, Owner, OwnerHandle, OwnerReport, Reply, Undecoded,
 };
 pub use pace::Pace;
 pub use rehearsal::{RehearsalRequest, Rehearsed, rehearsal_filters, rehearse};

@@ -7,6 +7,7 @@ mod away;
 mod claims;
 mod decoding;
 mod handle;
+mod joined;
 mod looks;
 mod outbox;
 mod sharing;
@@ -15,6 +16,7 @@ pub use away::AwayOwner;
 pub use claims::{Claim, Holder};
 pub use decoding::Undecoded;
 pub use handle::{LaneHandle, OwnerHandle};
+pub use joined::News;
 pub use looks::LookClaim;
 pub use outbox::OutboxHandle;
 pub(crate) use sharing::Claiming;
@@ -23,14 +25,13 @@ use crate::recent::Recent;
 use aggregator::{Aggregator, JournalCounter, Policy, Stored};
 use claims::Claims;
 use decoding::Decoding;
-use dispatcher::Ready;
 use event::{
-    Ack, BlockRange, ChainId, ChainProfile, ChainState, Commit, Content, DecodeStats, Decoder,
-    EventQuery, Filter, Held, Incident, LaneCommit, LaneId, LedgerError, Prover, Remedy, Report,
-    Store, Verify,
+    Ack, BlockRange, ChainId, ChainProfile, ChainState, Commit, DecodeStats, Decoder, EventQuery,
+    Filter, Held, Incident, LaneCommit, LaneId, LedgerError, Prover, Remedy, Report, Store, Verify,
 };
 use futures_channel::oneshot;
 use handle::{Inline, Line, Message};
+use joined::{Inbox, JOIN_WAIT, LaneReply, LaneWatch, LaneWrite};
 use outbox::Outbox;
 use std::{
     collections::BTreeMap,
@@ -83,14 +84,6 @@ pub struct ChainSetup {
     pub policy: Policy,
 }
 
-struct LaneWatch {
-    chain: ChainId,
-    filters: Vec<Arc<Filter>>,
-    start_block: u64,
-    content: Content,
-    ready: mpsc::Sender<Ready>,
-}
-
 /// Called with the commits of each transaction that took effect, and what decoded them.
 pub type OnCommit = Box<dyn FnMut(&[Commit], &dyn Decoder) + Send>;
 
@@ -109,9 +102,6 @@ struct Pending {
     receipt: Receipt,
 }
 
-/// What a lane wants written once the transaction that is being gathered has ended.
-type LaneWrite = (Vec<LaneCommit>, mpsc::Sender<Result<(), LedgerError>>);
-
 /// The aggregators of all chains over one store.
 pub struct Owner {
     store: Box<dyn Store>,
@@ -123,10 +113,14 @@ pub struct Owner {
     /// Events of the commits, and how many of them are no longer in memory.
     commit_events: usize,
     staged_events: usize,
+    /// What lanes want written with the transaction that is being gathered, or after it.
     lane_writes: Vec<LaneWrite>,
     outbox: Outbox,
     /// Marks of lanes that run.
     heeding: Vec<(LaneId, Weak<AtomicBool>)>,
+    /// There on a thread of its own.
+    inbox: Option<Inbox>,
+    join_wait: Duration,
     pending: Vec<Pending>,
     lanes: Vec<LaneWatch>,
     claims: Claims,
@@ -175,6 +169,8 @@ impl Owner {
             lane_writes: Vec::new(),
             outbox: Outbox::default(),
             heeding: Vec::new(),
+            inbox: None,
+            join_wait: JOIN_WAIT,
             pending: Vec::new(),
             lanes: Vec::new(),
             claims: Claims::default(),
@@ -191,6 +187,13 @@ impl Owner {
     #[must_use]
     pub fn showing(mut self, on_commit: OnCommit) -> Self {
         self.on_commit = Some(on_commit);
+        self
+    }
+
+    /// Lets a transaction at the head wait so long for what idle lanes make of it, and not 10 ms.
+    #[must_use]
+    pub fn waiting_for_lanes(mut self, join_wait: Duration) -> Self {
+        self.join_wait = join_wait;
         self
     }
 
@@ -255,32 +258,47 @@ impl Owner {
 
     /// Writes what was gathered in one transaction, answers the acks, and tells the lanes.
     pub fn flush(&mut self) -> Result<(), LedgerError> {
-        self.write()?;
+        let lanes_know = self.write()?;
         for Pending { ack, receipt } in self.pending.drain(..) {
             (receipt.on_ack)(Ok(ack));
         }
-        self.tell_lanes();
+        if !lanes_know {
+            self.tell_lanes();
+        }
         Ok(())
     }
 
-    /// Writes what was gathered, and what lanes have waited with.
-    fn write(&mut self) -> Result<(), LedgerError> {
+    /// Writes what was gathered, and what lanes have handed in. Returns whether lanes know of it.
+    fn write(&mut self) -> Result<bool, LedgerError> {
+        let mut lanes_know = false;
         if !self.commits.is_empty() {
-            self.store.apply(&self.commits)?;
-            self.recent.on_commits(&self.commits, self.staged_events == 0);
+            lanes_know = self.write_commits()?;
+            if !lanes_know {
+                self.recent.on_commits(&self.commits, self.staged_events == 0);
+            }
             if let Some(on_commit) = &mut self.on_commit {
                 on_commit(&self.commits, &*self.decoder);
             }
             self.commits.clear();
             (self.commit_events, self.staged_events) = (0, 0);
         }
-        for (commits, reply) in std::mem::take(&mut self.lane_writes) {
-            self.write_lane(&commits, &reply);
+        for (commit, reply) in std::mem::take(&mut self.lane_writes) {
+            self.write_lane(commit, &reply);
         }
         for (step, reply) in std::mem::take(&mut self.outbox.steps) {
             self.step_outbox(&step, reply);
         }
-        Ok(())
+        Ok(lanes_know)
+    }
+
+    /// Writes what a lane made of events that are in the file.
+    fn write_lane(&mut self, commit: LaneCommit, reply: &LaneReply) {
+        let has_messages = !commit.messages.is_empty();
+        let applied = self.store.apply_lanes(&[commit]);
+        if applied.is_ok() && has_messages {
+            self.outbox.tell();
+        }
+        let _ = reply.send(applied);
     }
 
     /// Hands the store what was gathered of a large transaction, out of memory. Whoever wants to see
@@ -293,28 +311,6 @@ impl Owner {
         self.staged_events = self.commit_events;
         self.pending.iter_mut().for_each(|pending| pending.receipt.held = None);
         Ok(())
-    }
-
-    fn write_lane(
-        &mut self,
-        commits: &[LaneCommit],
-        reply: &mpsc::Sender<Result<(), LedgerError>>,
-    ) {
-        let applied = self.store.apply_lanes(commits);
-        if applied.is_ok() && commits.iter().any(|commit| !commit.messages.is_empty()) {
-            self.outbox.tell();
-        }
-        let _ = reply.send(applied);
-    }
-
-    fn tell_lanes(&mut self) {
-        let (chains, journal_seq) = (&self.chains, self.journal.last());
-        self.lanes.retain(|lane| {
-            let Some((_, aggregator)) = chains.get(&lane.chain) else { return false };
-            let through = aggregator.covered_through(&lane.filters, lane.start_block, lane.content);
-            let finalized = aggregator.finalized().unwrap_or(0);
-            lane.ready.send(Ready { through, finalized, journal_seq }).is_ok()
-        });
     }
 
     /// Returns what is still to be fetched so that `filter` is covered over `range`.
@@ -337,7 +333,7 @@ impl Owner {
         let (sender, receiver) = mpsc::channel();
         let recent = self.recent.clone();
         let thread =
-            std::thread::Builder::new().name("ledger".into()).spawn(move || self.run(&receiver))?;
+            std::thread::Builder::new().name("ledger".into()).spawn(move || self.run(receiver))?;
         Ok(OwnerHandle { thread: Some(thread), recent, ..OwnerHandle::over(Line::Thread(sender)) })
     }
 
@@ -349,25 +345,22 @@ impl Owner {
         OwnerHandle { recent, ..OwnerHandle::over(Line::Inline(inline)) }
     }
 
-    fn run(mut self, receiver: &mpsc::Receiver<Message>) -> Result<OwnerReport, LedgerError> {
-        loop {
-            let message = if self.pending.is_empty() {
-                receiver.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected)
-            } else {
-                receiver.recv_timeout(FLUSH_AFTER)
-            };
-            let message = match message {
+    fn run(mut self, messages: mpsc::Receiver<Message>) -> Result<OwnerReport, LedgerError> {
+        self.inbox = Some(Inbox::new(messages));
+        while let Some(inbox) = &mut self.inbox {
+            let message = match inbox.next((!self.pending.is_empty()).then_some(FLUSH_AFTER)) {
                 Ok(message) => message,
                 Err(mpsc::RecvTimeoutError::Timeout) => Message::Flush,
                 Err(mpsc::RecvTimeoutError::Disconnected) => Message::Close,
             };
             match self.on(message) {
                 Ok(false) => {}
-                Ok(true) => return Ok(self.report),
+                Ok(true) => break,
                 // What was taken in memory is ahead of the file now: go no further.
                 Err(error) => return Err(self.fail(error)),
             }
         }
+        Ok(self.report)
     }
 
     /// Handles a message; returns whether it was the last one.
@@ -427,10 +420,11 @@ impl Owner {
                 }
             }
             // Recording goes first: what a lane handled is already in the ledger.
-            Message::Lanes(commits, reply) if self.staged_events > 0 => {
-                self.lane_writes.push((commits, reply));
+            Message::Lane(commit, reply) if self.staged_events > 0 => {
+                self.lane_writes.push((*commit, reply));
             }
-            Message::Lanes(commits, reply) => self.write_lane(&commits, &reply),
+            Message::Lane(commit, reply) => self.write_lane(*commit, &reply),
+            Message::LaneIdle(lane, news) => self.on_idle(&lane, news),
             Message::StepOutbox(step, reply) if self.staged_events > 0 => {
                 self.outbox.steps.push((step, reply));
             }
@@ -457,7 +451,7 @@ impl Owner {
             }
             Message::EndLanesOf(chain) => {
                 self.flush()?;
-                self.lanes.retain(|lane| lane.chain != chain);
+                self.lanes.retain(|watch| watch.lane.chain != chain);
             }
             Message::EndLanes => {
                 self.flush()?;

@@ -5,6 +5,9 @@
 //! every event of a block at or above it was seen to be written. A block that leaves the chain,
 //! a refuted event, or more events than are worth keeping raise the floor above everything known,
 //! and the ledger answers again.
+//!
+//! What is about to be written may be shown ahead of that ([`Recent::show_ahead`]): then whatever is
+//! not here is asked of the ledger only once it is written, so that the ledger never answers for less.
 
 use event::{
     BatchBlock, BlockRow, ChainId, ChainState, Commit, EventPage, EventQuery, Filter, FilterId,
@@ -12,7 +15,7 @@ use event::{
 };
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
 };
 
 /// Events kept of a chain, at most: some hundred blocks of a busy contract, about a megabyte.
@@ -24,7 +27,31 @@ const JOURNAL_MAX: usize = 4_096;
 
 /// The newest part of a ledger, shared by its owner and the lanes.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Recent(Arc<Mutex<BTreeMap<ChainId, Chain>>>);
+pub(crate) struct Recent(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    kept: Mutex<Kept>,
+    written: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    chains: BTreeMap<ChainId, Chain>,
+    /// Some of it is not in the ledger yet.
+    is_ahead: bool,
+}
+
+/// Lasts as long as something is shown that is not in the ledger yet.
+#[derive(Debug)]
+pub(crate) struct Ahead(Recent);
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        self.0.lock().is_ahead = false;
+        self.0.0.written.notify_all();
+    }
+}
 
 /// One chain's part.
 #[derive(Debug)]
@@ -65,17 +92,20 @@ impl Recent {
             journal_after: state.journal_seq,
             journal: VecDeque::new(),
         };
-        self.lock().insert(chain, kept);
+        self.lock().chains.insert(chain, kept);
     }
 
     /// Takes what was written, `with_events` or after they went out of memory.
     pub(crate) fn on_commits(&self, commits: &[Commit], with_events: bool) {
-        let mut chains = self.lock();
-        for commit in commits {
-            if let Some(chain) = chains.get_mut(&commit.chain) {
-                chain.on_commit(commit, with_events);
-            }
-        }
+        self.lock().take(commits, with_events);
+    }
+
+    /// Takes what is about to be written; the value returned is dropped once it is.
+    pub(crate) fn show_ahead(&self, commits: &[Commit]) -> Ahead {
+        let mut kept = self.lock();
+        kept.is_ahead = true;
+        kept.take(commits, true);
+        Ahead(self.clone())
     }
 
     /// Returns a reader that asks the ledger only for what is not here.
@@ -83,8 +113,23 @@ impl Recent {
         Box::new(RecentReader { recent: self.clone(), ledger })
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<ChainId, Chain>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait_until_written(&self) {
+        let kept = self.0.written.wait_while(self.lock(), |kept| kept.is_ahead);
+        drop(kept.unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Kept {
+    fn take(&mut self, commits: &[Commit], with_events: bool) {
+        for commit in commits {
+            if let Some(chain) = self.chains.get_mut(&commit.chain) {
+                chain.on_commit(commit, with_events);
+            }
+        }
     }
 }
 
@@ -208,14 +253,22 @@ struct RecentReader {
     ledger: Box<dyn Reader>,
 }
 
+impl RecentReader {
+    fn ledger(&mut self) -> &mut dyn Reader {
+        self.recent.wait_until_written();
+        &mut *self.ledger
+    }
+}
+
 impl Reader for RecentReader {
     fn filter(&mut self, id: FilterId) -> Result<Option<Filter>, LedgerError> {
-        self.ledger.filter(id)
+        self.ledger().filter(id)
     }
 
     fn events(&mut self, query: &EventQuery) -> Result<EventPage, LedgerError> {
-        let recent = self.recent.lock().get(&query.chain).and_then(|chain| chain.events(query));
-        recent.map_or_else(|| self.ledger.events(query), Ok)
+        let kept = |kept: &Kept| kept.chains.get(&query.chain)?.events(query);
+        let recent = kept(&self.recent.lock());
+        recent.map_or_else(|| self.ledger().events(query), Ok)
     }
 
     fn journal(
@@ -224,8 +277,9 @@ impl Reader for RecentReader {
         after: u64,
         limit: usize,
     ) -> Result<Vec<JournalRow>, LedgerError> {
-        let recent = self.recent.lock().get(&chain).and_then(|kept| kept.journal(after, limit));
-        recent.map_or_else(|| self.ledger.journal(chain, after, limit), Ok)
+        let kept = |kept: &Kept| kept.chains.get(&chain)?.journal(after, limit);
+        let recent = kept(&self.recent.lock());
+        recent.map_or_else(|| self.ledger().journal(chain, after, limit), Ok)
     }
 }
 
@@ -235,6 +289,7 @@ mod tests {
     use super::*;
     use alloy_primitives::{Address, B256};
     use event::{BlockRange, EventBatch, Op};
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     const CHAIN: ChainId = ChainId(1);
 
@@ -257,6 +312,31 @@ mod tests {
             _: usize,
         ) -> Result<Vec<JournalRow>, LedgerError> {
             Err(LedgerError::Internal("asked".into()))
+        }
+    }
+
+    /// A ledger that must not be asked before what is shown is written.
+    struct AskedWhen(Arc<AtomicBool>);
+
+    impl Reader for AskedWhen {
+        fn filter(&mut self, id: FilterId) -> Result<Option<Filter>, LedgerError> {
+            Asked.filter(id)
+        }
+
+        fn events(&mut self, query: &EventQuery) -> Result<EventPage, LedgerError> {
+            match self.0.load(Ordering::Acquire) {
+                true => Ok(EventPage::default()),
+                false => Asked.events(query),
+            }
+        }
+
+        fn journal(
+            &mut self,
+            chain: ChainId,
+            after: u64,
+            limit: usize,
+        ) -> Result<Vec<JournalRow>, LedgerError> {
+            Asked.journal(chain, after, limit)
         }
     }
 
@@ -374,13 +454,33 @@ mod tests {
         for number in 10..10 + 3 * EVENTS_MAX as u64 {
             recent.on_commits(&[block(number, 2)], true);
         }
-        let chains = recent.lock();
-        assert!(chains[&CHAIN].events <= EVENTS_MAX && chains[&CHAIN].blocks.len() <= BLOCKS_MAX);
-        assert!(chains[&CHAIN].journal.len() <= JOURNAL_MAX);
-        let top = chains[&CHAIN].top;
-        drop(chains);
+        let kept = recent.lock();
+        let chain = &kept.chains[&CHAIN];
+        assert!(chain.events <= EVENTS_MAX && chain.blocks.len() <= BLOCKS_MAX);
+        assert!(chain.journal.len() <= JOURNAL_MAX);
+        let top = chain.top;
+        drop(kept);
         assert_eq!(reader.events(&query(top, top, 100)).unwrap().logs.len(), 2);
         reader.events(&query(10, 10, 100)).unwrap_err();
         reader.journal(CHAIN, 9, 10).unwrap_err();
+    }
+
+    #[test]
+    fn what_is_shown_ahead_is_read_at_once_and_the_ledger_is_asked_only_afterwards() {
+        let (recent, mut reader) = above(9);
+        let ahead = recent.show_ahead(&[block(10, 2)]);
+        assert_eq!(reader.events(&query(10, 10, 100)).unwrap().logs.len(), 2);
+        let is_written = Arc::new(AtomicBool::new(false));
+        let asked = AskedWhen(is_written.clone());
+        let mut reader = recent.reader(Box::new(asked));
+        let (asking, asks) = std::sync::mpsc::channel();
+        let older = std::thread::spawn(move || {
+            asking.send(()).unwrap();
+            reader.events(&query(9, 10, 100)).unwrap()
+        });
+        asks.recv().unwrap();
+        is_written.store(true, Ordering::Release);
+        drop(ahead);
+        older.join().unwrap();
     }
 }

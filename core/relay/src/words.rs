@@ -4,8 +4,8 @@ use crate::{frame::FRAME_BYTES_MAX, sound::unsound, split::halves};
 use alloy_primitives::{Address, B256};
 use event::{
     Ack, AnchorPolicy, AnyOf, BlockRange, ChainId, ChainProfile, ChainState, Claimed, Column,
-    EventPage, EventQuery, Evidence, Filter, FilterId, LedgerError, NodeId, Remedy, Report, ToLook,
-    Value, Verify,
+    EventPage, EventQuery, Evidence, FileForm, Filter, FilterId, LedgerError, NodeId, Remedy,
+    Report, ToLook, Value, Verify,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::sync::Arc;
@@ -95,6 +95,22 @@ pub enum Request {
     Check,
     /// Canonical events.
     Events(EventQuery),
+    /// Write the rows of a statement into a file.
+    Export {
+        /// Statement that only reads.
+        select: String,
+        /// Form of the file.
+        form: FileForm,
+        /// File, by its whole path; replaced when all is written.
+        to: String,
+    },
+    /// Copy the ledger into a file.
+    Snapshot {
+        /// File, by its whole path; replaced when all is copied.
+        to: String,
+        /// Whether the digest of what is copied is wanted.
+        with_digest: bool,
+    },
     /// Do what an operator decided.
     Remedy(Remedy),
 }
@@ -179,6 +195,10 @@ pub enum Reply {
     Problems(Vec<String>),
     /// To `Events`.
     Page(Box<EventPage>),
+    /// To `Export`: so many rows.
+    Exported(u64),
+    /// To `Snapshot`: the digest, where it was wanted.
+    Copied(Option<B256>),
     /// To `Remedy`: how many events, messages or lanes it concerned.
     Count(u64),
 }
@@ -386,10 +406,17 @@ pub(crate) mod tests {
         let replies = [
             Reply::Ack(Ack { seq: 1, open: vec![(report().range, "o".into())], ..Ack::default() }),
             Reply::Claimed(Claimed { work: vec![], held: vec![(report().range, 9)] }),
-            Reply::ToLook(ToLook { seen: vec![], without_other: vec![report().range], through: 8 }),
+            Reply::ToLook(ToLook {
+                seen: vec![],
+                without_other: vec![],
+                held: vec![(report().range, 7)],
+                through: 8,
+            }),
             Reply::State(Box::default()),
             Reply::Rows(vec![], vec![vec![Value::Int(-1), Value::Float(0.5), Value::Null]]),
             Reply::Problems(vec!["p".into()]),
+            Reply::Exported(3),
+            Reply::Copied(None),
         ];
         let replies = replies.map(|reply| Answered { id: 1, more: true, reply: Ok(reply) });
         let mut wire = frame;
@@ -405,9 +432,12 @@ pub(crate) mod tests {
         };
         let filter = Filter::any().id();
         let looked = Request::Looked { chain: ChainId(1), filter, range: report().range };
+        let to = String::from("/f");
+        let export = Request::Export { select: "s".into(), form: FileForm::Csv, to: to.clone() };
+        let snapshot = Request::Snapshot { to, with_digest: true };
         let remedy = Request::Remedy(Remedy::Resume("balances".into()));
-        let asked = [Request::Digest, Request::Check, Request::Release { run: 1 }];
-        for request in asked.into_iter().chain([look, looked, remedy]) {
+        let last = [Request::Digest, Request::Check, Request::Release { run: 1 }, look, looked];
+        for request in last.into_iter().chain([export, snapshot, remedy]) {
             wire.extend(Encoded::new(&request).unwrap().frame(1));
         }
         // Another digest is another PROTOCOL: an old and a new program must not take each other's
@@ -415,7 +445,7 @@ pub(crate) mod tests {
         let digest = keccak256(&wire).to_string();
         assert_eq!(
             (digest.as_str(), crate::PROTOCOL),
-            ("0x358747c7bea9b8e854a2d16b9d52131b839d4ef020e76f6b3ceae1c6450459e6", 4)
+            ("0x174ac64294a55f59794f3702514827bb894bbc8572cea8513bd8daf4fbe0ac9f", 5)
         );
     }
 

@@ -9,6 +9,7 @@ use crate::{
     blocks, candidates, coverage,
     error::{Result, statement_failed},
     few_rows::{FEW_ROWS_MAX, append_batch},
+    lanes,
     ledger::DuckLedger,
     looked,
     sql::{self, execute_cached},
@@ -21,7 +22,7 @@ use duckdb::{
     arrow::{array::ArrayRef, record_batch::RecordBatch},
     params,
 };
-use event::{ChainId, Commit, EventBatch, EventSchema, LedgerError, Op, TypedRows};
+use event::{ChainId, Commit, EventBatch, EventSchema, LaneCommit, LedgerError, Op, TypedRows};
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::mpsc,
@@ -60,35 +61,65 @@ fn begun(ledger: &mut DuckLedger) -> Result<u64> {
     Ok(ledger.next_event)
 }
 
-/// Applies all commits or none.
-pub(crate) fn apply(ledger: &mut DuckLedger, commits: &[Commit]) -> Result<()> {
-    if commits.is_empty() {
-        return Ok(());
+/// What is remembered of a transaction once it is in the file.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    next_event: u64,
+    known: Known,
+}
+
+/// Writes commits into the open transaction, or begins one. After an error there is none.
+pub(crate) fn begin(ledger: &mut DuckLedger, commits: &[Commit]) -> Result<()> {
+    if ledger.staged.is_none() {
+        lanes::compact_when_due(&ledger.conn, &mut ledger.lanes)?;
     }
     let failpoints = ledger.failpoints.clone();
     failpoints.pass("store.apply.before_begin");
     // After an error nothing is remembered: it is not in the file.
     let mut known = std::mem::take(&mut ledger.known);
     let first = begun(ledger)?;
-    let next = sql::committed(&ledger.conn, || {
-        let next = write_events(ledger, commits, first)?;
-        blocks::write(&ledger.conn, &mut known, commits)?;
-        write_journal(&ledger.conn, commits)?;
-        coverage::write(&ledger.conn, &mut known.filters, commits)?;
-        coverage::write_sightings(&ledger.conn, &mut known, commits)?;
-        candidates::write(&ledger.conn, commits)?;
-        for commit in commits {
-            write_refuted(&ledger.conn, commit)?;
-            write_finalized(&ledger.conn, commit)?;
-            looked::write(&ledger.conn, commit)?;
-        }
-        write_incidents(&ledger.conn, commits)?;
-        failpoints.pass("store.apply.after_append");
+    let written = write(ledger, &mut known, commits, first);
+    let next_event = sql::or_rolled_back(&ledger.conn, written)?;
+    failpoints.pass("store.apply.after_append");
+    ledger.begun = Some(Begun { next_event, known });
+    Ok(())
+}
+
+/// Writes commits; returns the next free event number.
+fn write(ledger: &DuckLedger, known: &mut Known, commits: &[Commit], first: u64) -> Result<u64> {
+    let next = write_events(ledger, commits, first)?;
+    blocks::write(&ledger.conn, known, commits)?;
+    write_journal(&ledger.conn, commits)?;
+    coverage::write(&ledger.conn, &mut known.filters, commits)?;
+    coverage::write_sightings(&ledger.conn, known, commits)?;
+    candidates::write(&ledger.conn, commits)?;
+    for commit in commits {
+        write_refuted(&ledger.conn, commit)?;
+        write_finalized(&ledger.conn, commit)?;
+        looked::write(&ledger.conn, commit)?;
+    }
+    write_incidents(&ledger.conn, commits)?;
+    Ok(next)
+}
+
+/// Adds what lanes wrote, and commits: all of it takes effect or nothing.
+pub(crate) fn finish(ledger: &mut DuckLedger, lane_commits: &[LaneCommit]) -> Result<()> {
+    let Some(begun) = ledger.begun.take() else {
+        return Err(LedgerError::Internal("no transaction was begun".into()));
+    };
+    let failpoints = ledger.failpoints.clone();
+    let rows = ledger.lanes.forget();
+    let of_lanes = sql::committed(&ledger.conn, || {
+        let of_lanes = lanes::write(&ledger.conn, &ledger.lanes, rows, &failpoints, lane_commits)?;
         failpoints.pass("store.apply.before_commit");
-        Ok(next)
+        Ok(of_lanes)
     })?;
-    (ledger.next_event, ledger.known) = (next, known);
+    (ledger.next_event, ledger.known) = (begun.next_event, begun.known);
+    ledger.lanes.on_written(of_lanes);
     failpoints.pass("store.apply.after_commit");
+    if !lane_commits.is_empty() {
+        failpoints.pass("store.lane.after_commit");
+    }
     Ok(())
 }
 

@@ -35,21 +35,21 @@ const COMPACT_AFTER_VERSIONS: u64 = 200_000;
 pub(crate) struct Lanes {
     plugins: BTreeMap<String, Vec<PluginTable>>,
     /// The newest row of each lane as it was last written: there is no other writer.
-    rows: BTreeMap<LaneId, LaneRow>,
+    rows: LaneRows,
     versions_since_compaction: u64,
     versions_left: u64,
 }
 
 impl Lanes {
     /// Forgets the rows of a plugin's lanes: they were changed beside it.
-    pub(crate) fn forget(&mut self, plugin: &str) {
+    pub(crate) fn forget_plugin(&mut self, plugin: &str) {
         self.rows.retain(|lane, _| lane.plugin != plugin);
     }
 }
 
 /// The stored row of a lane.
 #[derive(Clone, Debug)]
-struct LaneRow {
+pub(crate) struct LaneRow {
     generation: u32,
     start_block: u64,
     undo_floor: u64,
@@ -177,6 +177,29 @@ fn state(conn: &Connection, lane: &LaneId, generation: u32) -> Result<PluginStat
     rows.and_then(Iterator::collect).map(PluginState).map_err(statement_failed)
 }
 
+/// What a transaction wrote, to be remembered once it is in the file.
+#[derive(Default)]
+pub(crate) struct Written {
+    rows: LaneRows,
+    versions: u64,
+}
+
+/// The newest row of each lane.
+pub(crate) type LaneRows = BTreeMap<LaneId, LaneRow>;
+
+impl Lanes {
+    /// Returns what is remembered, for a transaction: after an error it is read from the file again.
+    pub(crate) fn forget(&mut self) -> LaneRows {
+        std::mem::take(&mut self.rows)
+    }
+
+    /// Remembers what is in the file now.
+    pub(crate) fn on_written(&mut self, written: Written) {
+        self.rows = written.rows;
+        self.versions_since_compaction += written.versions;
+    }
+}
+
 /// Applies what lanes wrote, all of it or nothing.
 pub(crate) fn apply(
     conn: &Connection,
@@ -187,31 +210,44 @@ pub(crate) fn apply(
     if commits.is_empty() {
         return Ok(());
     }
-    if lanes.versions_since_compaction > COMPACT_AFTER_VERSIONS.max(lanes.versions_left) {
-        compact(conn, lanes)?;
-    }
-    // On an error they are read from the file the next time.
-    let mut rows = std::mem::take(&mut lanes.rows);
-    let written = atomically(conn, || {
-        let mut written = 0;
-        for commit in commits {
-            let tables = lanes.plugins.get(&commit.lane.plugin);
-            let tables = tables.ok_or_else(|| fault(&commit.lane, "was not opened"))?;
-            let stored = match rows.remove(&commit.lane) {
-                Some(row) => Some(row),
-                None => newest(conn, &commit.lane)?,
-            };
-            let (row, versions) = apply_one(conn, tables, commit, stored)?;
-            rows.insert(commit.lane.clone(), row);
-            written += versions;
-        }
-        failpoints.pass("store.lane.before_commit");
-        Ok(written)
-    })?;
-    lanes.rows = rows;
-    lanes.versions_since_compaction += written;
+    compact_when_due(conn, lanes)?;
+    let rows = lanes.forget();
+    let written = atomically(conn, || write(conn, lanes, rows, failpoints, commits))?;
+    lanes.on_written(written);
     failpoints.pass("store.lane.after_commit");
     Ok(())
+}
+
+/// Drops old versions where many were written, in a transaction of its own.
+pub(crate) fn compact_when_due(conn: &Connection, lanes: &mut Lanes) -> Result<()> {
+    let is_due = lanes.versions_since_compaction > COMPACT_AFTER_VERSIONS.max(lanes.versions_left);
+    if is_due { compact(conn, lanes) } else { Ok(()) }
+}
+
+/// Writes what lanes wrote into the open transaction.
+pub(crate) fn write(
+    conn: &Connection,
+    lanes: &Lanes,
+    rows: LaneRows,
+    failpoints: &Failpoints,
+    commits: &[LaneCommit],
+) -> Result<Written> {
+    let mut written = Written { rows, versions: 0 };
+    for commit in commits {
+        let tables = lanes.plugins.get(&commit.lane.plugin);
+        let tables = tables.ok_or_else(|| fault(&commit.lane, "was not opened"))?;
+        let stored = match written.rows.remove(&commit.lane) {
+            Some(row) => Some(row),
+            None => newest(conn, &commit.lane)?,
+        };
+        let (row, versions) = apply_one(conn, tables, commit, stored)?;
+        written.rows.insert(commit.lane.clone(), row);
+        written.versions += versions;
+    }
+    if !commits.is_empty() {
+        failpoints.pass("store.lane.before_commit");
+    }
+    Ok(written)
 }
 
 fn fault(lane: &LaneId, what: &str) -> LedgerError {

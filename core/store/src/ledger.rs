@@ -1,5 +1,6 @@
 //! The two handles to an open ledger: its one writer, and readers of the same process.
 
+mod copying;
 mod reading;
 
 pub use reading::Interrupter;
@@ -24,7 +25,10 @@ use event::{
     EventQuery, EventSchema, Filter, FilterId, JournalRow, LaneCommit, LaneId, LaneState,
     LedgerError, OutboxLine, OutboxStep, Outgoing, Reader, Remedy, Sighting, Store,
 };
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
 
 /// An open ledger. Dropping it without [`Store::close`] loses nothing that was applied.
 #[derive(Debug)]
@@ -36,10 +40,13 @@ pub struct DuckLedger {
     /// The next free number where events are staged: a transaction is open.
     pub(crate) staged: Option<u64>,
     pub(crate) known: append::Known,
+    /// What holds once the open transaction is in the file.
+    pub(crate) begun: Option<append::Begun>,
     pub(crate) lanes: lanes::Lanes,
     pub(crate) failpoints: Failpoints,
     pager: Pager,
     writes: bool,
+    output: Option<Output>,
     lock: Arc<LedgerLock>,
 }
 
@@ -50,14 +57,19 @@ pub struct LedgerReader {
     // In this order, as above.
     conn: Connection,
     pager: Pager,
+    output: Option<Output>,
     lock: Arc<LedgerLock>,
 }
+
+/// The file that exports and copies are written to first: one after the other.
+type Output = Arc<Mutex<PathBuf>>;
 
 impl LedgerReader {
     /// Returns one more handle, for one more thread.
     pub fn another(&self) -> std::result::Result<Self, LedgerError> {
         let conn = self.conn.try_clone().map_err(statement_failed)?;
-        Ok(Self { conn, pager: Pager::default(), lock: self.lock.clone() })
+        let (output, lock) = (self.output.clone(), self.lock.clone());
+        Ok(Self { conn, pager: Pager::default(), output, lock })
     }
 }
 
@@ -75,7 +87,7 @@ impl DuckLedger {
         options: &OpenOptions,
     ) -> std::result::Result<Self, LedgerError> {
         let (lock, conn) = open::open(path.as_ref(), mode, options)?;
-        Self::over(conn, Arc::new(lock), mode, options)
+        Self::over(path.as_ref(), conn, Arc::new(lock), mode, options)
     }
 
     /// Opens a ledger that this process owns already, as owner; made when it is not there.
@@ -84,10 +96,12 @@ impl DuckLedger {
         options: &OpenOptions,
     ) -> std::result::Result<Self, LedgerError> {
         let conn = open::open_locked(&ownership.path, OpenMode::Create, options)?;
-        Self::over(conn, ownership.lock.clone(), OpenMode::Create, options)
+        let lock = ownership.lock.clone();
+        Self::over(&ownership.path, conn, lock, OpenMode::Create, options)
     }
 
     fn over(
+        path: &Path,
         conn: Connection,
         lock: Arc<LedgerLock>,
         mode: OpenMode,
@@ -101,10 +115,12 @@ impl DuckLedger {
             next_event,
             staged: None,
             known: append::Known::default(),
+            begun: None,
             lanes: lanes::Lanes::default(),
             failpoints: options.failpoints.clone(),
             pager: Pager::default(),
             writes: mode != OpenMode::ReadOnly,
+            output: open::output(path, mode, options).map(|output| Arc::new(Mutex::new(output))),
             lock,
         })
     }
@@ -112,7 +128,8 @@ impl DuckLedger {
     /// Returns a handle for another thread.
     pub fn reader(&self) -> std::result::Result<LedgerReader, LedgerError> {
         let conn = self.conn.try_clone().map_err(statement_failed)?;
-        Ok(LedgerReader { conn, pager: Pager::default(), lock: self.lock.clone() })
+        let (output, lock) = (self.output.clone(), self.lock.clone());
+        Ok(LedgerReader { conn, pager: Pager::default(), output, lock })
     }
 
     /// Decodes stored events into typed tables that came later than they, and returns the number
@@ -192,7 +209,11 @@ impl Store for DuckLedger {
     }
 
     fn apply(&mut self, commits: &[Commit]) -> Result<()> {
-        append::apply(self, commits)
+        if commits.is_empty() {
+            return Ok(());
+        }
+        append::begin(self, commits)?;
+        append::finish(self, &[])
     }
 
     fn apply_lanes(&mut self, commits: &[LaneCommit]) -> Result<()> {
@@ -213,6 +234,14 @@ impl Store for DuckLedger {
 
     fn outbox(&mut self) -> Result<Vec<OutboxLine>> {
         outbox::lines(&self.conn)
+    }
+
+    fn begin(&mut self, commits: &[Commit]) -> Result<()> {
+        append::begin(self, commits)
+    }
+
+    fn finish(&mut self, lanes: &[LaneCommit]) -> Result<()> {
+        append::finish(self, lanes)
     }
 
     fn known_events(&mut self, chain: ChainId, range: BlockRange) -> Result<Vec<EventId>> {

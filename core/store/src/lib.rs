@@ -38,4 +38,4 @@ pub use ledger::{DuckLedger, Interrupter, LedgerReader};
 pub use open::{OpenMode, OpenOptions};
 pub use ownership::{Ownership, announced_socket};
 pub use query::EachRow;
-pub use tables::SCHEMA_VERSION;
+pub use tables::{SCHEMA_VERSION, is_reserved_schema};

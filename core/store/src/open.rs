@@ -8,7 +8,7 @@ use crate::{
     error::{Result, file_failed, open_failed, statement_failed},
     failpoint::Failpoints,
     lock::{LedgerLock, beside},
-    sql::run,
+    sql::{run, text},
     tables::{self, SCHEMA_VERSION},
 };
 use duckdb::{AccessMode, Config, Connection};
@@ -16,7 +16,7 @@ use event::LedgerError;
 use std::{
     fs::{self, File},
     io::Read,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 /// The write-ahead log is folded into the file when it has grown to this, and at close. A commit
@@ -50,6 +50,42 @@ pub struct OpenOptions {
     pub memory_limit: Option<String>,
     /// Where to abort, in kill tests.
     pub failpoints: Failpoints,
+    /// The file that exports and copies are written to first, for a reader; an owner has
+    /// `<ledger>.copy`. Nothing else outside the ledger can be reached.
+    pub output: Option<PathBuf>,
+}
+
+/// What DuckDB makes beside a file that it writes as a database.
+const BESIDE_OUTPUT: [&str; 4] = ["", ".wal", ".wal.checkpoint", ".wal.recovery"];
+
+/// Returns the file that exports and copies of an open ledger are written to first, if any may be.
+pub(crate) fn output(path: &Path, mode: OpenMode, options: &OpenOptions) -> Option<PathBuf> {
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    match mode {
+        OpenMode::ReadOnly => options.output.as_deref().map(absolute),
+        OpenMode::Create | OpenMode::Existing => Some(absolute(&beside(path, ".copy"))),
+    }
+}
+
+/// Removes what a killed process may have left at the place of exports and copies.
+pub(crate) fn clear(output: &Path) -> Result<()> {
+    for file in BESIDE_OUTPUT.map(|suffix| beside(output, suffix)) {
+        remove_leftover(&file)?;
+    }
+    Ok(())
+}
+
+fn clear_output(output: Option<&Path>) -> Result<()> {
+    output.map_or(Ok(()), clear)
+}
+
+fn remove_leftover(file: &Path) -> Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(file_failed("removing", file, &error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Takes the lock that the mode needs, opens the file, and returns both.
@@ -72,11 +108,15 @@ pub(crate) fn open_locked(
     mode: OpenMode,
     options: &OpenOptions,
 ) -> Result<Connection> {
+    let output = output(path, mode, options);
     if mode == OpenMode::Create && !path.exists() {
         create(path, options)?;
+        clear_output(output.as_deref())?;
+        return connect(path, AccessMode::ReadWrite, options, output.as_deref());
     }
     must_exist(path)?;
-    let reader = connect(path, AccessMode::ReadOnly, options)?;
+    let for_reader = output.as_deref().filter(|_| mode == OpenMode::ReadOnly);
+    let reader = connect(path, AccessMode::ReadOnly, options, for_reader)?;
     let found = known_version(path, &reader)?;
     if mode == OpenMode::ReadOnly {
         if found < SCHEMA_VERSION {
@@ -86,7 +126,8 @@ pub(crate) fn open_locked(
         return Ok(reader);
     }
     drop(reader);
-    let conn = connect(path, AccessMode::ReadWrite, options)?;
+    clear_output(output.as_deref())?;
+    let conn = connect(path, AccessMode::ReadWrite, options, output.as_deref())?;
     tables::migrate(&conn, found)?;
     Ok(conn)
 }
@@ -148,14 +189,9 @@ fn create(path: &Path, options: &OpenOptions) -> Result<()> {
     }
     let new = beside(path, ".new");
     for leftover in [&new, &beside(&new, ".wal")] {
-        match fs::remove_file(leftover) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(file_failed("removing", leftover, &error));
-            }
-            _ => {}
-        }
+        remove_leftover(leftover)?;
     }
-    let conn = connect(&new, AccessMode::ReadWrite, options)?;
+    let conn = connect(&new, AccessMode::ReadWrite, options, None)?;
     tables::migrate(&conn, 0)?;
     run(&conn, "CHECKPOINT")?;
     drop(conn);
@@ -167,12 +203,27 @@ fn create(path: &Path, options: &OpenOptions) -> Result<()> {
         .map_err(|error| file_failed("syncing", folder, &error))
 }
 
-fn connect(path: &Path, access: AccessMode, options: &OpenOptions) -> Result<Connection> {
+fn connect(
+    path: &Path,
+    access: AccessMode,
+    options: &OpenOptions,
+    output: Option<&Path>,
+) -> Result<Connection> {
     let reads_only = access == AccessMode::ReadOnly;
     let config = configure(access, options).map_err(statement_failed)?;
     let conn = Connection::open_with_flags(path, config).map_err(|e| open_failed(path, e))?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
-    if reads_only {
+    // No connection of ours reads another file, whatever a statement says; DuckDB takes the one
+    // exception only before that is said.
+    if let Some(output) = output {
+        let files = BESIDE_OUTPUT.map(|suffix| beside(output, suffix));
+        let files: Vec<String> = files.iter().map(|file| text(&file.to_string_lossy())).collect();
+        run(&conn, &format!("SET allowed_paths = [{}]", files.join(", ")))?;
+    }
+    run(&conn, "SET enable_external_access = false")?;
+    // A copy of the whole ledger changes a setting for as long as it takes; users' statements, which
+    // could not anyway, are not run where it can.
+    if reads_only && output.is_none() {
         run(&conn, "SET lock_configuration = true")?;
     }
     Ok(conn)
@@ -180,11 +231,10 @@ fn connect(path: &Path, access: AccessMode, options: &OpenOptions) -> Result<Con
 
 fn configure(access: AccessMode, options: &OpenOptions) -> duckdb::Result<Config> {
     let writes = access == AccessMode::ReadWrite;
-    // No connection of ours reads another file or loads code, whatever a statement says.
+    // No connection of ours loads code, whatever a statement says.
     let mut config = Config::default()
         .access_mode(access)?
         .enable_autoload_extension(false)?
-        .enable_external_access(false)?
         .with("wal_autocheckpoint", WAL_MAX)?
         .with("write_buffer_row_group_count", ROW_GROUPS_BUFFERED)?;
     // While a thread of DuckDB works on a commit the thread that waits for it spins, on a core

@@ -71,10 +71,31 @@ fn describe(conn: &Connection, statement: &str) -> Result<Vec<Column>> {
 
 /// Says what is wrong with a statement in DuckDB's words about the statement alone.
 fn refusal(conn: &Connection, statement: &str) -> LedgerError {
-    match conn.prepare(&format!("EXPLAIN {statement}")) {
-        Err(error) => user_statement_failed(error),
+    match conn.prepare(&format!("{EXPLAIN}{statement}")) {
+        Err(error) => match user_statement_failed(error) {
+            LedgerError::Sql(text) => LedgerError::Sql(about_statement(&text)),
+            other => other,
+        },
         Ok(_) => LedgerError::Sql("only one statement that returns rows can be run".into()),
     }
+}
+
+/// Put before a statement so that it is looked at and not run.
+const EXPLAIN: &str = "EXPLAIN ";
+
+/// Takes what was put before the statement out of DuckDB's words, and out of the line under them that
+/// points at a place.
+fn about_statement(text: &str) -> String {
+    const FIRST_LINE: &str = "LINE 1: ";
+    let added = format!("{FIRST_LINE}{EXPLAIN}");
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    if let Some(at) = lines.iter().position(|line| line.starts_with(&added)) {
+        lines[at] = lines[at].replacen(&added, FIRST_LINE, 1);
+        if let Some(caret) = lines.get_mut(at + 1).filter(|line| line.trim() == "^") {
+            *caret = caret.replacen(&" ".repeat(EXPLAIN.len()), "", 1);
+        }
+    }
+    lines.join("\n")
 }
 
 fn travels_as_is(sql_type: &str) -> bool {
@@ -195,7 +216,23 @@ fn behind<'a>(text: &'a str, end: &str) -> &'a str {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
+
+    #[test]
+    fn an_error_is_about_the_statement_alone() {
+        let said = "Parser Error: syntax error at or near \"selct\"\n\n\
+                    LINE 1: EXPLAIN selct 1\n                ^";
+        let told = "Parser Error: syntax error at or near \"selct\"\n\n\
+                    LINE 1: selct 1\n        ^";
+        assert_eq!(about_statement(said), told);
+        let conn = Connection::open_in_memory().unwrap();
+        let told = refusal(&conn, "selct 1").to_string();
+        assert!(told.contains("LINE 1: selct 1\n        ^"), "{told}");
+        let told = refusal(&conn, "selct EXPLAIN 1").to_string();
+        assert!(told.contains("LINE 1: selct EXPLAIN 1"), "{told}");
+    }
 
     #[test]
     fn a_second_statement_is_seen_wherever_it_hides() {

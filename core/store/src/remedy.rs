@@ -58,7 +58,7 @@ pub(crate) fn apply(conn: &Connection, lanes: &mut Lanes, remedy: &Remedy) -> Re
         ),
     })?;
     if let Remedy::Resume(plugin) | Remedy::Rebuild(plugin) = remedy {
-        lanes.forget(plugin);
+        lanes.forget_plugin(plugin);
     }
     Ok(count)
 }

@@ -33,6 +33,13 @@ pub(crate) const RESERVED_SCHEMAS: [&str; 8] = [
     PLUGIN_SCHEMA,
 ];
 
+/// Whether a contract or plugin of this name would have an SQL schema that is taken. Plugins have theirs
+/// with `_` for `-`.
+pub fn is_reserved_schema(name: &str) -> bool {
+    let name = name.replace('-', "_");
+    RESERVED_SCHEMAS.iter().any(|reserved| reserved.eq_ignore_ascii_case(&name))
+}
+
 /// What brings a file from version `i` to `i + 1`, each in its own transaction with the version,
 /// so that a killed migration goes on where it stopped. Version 0 is an empty file.
 const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [VERSION_1, VERSION_2];
@@ -174,6 +181,54 @@ mod tests {
         let steps = with(["SELECT 1", "CREATE TABLE latest (x INTEGER)"]);
         migrate_by(&conn, SCHEMA_VERSION + 1, &steps).unwrap();
         assert_eq!(version(&conn).unwrap(), Some(SCHEMA_VERSION + 2));
+    }
+
+    /// Table, column and type of every row of the page's tables of columns.
+    fn documented() -> Vec<(String, String, String)> {
+        let page = include_str!("../../../docs/ledger.md");
+        let (mut table, mut found) = (String::new(), Vec::new());
+        for line in page.lines() {
+            if let Some(heading) = line.strip_prefix("#") {
+                let name = heading.trim_start_matches(['#', ' ']);
+                table =
+                    name.strip_prefix('`').and_then(|n| n.strip_suffix('`')).unwrap_or("").into();
+            }
+            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+            if let (false, ["", name, ty, _, ""]) = (table.is_empty(), cells.as_slice())
+                && let Some(name) = name.strip_prefix('`').and_then(|n| n.strip_suffix('`'))
+            {
+                found.push((table.clone(), name.to_owned(), (*ty).to_owned()));
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn the_page_about_the_ledger_names_every_table_and_column_and_no_other() {
+        let conn = Connection::open_in_memory().unwrap();
+        migrate(&conn, 0).unwrap();
+        let mut statement = conn
+            .prepare(
+                "SELECT table_name, column_name, data_type FROM duckdb_columns()
+                WHERE NOT internal AND table_name <> 'events_canonical'
+                ORDER BY table_name, column_index",
+            )
+            .unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+        let mut stored: Vec<(String, String, String)> =
+            rows.unwrap().map(|row| row.unwrap()).collect();
+        let typed = "headcount_typed.\"CONTRACT.EVENT\"";
+        stored.extend(crate::typed::OWN_COLUMNS.iter().map(|(name, ty)| {
+            let ty = ty.split(' ').next().unwrap_or_default();
+            (typed.to_owned(), (*name).to_owned(), ty.to_owned())
+        }));
+        let mut documented = documented();
+        // In each table in its own order, the tables in any.
+        documented.sort_by(|a, b| a.0.cmp(&b.0));
+        stored.sort_by(|a, b| a.0.cmp(&b.0));
+        assert_eq!(documented, stored);
+        let page = include_str!("../../../docs/ledger.md");
+        assert!(page.contains("### `events_canonical`"));
     }
 
     #[test]

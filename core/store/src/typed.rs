@@ -18,7 +18,7 @@ const BACKFILL_ROWS: u64 = 100_000;
 const LAST_EVENT: &str = "(SELECT coalesce(max(id), 0) FROM events)";
 
 /// What every typed row carries of its event: name and SQL type, in the table's order.
-const OWN_COLUMNS: [(&str, &str); 9] = [
+pub(crate) const OWN_COLUMNS: [(&str, &str); 9] = [
     ("_event", "UBIGINT"),
     ("_chain", "UBIGINT"),
     ("_block", "UBIGINT"),

@@ -32,6 +32,14 @@ pub(crate) fn open_to_read(
     place: &PlaceArgs,
     environment: &Environment,
 ) -> Result<Look, CommandError> {
+    Look::open(&ledger_to_read(place, environment)?.path, environment)
+}
+
+/// Returns the ledger that is meant; it is there.
+pub(crate) fn ledger_to_read(
+    place: &PlaceArgs,
+    environment: &Environment,
+) -> Result<LedgerPath, CommandError> {
     // A flag or variable is enough: a mistake in the file is then no reason not to look.
     let named = place.ledger.is_some() || environment.path("HEADCOUNT_LEDGER").is_some();
     let config = match named && place.config.is_none() {
@@ -42,5 +50,5 @@ pub(crate) fn open_to_read(
         LedgerPath::resolve(place.ledger.as_deref(), config.ledger.as_deref(), environment);
     ledger.check_exists()?;
     tracing::info!(ledger = %ledger.path.display(), "reading");
-    Look::open(&ledger.path, environment)
+    Ok(ledger)
 }

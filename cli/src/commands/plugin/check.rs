@@ -4,9 +4,11 @@ use super::plugin_of;
 use crate::{
     command_error::CommandError,
     commands::{PlaceArgs, ledger::open_to_read},
+    compiling::Compiling,
+    config_file::Config,
     environment::Environment,
     exit_codes::ExitCode,
-    plan::block_range,
+    plan::{self, block_range},
     session::{PluginRun, check_plugin},
     summary::SummaryFormat,
 };
@@ -53,16 +55,25 @@ pub(crate) fn cmd_plugin_check(
     let plugin = plugin_of(&args.plugin, &args.place, environment)?;
     let against = args.against.as_deref();
     let against = against.map(|file| plugin_of(file, &args.place, environment)).transpose()?;
+    let compiling = Compiling::of(environment, false);
     let mut report = match &args.blocks {
-        None => check_plugin(&plugin, against.as_ref(), None)?,
+        None => check_plugin(&plugin, against.as_ref(), None, &compiling)?,
         Some(blocks) => {
             let range = block_range(Some(blocks))?;
             let run = PluginRun { range, chain_id: args.chain_id, one_block: false };
             let mut ledger = open_to_read(&args.place, environment)?;
-            check_plugin(&plugin, against.as_ref(), Some((&mut ledger, run)))?
+            check_plugin(&plugin, against.as_ref(), Some((&mut ledger, run)), &compiling)?
         }
     };
     report.write(args.format, &mut stdout().lock())?;
+    Ok(report.exit_code())
+}
+
+/// Checks a component without events, and tells.
+pub(super) fn check(plugin: &str, environment: &Environment) -> Result<ExitCode, CommandError> {
+    let plugin = plan::plugin(plugin, &Config::default(), environment)?;
+    let mut report = check_plugin(&plugin, None, None, &Compiling::of(environment, false))?;
+    report.write(SummaryFormat::default(), &mut stdout().lock())?;
     Ok(report.exit_code())
 }
 

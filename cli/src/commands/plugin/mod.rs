@@ -3,6 +3,7 @@
 mod build;
 mod check;
 mod dead;
+mod dev;
 mod list;
 mod new;
 mod rebuild;
@@ -28,6 +29,7 @@ pub(crate) enum PluginCommand {
     Build(build::BuildArgs),
     Check(check::CheckArgs),
     Test(test::TestArgs),
+    Dev(dev::DevArgs),
     List(list::ListArgs),
     #[command(subcommand)]
     Dead(dead::DeadCommand),
@@ -45,6 +47,7 @@ pub(crate) fn cmd_plugin(
         PluginCommand::Build(args) => build::cmd_plugin_build(args, environment),
         PluginCommand::Check(args) => check::cmd_plugin_check(args, environment),
         PluginCommand::Test(args) => test::cmd_plugin_test(args, environment),
+        PluginCommand::Dev(args) => dev::cmd_plugin_dev(args, environment),
         PluginCommand::List(args) => list::cmd_plugin_list(args, environment),
         PluginCommand::Dead(command) => dead::cmd_plugin_dead(command, environment),
         PluginCommand::Resume(args) => resume::cmd_plugin_resume(args, environment),

@@ -5,6 +5,7 @@ use crate::{
     author::Golden,
     command_error::{CommandError, ErrorKind},
     commands::{PlaceArgs, ledger::open_to_read},
+    compiling::Compiling,
     environment::Environment,
     exit_codes::ExitCode,
     plan::block_range,
@@ -27,6 +28,17 @@ pub(crate) struct TestArgs {
     #[arg(value_name = "[NAME=]FILE")]
     plugin: String,
 
+    /// Write the lines to the golden file: they are right
+    #[arg(long, requires = "golden")]
+    bless: bool,
+
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+/// Over which events, and what its rows are compared with.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct RunArgs {
     /// Blocks of the ledger, as for `replay`; all of them have to be covered [default: all that is
     /// covered, from the first block on]
     #[arg(short = 'b', long = "blocks", value_name = "RANGE", allow_hyphen_values = true)]
@@ -41,16 +53,12 @@ pub(crate) struct TestArgs {
     #[arg(long, value_name = "FILE")]
     golden: Option<PathBuf>,
 
-    /// Write the lines to the golden file: they are right
-    #[arg(long, requires = "golden")]
-    bless: bool,
-
     /// Chain id, where the ledger has several
     #[arg(long, value_name = "ID")]
     chain_id: Option<u64>,
 
     #[command(flatten)]
-    place: PlaceArgs,
+    pub(super) place: PlaceArgs,
 }
 
 /// Runs it and prints.
@@ -58,12 +66,22 @@ pub(crate) fn cmd_plugin_test(
     args: &TestArgs,
     environment: &Environment,
 ) -> Result<ExitCode, CommandError> {
-    let plugin = plugin_of(&args.plugin, &args.place, environment)?;
+    test(&args.plugin, &args.run, args.bless, environment)
+}
+
+/// Runs a component and prints what it gives, or what of it differs from the golden file.
+pub(super) fn test(
+    plugin: &str,
+    args: &RunArgs,
+    bless: bool,
+    environment: &Environment,
+) -> Result<ExitCode, CommandError> {
+    let plugin = plugin_of(plugin, &args.place, environment)?;
     let range = block_range(Some(args.blocks.as_deref().unwrap_or(":latest")))?;
     let run = PluginRun { range, chain_id: args.chain_id, one_block: args.one_block };
     let golden = args.golden.as_deref().map(|path| Golden::at(environment.resolve(path)));
     let mut ledger = open_to_read(&args.place, environment)?;
-    let tested = test_plugin(&plugin, &mut ledger, run)?;
+    let tested = test_plugin(&plugin, &mut ledger, run, &Compiling::of(environment, false))?;
     let mut talk = stderr().lock();
     for line in &tested.log {
         writeln!(talk, "{line}")?;
@@ -82,7 +100,7 @@ pub(crate) fn cmd_plugin_test(
             }
             0
         }
-        Some(golden) if args.bless => {
+        Some(golden) if bless => {
             golden.bless(&tested.lines)?;
             writeln!(talk, "wrote {}", golden.path().display())?;
             0

@@ -219,6 +219,12 @@ impl Desk for OwnerDesk {
                 let page = reader.another()?.events(&query)?;
                 Ok(Reply::Page(Box::new(page)))
             }),
+            Request::Export { select, form, to } => self.reads.read_for_user(move |reader| {
+                Ok(Reply::Exported(reader.export(&select, form, to.as_ref())?))
+            }),
+            Request::Snapshot { to, with_digest } => self.reads.read_for_user(move |reader| {
+                Ok(Reply::Copied(reader.snapshot(to.as_ref(), with_digest)?))
+            }),
         }
     }
 

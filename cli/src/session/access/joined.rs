@@ -1,10 +1,13 @@
 //! A ledger that another process owns: what this one asks of it.
 
 use super::carried::Carried;
-use crate::command_error::{CommandError, ErrorKind};
+use crate::{
+    command_error::{CommandError, ErrorKind},
+    output_file::not_written,
+};
 use event::{
-    Ack, BlockRange, ChainId, ChainState, Claimed, EventPage, EventQuery, Evidence, Filter,
-    FilterId, LedgerError, Remedy, Report, ToLook, Verify,
+    Ack, BlockRange, ChainId, ChainState, Claimed, EventPage, EventQuery, Evidence, FileForm,
+    Filter, FilterId, LedgerError, Remedy, Report, ToLook, Verify,
 };
 use futures_channel::oneshot;
 use pipeline::{AwayOwner, Claim, LookClaim, OnAck};
@@ -71,6 +74,16 @@ impl Joined {
         Ok(self.client.ask(&request).await?)
     }
 
+    /// Asks for a file: an error of the device is about that.
+    async fn written(&self, request: Request) -> Result<Reply, Miss> {
+        self.client.ask(&request).await.map_err(|error| match error {
+            AskError::Refused(Refusal::Ledger(LedgerError::Io(why))) => {
+                Miss::Failed(not_written(why))
+            }
+            error => error.into(),
+        })
+    }
+
     pub(crate) async fn chains(&self) -> Result<Vec<ChainId>, Miss> {
         match self.ask(Request::Chains).await? {
             Reply::Chains(chains) => Ok(chains),
@@ -109,6 +122,25 @@ impl Joined {
     pub(crate) async fn events(&self, query: &EventQuery) -> Result<EventPage, Miss> {
         match self.ask(Request::Events(query.clone())).await? {
             Reply::Page(page) => Ok(*page),
+            _ => Err(another()),
+        }
+    }
+
+    pub(crate) async fn export(&self, select: &str, form: FileForm, to: &str) -> Result<u64, Miss> {
+        let request = Request::Export { select: select.to_owned(), form, to: to.to_owned() };
+        match self.written(request).await? {
+            Reply::Exported(rows) => Ok(rows),
+            _ => Err(another()),
+        }
+    }
+
+    pub(crate) async fn snapshot(
+        &self,
+        to: &str,
+        with_digest: bool,
+    ) -> Result<Option<alloy_primitives::B256>, Miss> {
+        match self.written(Request::Snapshot { to: to.to_owned(), with_digest }).await? {
+            Reply::Copied(digest) => Ok(digest),
             _ => Err(another()),
         }
     }
@@ -242,8 +274,15 @@ impl AwayOwner for Away {
         let LookClaim { holder, chain, filter, range, verify, nodes, blocks_max } = claim;
         let run = holder.run;
         let request = Request::ClaimLook { run, chain, filter, range, verify, nodes, blocks_max };
-        self.forward(self.joined.client.ask(&request), reply, |reply| match reply {
-            Reply::ToLook(to_look) => Some(to_look),
+        let owner = self.joined.owner().pid;
+        self.forward(self.joined.client.ask(&request), reply, move |reply| match reply {
+            Reply::ToLook(mut to_look) => {
+                // As above.
+                for (_, process) in to_look.held.iter_mut().filter(|(_, pid)| *pid == 0) {
+                    *process = owner;
+                }
+                Some(to_look)
+            }
             _ => None,
         });
     }

@@ -9,14 +9,17 @@ use super::{
 use crate::{
     command_error::{CommandError, ErrorKind},
     environment::Environment,
+    interrupt::Interrupt,
+    output_file::{discard, not_written},
 };
 use alloy_primitives::B256;
 use event::{
-    ChainId, ChainState, Column, EventPage, EventQuery, LedgerError, Reader as _, Store, Value,
+    ChainId, ChainState, Column, EventPage, EventQuery, FileForm, LedgerError, Reader as _, Store,
+    Value,
 };
 use relay::{ConnectError, Reply, Request, Role};
 use std::{ops::ControlFlow, path::Path, path::PathBuf, time::Instant};
-use store::{DuckLedger, OpenMode};
+use store::{DuckLedger, OpenMode, OpenOptions};
 use tokio::runtime::Runtime;
 
 /// Owners that end while they are asked the same, at most.
@@ -30,6 +33,7 @@ pub(crate) struct Look {
     seeker: Seeker,
     /// For what is asked of an owner.
     runtime: Runtime,
+    options: OpenOptions,
     source: Source,
 }
 
@@ -44,11 +48,32 @@ pub(crate) type EachRow<'a> = dyn FnMut(&[Column], Vec<Value>) -> ControlFlow<()
 impl Look {
     /// Opens the file, or joins its owner.
     pub(crate) fn open(path: &Path, environment: &Environment) -> Result<Self, CommandError> {
+        Self::open_with(path, environment, OpenOptions::default())
+    }
+
+    /// Opens it to write out of it to `part`, which is gone when a signal ends this process.
+    pub(crate) fn open_to_write(
+        path: &Path,
+        environment: &Environment,
+        part: &Path,
+    ) -> Result<Self, CommandError> {
+        let options = OpenOptions { output: Some(part.to_owned()), ..OpenOptions::default() };
+        let look = Self::open_with(path, environment, options)?;
+        let part = part.to_owned();
+        look.runtime.block_on(async { Interrupt::end_after(move || discard(&part)) })?;
+        Ok(look)
+    }
+
+    fn open_with(
+        path: &Path,
+        environment: &Environment,
+        options: OpenOptions,
+    ) -> Result<Self, CommandError> {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let seeker = Seeker::new(path, environment, Role::Reader);
-        let source = source(path, &seeker, &runtime)?;
-        Ok(Self { path: path.to_owned(), seeker, runtime, source })
+        let source = source(path, &seeker, &runtime, &options)?;
+        Ok(Self { path: path.to_owned(), seeker, runtime, options, source })
     }
 
     /// Where the ledger is.
@@ -59,7 +84,7 @@ impl Look {
     /// Looks for the next owner, a moment after one has ended.
     fn lost(&mut self) -> Result<(), CommandError> {
         std::thread::sleep(TRY_AGAIN);
-        self.source = source(&self.path, &self.seeker, &self.runtime)?;
+        self.source = source(&self.path, &self.seeker, &self.runtime, &self.options)?;
         Ok(())
     }
 
@@ -115,6 +140,37 @@ impl Look {
         self.asked(|source, runtime| match source {
             Source::File(ledger) => Ok(ledger.check()?),
             Source::Owner(joined) => runtime.block_on(joined.check()),
+        })
+    }
+
+    /// Writes the rows of a statement to the file that this was opened to write, and returns their
+    /// number. Beside an owner the owner writes them.
+    pub(crate) fn export(&mut self, select: &str, form: FileForm) -> Result<u64, CommandError> {
+        let part = self.part()?;
+        self.asked(|source, runtime| match source {
+            Source::File(ledger) => written(ledger.reader()?.export(select, form, part.as_ref())),
+            Source::Owner(joined) => runtime.block_on(joined.export(select, form, &part)),
+        })
+    }
+
+    /// Copies the ledger to the file that this was opened to write; returns its digest, where it is
+    /// wanted. Beside an owner the owner copies it.
+    pub(crate) fn snapshot(&mut self, with_digest: bool) -> Result<Option<B256>, CommandError> {
+        let part = self.part()?;
+        self.asked(|source, runtime| match source {
+            Source::File(ledger) => written(ledger.reader()?.snapshot(part.as_ref(), with_digest)),
+            Source::Owner(joined) => runtime.block_on(joined.snapshot(&part, with_digest)),
+        })
+    }
+
+    /// Returns the whole path of the file that is written.
+    fn part(&self) -> Result<String, CommandError> {
+        let part = self.options.output.as_deref().unwrap_or(Path::new(""));
+        let part = std::path::absolute(part)?;
+        let text = part.to_str().map(str::to_owned);
+        text.ok_or_else(|| {
+            CommandError::usage(format!("{} is not UTF-8", part.display()))
+                .hint("name another file")
         })
     }
 
@@ -176,10 +232,15 @@ async fn rows(
 }
 
 /// Opens the file where nobody owns it, or joins the owner.
-fn source(path: &Path, seeker: &Seeker, runtime: &Runtime) -> Result<Source, CommandError> {
+fn source(
+    path: &Path,
+    seeker: &Seeker,
+    runtime: &Runtime,
+    options: &OpenOptions,
+) -> Result<Source, CommandError> {
     let begun = Instant::now();
     loop {
-        let pid = match DuckLedger::open(path, OpenMode::ReadOnly) {
+        let pid = match DuckLedger::open_with(path, OpenMode::ReadOnly, options) {
             Ok(ledger) => return Ok(Source::File(Box::new(ledger))),
             Err(LedgerError::Busy { pid, .. }) => pid,
             Err(error) => return Err(error.into()),
@@ -194,6 +255,14 @@ fn source(path: &Path, seeker: &Seeker, runtime: &Runtime) -> Result<Source, Com
         }
         std::thread::sleep(TRY_AGAIN);
     }
+}
+
+/// An error of the device is about the file that is written.
+fn written<T>(result: Result<T, LedgerError>) -> Result<T, Miss> {
+    result.map_err(|error| match error {
+        LedgerError::Io(why) => Miss::Failed(not_written(why)),
+        error => error.into(),
+    })
 }
 
 fn ended() -> CommandError {

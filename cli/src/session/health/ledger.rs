@@ -74,8 +74,8 @@ fn sample(plan: &HealthPlan, chain: ChainId, wanted: &[Filter], state: ChainStat
         .filter(|block| block.canonical)
         .filter_map(|block| Some((block.number, block.timestamp.filter(|at| *at > 0)?)))
         .max();
-    let coverage = coverage(plan, chain, wanted, state);
-    LedgerSample { coverage, final_block, dated, halted: None }
+    let (coverage, lacks_other_node) = coverage(plan, chain, wanted, state);
+    LedgerSample { coverage, final_block, dated, halted: None, lacks_other_node }
 }
 
 /// A filter may be covered by others together: a wider one that came after it, or parts of it.
@@ -84,7 +84,8 @@ fn coverage(
     chain: ChainId,
     wanted: &[Filter],
     state: ChainState,
-) -> Vec<FilterCoverage> {
+) -> (Vec<FilterCoverage>, u64) {
+    let finalized = state.finalized;
     let stored: Vec<(Arc<Filter>, Option<BlockRange>)> = state
         .coverage
         .iter()
@@ -101,7 +102,16 @@ fn coverage(
     let judged: Vec<Filter> = if wanted.is_empty() { of_ledger() } else { wanted.to_vec() };
     let starts: Option<Vec<u64>> = plan.contracts.iter().map(|contract| contract.start).collect();
     let start = starts.and_then(|starts| starts.into_iter().min());
-    judged
+    let nodes: Vec<NodeId> = plan.nodes.iter().map(|node| NodeId::new(&*node.name)).collect();
+    let lacking = finalized.and_then(|last| BlockRange::new(0, last)).map_or(0, |range| {
+        let due = judged.iter().flat_map(|filter| known.to_look(filter, range, verify));
+        // As a second look has it: nobody at hand could be asked.
+        let alone = due.filter(|seen| {
+            seen.nodes.len() < 2 && nodes.iter().all(|node| seen.nodes.contains(node))
+        });
+        alone.map(|seen| seen.range.count()).sum()
+    });
+    let coverage = judged
         .into_iter()
         .map(|filter| {
             let meeting = stored.iter().filter(|(other, _)| filter.meets(other));
@@ -116,7 +126,8 @@ fn coverage(
             });
             FilterCoverage { filter: told(&filter), start, covered }
         })
-        .collect()
+        .collect();
+    (coverage, lacking)
 }
 
 /// Returns the parts of `range` outside of `holes`, which are sorted and disjoint.

@@ -10,11 +10,12 @@ use super::{
 use crate::{
     author::{CheckReport, LimitShare, Line, Outcome, lines},
     command_error::CommandError,
+    compiling::Compiling,
     config_file::PluginConfig,
     session::{Look, inputs},
 };
 use event::{ChainId, Descriptor, Plugin, PluginState};
-use host::{Grants, Host, HostConfig, LoadError, LoadedPlugin};
+use host::{Grants, LoadError, LoadedPlugin};
 use pipeline::{Rehearsed, rehearsal_filters};
 
 /// What is checked with events, in order.
@@ -32,11 +33,13 @@ pub(crate) fn check_plugin(
     config: &PluginConfig,
     against: Option<&PluginConfig>,
     events: Option<(&mut Look, PluginRun)>,
+    compiling: &Compiling,
 ) -> Result<CheckReport, CommandError> {
-    let host = Host::new(HostConfig::default()).map_err(CommandError::bug)?;
+    let host = compiling.host().map_err(CommandError::bug)?;
     let bytes = inputs::read_component(config)?;
     let mut report = CheckReport::new(&config.wasm, &bytes);
-    let mut plugin = match inputs::load_component(&host, config, &bytes, Grants::any())? {
+    let how = (compiling, Grants::any());
+    let mut plugin = match inputs::load_component(&host, config, &bytes, how)? {
         Ok(plugin) => plugin,
         Err(error) if is_check(&error) => {
             report.finding("loads", Outcome::Failed(error.to_string()));
@@ -50,7 +53,7 @@ pub(crate) fn check_plugin(
     let subscription = rehearsal_filters(plugin.descriptor(), ChainId(1), &[]);
     report.finding("subscriptions", Outcome::of(subscription.map(drop)));
     let mut older = match against {
-        Some(config) => Some(inputs::load_one(&host, config, Grants::any())?),
+        Some(config) => Some(inputs::load_one(&host, config, (compiling, Grants::any()))?),
         None => None,
     };
     let base = match events {

@@ -99,7 +99,9 @@ impl Running<'_> {
 pub(super) async fn load_plugins(plan: &WatchPlan) -> Result<Vec<Hosted>, CommandError> {
     let (plugins, ledger) = (plan.plugins.clone(), plan.ledger.clone());
     let contracts = merged_contracts(&plan.chains)?;
-    tokio::task::spawn_blocking(move || inputs::load_plugins(&plugins, &contracts, &ledger))
+    let compiling = plan.compiling.clone();
+    let load = move || inputs::load_plugins(&plugins, &contracts, &ledger, &compiling);
+    tokio::task::spawn_blocking(load)
         .await
         .map_err(|_| CommandError::bug("loading the plugins was cancelled"))?
 }

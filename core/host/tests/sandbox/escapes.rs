@@ -49,7 +49,7 @@ const AT_LOAD: [(&str, &str); 24] = [
     ),
     (
         "wants-sockets",
-        "plugin wants wasi:sockets/instance-network@0.2.0, which is not granted to plugins: the sandbox has no network",
+        "plugin failed while it was loaded: trapped: the sandbox has no network (wasi:sockets/instance-network@0.2.0 get)",
     ),
     (
         "wants-http",

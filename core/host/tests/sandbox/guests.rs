@@ -112,7 +112,7 @@ fn what_is_no_component_is_named() {
         "not a plugin: it exports no headcount:plugin/meta@0.1.0"
     );
     assert!(load(b"\0asm\x0d\0\x01\0garbage").starts_with("plugin cannot be compiled: "));
-    let small = Host::new(HostConfig { component_bytes: 4 }).unwrap();
+    let small = Host::new(HostConfig { component_bytes: 4, ..HostConfig::default() }).unwrap();
     let error = small.load(b"\0asm\x0d", "{}", Limits::default()).unwrap_err();
     assert_eq!(error, LoadError::TooLarge { found: 5, allowed: 4 });
 }

@@ -5,5 +5,6 @@
 mod escapes;
 mod frozen;
 mod guests;
+mod kept;
 mod made;
 mod misdeeds;

@@ -14,7 +14,7 @@ use event::{
     Answer, AnswerFuture, AnyOf, Ask, BlockAnswer, BlockNumHash, BlockRange, ChainId, Fault,
     FaultClass, Filter, Head, LogRef, Logs, LogsAnswer, Node, NodeId, Receipt, Tag,
 };
-use flate2::read::GzDecoder;
+use flate2::read::MultiGzDecoder;
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
@@ -431,7 +431,7 @@ fn logs_of(receipts: &[Receipt], filter: &Filter, block: BlockNumHash) -> LogsAn
 /// The uncompressed lines of a recording, counted and digested as they pass.
 struct Lines {
     path: PathBuf,
-    reader: BufReader<GzDecoder<BufReader<File>>>,
+    reader: BufReader<MultiGzDecoder<BufReader<File>>>,
     line: Vec<u8>,
     count: u64,
     digest: Keccak256,
@@ -442,7 +442,7 @@ impl Lines {
         let path = path.to_owned();
         let file = File::open(&path)
             .map_err(|source| RecordingError::Io { path: path.clone(), source })?;
-        let reader = BufReader::with_capacity(1 << 18, GzDecoder::new(BufReader::new(file)));
+        let reader = BufReader::with_capacity(1 << 18, MultiGzDecoder::new(BufReader::new(file)));
         Ok(Self { path, reader, line: Vec::new(), count: 0, digest: Keccak256::new() })
     }
 
@@ -481,7 +481,7 @@ impl Lines {
         } else if end.keccak256 != digest {
             "digest"
         } else if self.next()? {
-            // Reading on also makes the decoder check its own sum.
+            // Reading on also makes the decoder check its own sum, and that nothing is behind it.
             "end"
         } else {
             return Ok(());

@@ -325,6 +325,17 @@ async fn one_changed_byte_or_a_missing_line_is_found_by_the_last_line() {
     let (all_but_end, _) = text.trim_end().rsplit_once('\n').unwrap();
     let error = rewritten(dir.path(), &format!("{all_but_end}\n")).unwrap_err();
     assert!(matches!(error, RecordingError::Truncated { .. }), "{error}");
+    for junk in [&b"x"[..], b"not a second member of a gzip file", &[0; 64]] {
+        let path = dir.path().join("junk.gz");
+        std::fs::copy(whole(dir.path()), &path).unwrap();
+        assert!(Recording::open(&path).is_ok());
+        std::io::Write::write_all(
+            &mut std::fs::File::options().append(true).open(&path).unwrap(),
+            junk,
+        )
+        .unwrap();
+        assert!(Recording::open(&path).is_err(), "{junk:?}");
+    }
     let newer = text.replacen("\"headcount_recording\":1", "\"headcount_recording\":2", 1);
     assert!(matches!(rewritten(dir.path(), &newer), Err(RecordingError::Version { found: 2, .. })));
 }

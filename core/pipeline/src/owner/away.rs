@@ -81,12 +81,13 @@ pub(super) fn send(owner: &dyn AwayOwner, message: Message) {
         | Message::Held { .. }
         | Message::Waiting { .. }
         | Message::Halt { .. }
-        | Message::Lanes(..)
         | Message::StepOutbox(..)
         | Message::WatchOutbox(_)
         | Message::Outbox(_)
         | Message::Remedy(..)
         | Message::HeedLane(..)
+        | Message::Lane(..)
+        | Message::LaneIdle(..)
         | Message::OpenLane { .. }
         | Message::WatchLane(_)
         | Message::Change { .. }

@@ -1,12 +1,11 @@
 //! Speaks to an owner, on its thread or where it stands. Decides nothing.
 
 use super::{
-    AwayOwner, ChainSetup, Claim, Holder, LaneWatch, LookClaim, Owner, OwnerReport, Receipt, Reply,
-    away,
+    AwayOwner, ChainSetup, Claim, Holder, LookClaim, Owner, OwnerReport, Receipt, Reply, away,
+    joined::{LaneReply, LaneWatch, News},
 };
 use crate::recent::Recent;
 use aggregator::Policy;
-use dispatcher::Ready;
 use event::{
     Ack, BlockNumHash, BlockRange, BlockRow, ChainId, Claimed, Content, Decoder, Descriptor,
     Evidence, Filter, FilterId, Held, LaneCommit, LaneId, LaneState, Ledger, LedgerError, NodeId,
@@ -67,12 +66,13 @@ pub(super) enum Message {
         filter: FilterId,
         range: BlockRange,
     },
-    Lanes(Vec<LaneCommit>, mpsc::Sender<Result<(), LedgerError>>),
     StepOutbox(OutboxStep, oneshot::Sender<Result<Vec<Outgoing>, LedgerError>>),
     WatchOutbox(futures_channel::mpsc::Sender<()>),
     Outbox(oneshot::Sender<Result<Vec<OutboxLine>, LedgerError>>),
     Remedy(Remedy, oneshot::Sender<Result<u64, LedgerError>>),
     HeedLane(LaneId, Arc<AtomicBool>),
+    Lane(Box<LaneCommit>, LaneReply),
+    LaneIdle(LaneId, u64),
     OpenLane {
         lane: LaneId,
         descriptor: Box<Descriptor>,
@@ -326,10 +326,10 @@ pub struct LaneHandle {
 }
 
 impl LaneHandle {
-    /// Commits what a lane wrote, in one transaction, and returns when it is done.
+    /// Commits what a lane wrote, all of it or nothing, and returns when it is done.
     pub fn commit(&self, commit: LaneCommit) -> Result<(), LedgerError> {
         let (reply, receiver) = mpsc::channel();
-        self.line.send(Message::Lanes(vec![commit], reply));
+        self.line.send(Message::Lane(Box::new(commit), reply));
         receiver.recv().unwrap_or_else(|_| Err(gone()))
     }
 
@@ -354,16 +354,21 @@ impl LaneHandle {
         self.recent.reader(ledger)
     }
 
-    /// Asks to be told after each transaction how far the filters are covered.
+    /// Says that the lane has handled everything up to the news of this number.
+    pub fn idle(&self, lane: &LaneId, news: u64) {
+        self.line.send(Message::LaneIdle(lane.clone(), news));
+    }
+
+    /// Asks to be told with each transaction how far the filters are covered.
     pub fn watch(
         &self,
-        chain: ChainId,
+        lane: LaneId,
         filters: Vec<Arc<Filter>>,
         start_block: u64,
         content: Content,
-    ) -> mpsc::Receiver<Ready> {
+    ) -> mpsc::Receiver<News> {
         let (ready, receiver) = mpsc::channel();
-        let watch = LaneWatch { chain, filters, start_block, content, ready };
+        let watch = LaneWatch::new(lane, filters, start_block, content, ready);
         self.line.send(Message::WatchLane(watch));
         receiver
     }

@@ -31,8 +31,12 @@ impl Owner {
         let aggregator = self.chains.get(chain).map(|(_, aggregator)| aggregator);
         let due = aggregator.map(|a| a.to_look(filter, *range, *verify)).unwrap_or_default();
         let taken = self.claims.looks_of_others(*holder, *chain, filter);
-        let mut to_look =
-            ToLook { seen: Vec::new(), without_other: Vec::new(), through: range.last() };
+        let mut to_look = ToLook {
+            seen: Vec::new(),
+            without_other: Vec::new(),
+            held: Vec::new(),
+            through: range.last(),
+        };
         let mut room = (*blocks_max).max(1);
         'due: for Seen { range, nodes: before } in due {
             if nodes.iter().all(|node| before.contains(node)) {
@@ -40,7 +44,12 @@ impl Owner {
                 to_look.without_other.extend((before.len() < 2).then_some(range));
                 continue;
             }
-            for free in taken.outside(range) {
+            let taken_here = taken.iter().filter_map(|(theirs, process)| {
+                theirs.intersection(&range).map(|theirs| (theirs, *process))
+            });
+            to_look.held.extend(taken_here);
+            let others: BlockRanges = taken.iter().map(|(range, _)| *range).collect();
+            for free in others.outside(range) {
                 let part = BlockRange::of_width(free.first(), room).intersection(&free);
                 let part = part.unwrap_or(free);
                 to_look.seen.push(Seen { range: part, nodes: before.clone() });
@@ -72,12 +81,19 @@ impl Claims {
         }
     }
 
-    /// What other processes look at of this filter.
-    fn looks_of_others(&self, holder: Holder, chain: ChainId, filter: &Filter) -> BlockRanges {
+    /// What other processes look at of this filter, and which.
+    fn looks_of_others(
+        &self,
+        holder: Holder,
+        chain: ChainId,
+        filter: &Filter,
+    ) -> Vec<(BlockRange, u32)> {
         let others = self.looks.iter().filter(|(other, look)| {
             other.process != holder.process && look.chain == chain && look.filter == *filter
         });
-        others.flat_map(|(_, look)| look.blocks.iter()).collect()
+        others
+            .flat_map(|(other, look)| look.blocks.iter().map(|range| (range, other.process)))
+            .collect()
     }
 }
 
@@ -96,7 +112,7 @@ mod tests {
         let of_others = |claims: &Claims, process| {
             claims.looks_of_others(holder(process, 2), chain, &Filter::any())
         };
-        assert_eq!(of_others(&claims, 8), blocks);
+        assert_eq!(of_others(&claims, 8), [(BlockRange::new(3, 9).unwrap(), 7)]);
         assert!(of_others(&claims, 7).is_empty(), "its own runs are its own business");
         assert!(claims.looks_of_others(holder(8, 2), ChainId(2), &Filter::any()).is_empty());
         assert!(!claims.close(false), "a process that looks again reads");

@@ -69,6 +69,8 @@ pub struct SecondLook {
     /// Blocks on the word of one node that no other one could be asked for. They are looked at when
     /// there is one.
     pub without_other: Vec<BlockRange>,
+    /// Blocks that another process looks at just now, with which: they are left to it.
+    pub held: Vec<(BlockRange, u32)>,
     /// What was not decided, with why: the next run looks at it again.
     pub open: Vec<(BlockRange, String)>,
     /// Flaws recorded.

@@ -119,9 +119,10 @@ impl<'a> Looking<'a> {
             blocks_max: self.request.window_blocks,
         };
         let to_look = self.claiming.claim_look(claim).await;
-        let ToLook { seen, without_other, through } =
+        let ToLook { seen, without_other, held, through } =
             to_look.map_err(|_| ReplayError::OwnerGone)?;
         self.outcome.without_other.extend(without_other);
+        self.outcome.held.extend(held);
         if !seen.is_empty() {
             for looked in self.window(filter, seen, stop).await?.iter() {
                 self.owner.looked(chain, filter.id(), looked);

@@ -43,6 +43,8 @@ pub(super) struct ChainRun<'a> {
     acks: FuturesUnordered<BoxFuture<'a, Answered>>,
     recent: Rhythm,
     old: Rhythm,
+    /// What the fill of recent blocks reads just now: some of it may become final meanwhile.
+    recent_reads: Option<BlockRange>,
     looks: Looks,
     look_ms: u64,
     fills: u64,
@@ -102,6 +104,7 @@ impl<'a> ChainRun<'a> {
             acks: FuturesUnordered::new(),
             recent: Rhythm::new(look_ms),
             old: Rhythm::new(look_ms),
+            recent_reads: None,
             looks: Looks::new(request.second_look, look_ms),
             look_ms,
             fills: 0,
@@ -169,6 +172,7 @@ impl<'a> ChainRun<'a> {
                 }
                 filled = recent => {
                     let filled = filled?;
+                    self.recent_reads = None;
                     self.has_news = true;
                     self.recent.after(&filled, self.timer.now_ms());
                     self.view.events += filled.new_events;
@@ -358,11 +362,17 @@ impl<'a> ChainRun<'a> {
     fn recent_fill(&mut self, now_ms: u64) -> Fill<'a> {
         let range = self.recent_from().zip(self.start).zip(self.settled(now_ms));
         let range = range.and_then(|((from, start), to)| BlockRange::new(from.max(start), to));
+        self.recent_reads = range;
         self.fill(range, true)
     }
 
     fn old_fill(&mut self) -> Fill<'a> {
-        let range = self.old_range();
+        let range = self.old_range().and_then(|range| match self.recent_reads {
+            Some(read) if read.first() <= range.last() => {
+                BlockRange::new(range.first(), read.first().checked_sub(1)?)
+            }
+            _ => Some(range),
+        });
         self.fill(range, false)
     }
 

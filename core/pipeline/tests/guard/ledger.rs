@@ -7,13 +7,13 @@ use crate::{
 };
 use aggregator::{Admission, Policy};
 use alloy_primitives::{Address, B256};
-use dispatcher::{Action, Lane, LanePolicy, Ready, subscription_filters};
+use dispatcher::{Action, Lane, LanePolicy, subscription_filters};
 use event::{
     AnchorPolicy, AnyOf, BlockRange, ChainId, ChainProfile, Content, DecodeStats, Decoder, EventId,
     EventQuery, EventSchema, Filter, JournalRow, LaneId, Ledger, LogRef, Logs, Plugin, Reader,
     TypedRows, Verify, content_digest,
 };
-use pipeline::{ChainSetup, LaneHandle, OutboxHandle, Owner, OwnerHandle};
+use pipeline::{ChainSetup, LaneHandle, News, OutboxHandle, Owner, OwnerHandle};
 use std::{
     collections::BTreeMap,
     ops::ControlFlow,
@@ -28,7 +28,7 @@ pub(crate) type Row = Vec<String>;
 pub(crate) const CHAINS: [ChainId; 2] = [ChainId(1), ChainId(10)];
 
 /// Decodes nothing.
-struct Raw;
+pub(crate) struct Raw;
 
 impl Decoder for Raw {
     fn schemas(&self) -> &[EventSchema] {
@@ -47,7 +47,7 @@ impl Decoder for Raw {
 struct Stepped {
     lane: Lane,
     plugin: Balances,
-    news: mpsc::Receiver<Ready>,
+    news: mpsc::Receiver<News>,
 }
 
 /// The running ledger.
@@ -84,8 +84,9 @@ impl Bench {
         let (chain, filter) = (report.chain, report.filter.clone());
         // Not waited for: the ack comes with the transaction.
         drop(OwnerHandle::submit(&running.owner, Box::new(report)));
-        let news = running.lane.watch(chain, vec![filter.clone()], 1, Content::Claimed);
-        let through = news.recv().unwrap().through;
+        let lane = LaneId { plugin: "late".to_owned(), chain };
+        let news = running.lane.watch(lane, vec![filter.clone()], 1, Content::Claimed);
+        let through = news.recv().unwrap().ready.through;
         let range = BlockRange::new(1, through.unwrap_or(1)).unwrap();
         let query = EventQuery { chain, filters: vec![filter], range, limit: usize::MAX };
         (through, running.reader.events(&query).unwrap().logs.len())
@@ -298,12 +299,8 @@ fn number(value: &Value) -> i64 {
 fn start(path: PathBuf) -> Running {
     let ledger = DuckLedger::open(path, OpenMode::Create).unwrap();
     let reader = Box::new(ledger.reader().unwrap());
-    let policy = Policy {
-        verify: Verify::Bloom,
-        anchor: AnchorPolicy::OneNode,
-        admission: Admission::OneNode,
-    };
-    let setups = CHAINS.map(|chain| ChainSetup { profile: ChainProfile::ethereum(chain), policy });
+    let setup = |chain| ChainSetup { profile: ChainProfile::ethereum(chain), policy: policy() };
+    let setups = CHAINS.map(setup);
     let owner =
         Owner::new(Box::new(ledger), Arc::new(proof::Proof), Arc::new(Raw), setups.into()).unwrap();
     let owner = owner.spawn().unwrap();
@@ -315,9 +312,9 @@ fn start(path: PathBuf) -> Running {
         assert_eq!(filters, [Filter::new(AnyOf::one(token()), AnyOf::one(transfer()))]);
         let id = LaneId { plugin: descriptor.name.clone(), chain };
         let stored = handle.open(&id, &descriptor).unwrap();
-        let lane = Lane::new(id, descriptor, stored, LanePolicy::default(), filters, 1);
+        let lane = Lane::new(id.clone(), descriptor, stored, LanePolicy::default(), filters, 1);
         let (filters, from) = (lane.filters().to_vec(), lane.start_block());
-        let news = handle.watch(chain, filters, from, Content::Bloom);
+        let news = handle.watch(id, filters, from, Content::Bloom);
         Stepped { lane, plugin, news }
     });
     let reader = handle.reader(reader);
@@ -329,8 +326,8 @@ fn step(stepped: &mut Stepped, handle: &LaneHandle, reader: &mut dyn Reader) {
     let Stepped { lane, plugin, news } = stepped;
     // The owner answers in order: after this answer its last word is there.
     handle.open(lane.id(), plugin.descriptor()).unwrap();
-    if let Some(ready) = news.try_iter().last() {
-        lane.on_ready(ready);
+    if let Some(news) = news.try_iter().last() {
+        lane.on_ready(news.ready);
     }
     loop {
         match lane.next(0) {
@@ -355,4 +352,9 @@ fn step(stepped: &mut Stepped, handle: &LaneHandle, reader: &mut dyn Reader) {
             Action::Wait { .. } | Action::Halted(_) => panic!("this plugin never fails"),
         }
     }
+}
+
+/// What is demanded of reports.
+pub(crate) fn policy() -> Policy {
+    Policy { verify: Verify::Bloom, anchor: AnchorPolicy::OneNode, admission: Admission::OneNode }
 }

@@ -5,6 +5,7 @@
 
 mod balances;
 mod chain;
+mod joined;
 mod ledger;
 mod script;
 mod sending;

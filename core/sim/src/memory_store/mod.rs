@@ -44,6 +44,7 @@ struct Disk {
     crash: Option<(u64, Crash)>,
     is_down: bool,
     on_apply: Option<OnApply>,
+    begun: Vec<Commit>,
 }
 
 impl std::fmt::Debug for MemoryStore {
@@ -133,6 +134,26 @@ impl Disk {
     }
 }
 
+impl Disk {
+    fn write(&mut self, commits: &[Commit], lanes: &[LaneCommit]) -> Result<(), LedgerError> {
+        let before = self.applied;
+        let written = self.transact(|image| {
+            let mut moved = (!lanes.is_empty()).then(|| image.lanes.clone());
+            moved.as_mut().map_or(Ok(()), |moved| moved.apply(lanes))?;
+            image.apply(commits)?;
+            image.lanes = moved.unwrap_or_else(|| std::mem::take(&mut image.lanes));
+            Ok(())
+        });
+        // Also where the process died right after: what took effect is looked at.
+        if let Some(on_apply) = &mut self.on_apply
+            && self.applied > before
+        {
+            on_apply(commits, &self.image);
+        }
+        written
+    }
+}
+
 impl Store for MemoryStore {
     fn load(&mut self, chain: ChainId) -> Result<ChainState, LedgerError> {
         Ok(self.up()?.image.chain_state(chain))
@@ -152,19 +173,18 @@ impl Store for MemoryStore {
 
     fn apply(&mut self, commits: &[Commit]) -> Result<(), LedgerError> {
         let mut disk = self.up()?;
-        if commits.is_empty() {
-            return Ok(());
-        }
-        let before = disk.applied;
-        let applied = disk.transact(|image| image.apply(commits));
-        let Disk { image, on_apply, applied: after, .. } = &mut *disk;
-        // Also where the process died right after: what took effect is looked at.
-        if let Some(on_apply) = on_apply
-            && *after > before
-        {
-            on_apply(commits, image);
-        }
-        applied
+        if commits.is_empty() { Ok(()) } else { disk.write(commits, &[]) }
+    }
+
+    fn begin(&mut self, commits: &[Commit]) -> Result<(), LedgerError> {
+        self.up()?.begun = commits.to_vec();
+        Ok(())
+    }
+
+    fn finish(&mut self, lanes: &[LaneCommit]) -> Result<(), LedgerError> {
+        let mut disk = self.up()?;
+        let commits = std::mem::take(&mut disk.begun);
+        disk.write(&commits, lanes)
     }
 
     fn apply_lanes(&mut self, commits: &[LaneCommit]) -> Result<(), LedgerError> {

@@ -9,8 +9,8 @@ use event::{
     Report, Store, Verify, Visibility,
 };
 use pipeline::{
-    ChainSetup, ChainView, Owner, OwnerHandle, Timer, WatchOutcome, WatchRequest, WatchWatcher,
-    watch,
+    ChainSetup, ChainView, News, Owner, OwnerHandle, Timer, WatchOutcome, WatchRequest,
+    WatchWatcher, watch,
 };
 use sim::{
     Agreement, Balances, LaneStepper, MemoryStore, Oracle, SimNode, Stepped, World, run_stepped,
@@ -116,7 +116,7 @@ impl Watch {
         }
     }
 
-    fn start(&self) -> (OwnerHandle, mpsc::Receiver<Ready>, LaneStepper) {
+    fn start(&self) -> (OwnerHandle, mpsc::Receiver<News>, LaneStepper) {
         let setup = ChainSetup { profile: self.profile(), policy: self.policy() };
         let store = Box::new(self.store.clone());
         let owner = Owner::new(store, Arc::new(proof::Proof), Arc::new(Raw), vec![setup]);
@@ -133,7 +133,8 @@ impl Watch {
             LaneStepper::open(store, Box::new(plugin), self.chain(), wanted, policy).unwrap();
         let lane = lane.reading(owner.lane().reader(Box::new(self.store.clone())));
         let content = self.plan.verify.required();
-        let news = owner.lane().watch(self.chain(), filters, self.plan.start, content);
+        let id = lane.lane().id().clone();
+        let news = owner.lane().watch(id, filters, self.plan.start, content);
         (owner, news, lane)
     }
 
@@ -141,7 +142,7 @@ impl Watch {
     fn one_process(
         &mut self,
         owner: &OwnerHandle,
-        news: &mpsc::Receiver<Ready>,
+        news: &mpsc::Receiver<News>,
         lane: LaneStepper,
     ) -> bool {
         let state = self.store.clone().load(self.chain()).unwrap();
@@ -198,11 +199,11 @@ impl Watch {
     /// Leads the lane as far as coverage goes; returns whether it did anything.
     fn step_lane(
         &self,
-        news: &mpsc::Receiver<Ready>,
+        news: &mpsc::Receiver<News>,
         lane: &mut (LaneStepper, Option<Ready>, Option<u64>),
     ) -> bool {
         let (lane, ready, due_ms) = lane;
-        let fresh = news.try_iter().last();
+        let fresh = news.try_iter().last().map(|news| news.ready);
         let now_ms = self.world.clock().now_ms();
         let is_due = due_ms.is_some_and(|due_ms| due_ms <= now_ms);
         if fresh.is_none() && !is_due {

@@ -72,7 +72,10 @@ impl LedgerReader {
     }
 }
 
-fn at_one_moment<T>(conn: &Connection, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+pub(super) fn at_one_moment<T>(
+    conn: &Connection,
+    read: impl FnOnce(&Connection) -> Result<T>,
+) -> Result<T> {
     run(conn, "BEGIN TRANSACTION READ ONLY")?;
     let read = read(conn);
     // It has written nothing; the only thing that can fail is a connection that is of no use.

@@ -46,7 +46,7 @@ fn the_digest_changes_with_one_byte_of_a_row_or_one_bound_and_not_with_the_way_t
 }
 
 /// A ledger with a row in every table.
-fn full(place: &Place) {
+pub(crate) fn full(place: &Place) {
     let mut ledger = place.open(OpenMode::Create);
     ledger.prepare_schemas(&given::Transfers::default().0).unwrap();
     let mut commit = commit(100..103, 2, 1);

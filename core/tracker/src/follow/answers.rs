@@ -7,12 +7,13 @@ use crate::{
     backoff::{ATTEMPTS_MAX, backoff_ms, is_absent, is_tried_again},
     follow::{
         calls::{Call, Purpose},
+        early::Early,
         live_block::is_not_ready,
         round::Part,
         unread::Unread,
     },
 };
-use event::{Answer, Ask, BlockNumHash, Fault, FaultClass, Hint};
+use event::{Answer, Ask, BlockNumHash, Fault, FaultClass, Hint, Verify};
 
 impl Follow {
     /// Takes a hint: a reason to look now.
@@ -51,6 +52,11 @@ impl Follow {
             && self.calls.count(is_asked) == 0
         {
             self.calls.enqueue(Purpose::Announced(hash), Ask::HeaderByHash { hash }, now_ms);
+            if self.context.verify == Verify::Bloom {
+                for ask in self.early.asks(block) {
+                    self.calls.enqueue(Purpose::Early(hash), ask, now_ms);
+                }
+            }
         }
     }
 
@@ -91,6 +97,7 @@ impl Follow {
                 self.announced.extend(block.map(|block| (hash, block)));
                 self.go_on_walking(now_ms);
             }
+            (Purpose::Early(_), answer @ Answer::Logs(_)) => self.early.on_answer(call.ask, answer),
             (Purpose::Walk, Answer::Headers(mut blocks)) => {
                 if let Some(block) = blocks.pop() {
                     return self.on_header(block, now_ms);
@@ -147,7 +154,7 @@ impl Follow {
         let patience_ms = self.patience_ms();
         match call.purpose {
             Purpose::ChainId => self.distrust(),
-            Purpose::Latest | Purpose::Finalized => {}
+            Purpose::Latest | Purpose::Finalized | Purpose::Early(_) => {}
             Purpose::Announced(_) => self.go_on_walking(now_ms),
             Purpose::Walk | Purpose::Header(_) if is_not_ready(&fault) => {
                 let until_ms = call.since_ms.saturating_add(patience_ms);
@@ -189,7 +196,11 @@ impl Follow {
                 round.on_loss(part, fault, is_not_ready(fault));
                 self.step_round(now_ms);
             }
-            Purpose::ChainId | Purpose::Latest | Purpose::Finalized | Purpose::Announced(_) => {}
+            Purpose::ChainId
+            | Purpose::Latest
+            | Purpose::Finalized
+            | Purpose::Announced(_)
+            | Purpose::Early(_) => {}
         }
     }
 
@@ -221,6 +232,7 @@ impl Follow {
         self.unread = Unread::default();
         (self.round, self.walk, self.unruled) = (None, None, None);
         self.announced.clear();
+        self.early = Early::default();
     }
 }
 

@@ -17,6 +17,8 @@ pub(crate) enum Purpose {
     Finalized,
     /// A header that was announced, read while the head is asked for.
     Announced(B256),
+    /// Logs of a block that was announced.
+    Early(B256),
     Walk,
     /// The header of a block that is to be read anew.
     Header(B256),
@@ -100,6 +102,16 @@ impl Calls {
     pub(crate) fn count(&self, wanted: impl Fn(Purpose) -> bool) -> usize {
         let all = self.ready.iter().chain(self.waiting.values()).chain(self.retries.values());
         all.filter(|call| wanted(call.purpose)).count()
+    }
+
+    /// Gives a call that was made early to the round that asks the same. Returns whether there is one.
+    pub(crate) fn adopt(&mut self, ask: &Ask, purpose: Purpose) -> bool {
+        let mut all = self.ready.iter_mut().chain(self.waiting.values_mut());
+        let is_it =
+            |call: &&mut Call| matches!(call.purpose, Purpose::Early(_)) && call.ask == *ask;
+        let Some(call) = all.find(is_it) else { return false };
+        call.purpose = purpose;
+        true
     }
 
     /// Drops calls; answers that still come for them are not looked at.

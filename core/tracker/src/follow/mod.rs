@@ -7,6 +7,7 @@
 
 mod answers;
 mod calls;
+mod early;
 mod heads;
 mod live_block;
 mod reading;
@@ -22,6 +23,7 @@ pub use view::{NodeState, NodeView};
 use crate::{NodeStatus, Ticket, chunk::Context};
 use alloy_primitives::B256;
 use calls::{Call, Calls, Purpose};
+use early::Early;
 use event::{
     Ask, BlockAnswer, BlockNumHash, ChainProfile, Fault, Filter, Finality, Head, Held, NodeId,
     Prover, Report, Tag, Verify,
@@ -142,6 +144,7 @@ pub struct Follow {
     head: Option<Head>,
     highest: u64,
     announced: BTreeMap<B256, BlockAnswer>,
+    early: Early,
     /// Head that the node has no header for; not walked again before the next poll.
     abandoned: Option<B256>,
     walk: Option<Walk>,
@@ -194,6 +197,7 @@ impl Follow {
             head: None,
             highest: 0,
             announced: BTreeMap::new(),
+            early: Early::default(),
             abandoned: None,
             walk: None,
             unruled: None,
@@ -225,6 +229,7 @@ impl Follow {
             ("blocks of a follower", self.window.held()),
             ("calls of a follower", self.calls.count(|_| true)),
             ("announced headers", self.announced.len()),
+            ("logs that came early", self.early.held()),
             ("walked headers", walked + self.walk.as_ref().map_or(0, Walk::held)),
             ("unread blocks", self.unread.held()),
             ("blocks being read", self.round.as_ref().map_or(0, |(_, round)| round.held())),
@@ -235,6 +240,7 @@ impl Follow {
     /// Reads other filters from the next round of blocks on. What lies below is the backfill's.
     pub fn set_filters(&mut self, filters: Vec<Arc<Filter>>) {
         self.filters = filters;
+        self.early = Early::default();
     }
 
     /// Returns the next thing to do. Call until it says to wait.

@@ -81,18 +81,31 @@ impl Follow {
     pub(super) fn step_round(&mut self, now_ms: u64) {
         let Some((id, round)) = &mut self.round else { return };
         let step = round.step(&self.context, now_ms);
+        let mut is_answered = false;
         for (due_ms, part, ask) in step.asks {
-            let call =
-                Call { purpose: Purpose::Round(*id, part), ask, attempts: 0, since_ms: now_ms };
-            self.calls.enqueue_at(due_ms, call);
+            let purpose = Purpose::Round(*id, part);
+            if let Some(answer) = self.early.take(&ask) {
+                is_answered = true;
+                if round.on_answer(part, answer) {
+                    self.schedule.poll_due_ms = now_ms;
+                }
+            } else if !self.calls.adopt(&ask, purpose) {
+                let call = Call { purpose, ask, attempts: 0, since_ms: now_ms };
+                self.calls.enqueue_at(due_ms, call);
+            }
         }
         for mut report in step.reports {
+            self.early.on_report(&report);
             self.seq += 1;
             report.seq = self.seq;
             report.head_after = report.head_after.max(self.context.status.head.number);
             self.out.push_back(FollowAction::Submit(Box::new(report)));
         }
+        if is_answered {
+            return self.step_round(now_ms);
+        }
         if round.is_over() {
+            self.early.forget_answers();
             let (all, unread) = (round.blocks().len() as u64, round.unread() as u64);
             self.view.blocks_reported += all - unread;
             self.view.blocks_unread += unread;

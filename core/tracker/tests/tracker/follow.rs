@@ -460,6 +460,75 @@ fn f30_a_header_or_logs_that_another_machine_does_not_have_yet_are_asked_for_aga
     assert_eq!(bench.log_blocks(), [at('a', 1_001)]);
 }
 
+/// A follower that has read block 1001, which had a log, and is told of block 1002.
+fn told_after_a_busy_block(with_logs: &[u64]) -> Bench {
+    let blocks = with_logs.iter().map(|number| at('a', *number));
+    let mut bench = Setup::with_logs(blocks).bench();
+    bench.next_block('a');
+    assert_eq!(bench.reported(), [at('a', 1_001)]);
+    bench.world.asked.clear();
+    bench.world.grow('a', at('a', 1_001), 1_002);
+    bench.follow.on_hint(Hint::Head(at('a', 1_002)), bench.world.now_ms);
+    bench
+}
+
+#[test]
+fn logs_of_an_announced_block_are_asked_for_with_its_header_where_the_block_before_had_some() {
+    let mut bench = told_after_a_busy_block(&[1_001, 1_002]);
+    // Nothing is answered yet.
+    bench.withheld = |_| true;
+    bench.run_for(1);
+    assert_eq!((bench.count(is_header), bench.count(is_logs)), (1, 1));
+    bench.withheld = |_| false;
+    bench.run_for(1);
+    assert_eq!(bench.log_blocks(), [at('a', 1_001), at('a', 1_002)]);
+    assert_eq!(bench.count(is_logs), 1, "once");
+    // The header may come before them or after them.
+    let mut bench = told_after_a_busy_block(&[1_001, 1_002]);
+    bench.withheld = is_logs;
+    bench.run_for(1);
+    assert_eq!(bench.reported(), [at('a', 1_001)]);
+    bench.withheld = |_| false;
+    bench.run_for(1);
+    assert_eq!(bench.log_blocks(), [at('a', 1_001), at('a', 1_002)]);
+    assert_eq!(bench.count(is_logs), 1, "once");
+}
+
+#[test]
+fn logs_that_came_early_are_believed_no_more_than_others() {
+    // The block's bloom says that there are some: asked once more, as ever.
+    let mut bench = told_after_a_busy_block(&[1_001, 1_002]);
+    let mut lies = 1;
+    bench.bend(move |_, ask| {
+        let lies_now = is_logs(ask) && lies > 0;
+        lies -= i32::from(lies_now);
+        lies_now.then(no_logs).flatten()
+    });
+    bench.run_for(BLOCK_TIME_MS);
+    assert_eq!(bench.log_blocks(), [at('a', 1_001), at('a', 1_002)]);
+    // No answer is none.
+    let mut bench = told_after_a_busy_block(&[1_001, 1_002]);
+    let mut absent = 1;
+    bench.bend(move |_, ask| {
+        let is_absent = is_logs(ask) && absent > 0;
+        absent -= i32::from(is_absent);
+        is_absent.then_some(Err(FaultClass::Unknown))
+    });
+    bench.run_for(BLOCK_TIME_MS);
+    assert_eq!(bench.log_blocks(), [at('a', 1_001), at('a', 1_002)]);
+    // The bloom says that there is nothing: the header alone decides, as ever.
+    let mut bench = told_after_a_busy_block(&[1_001]);
+    bench.run_for(BLOCK_TIME_MS);
+    assert_eq!(bench.reported(), [at('a', 1_001), at('a', 1_002)]);
+    assert_eq!(bench.log_blocks(), [at('a', 1_001)]);
+    // And the next one costs one call less.
+    bench.world.asked.clear();
+    bench.world.grow('a', at('a', 1_002), 1_003);
+    bench.follow.on_hint(Hint::Head(at('a', 1_003)), bench.world.now_ms);
+    bench.run_for(BLOCK_TIME_MS);
+    assert_eq!(bench.count(is_logs), 0);
+}
+
 #[test]
 fn f26_logs_kept_back_for_two_block_times_are_recovered_and_named() {
     let mut bench = Setup::with_logs([at('a', 1_001)]).bench();

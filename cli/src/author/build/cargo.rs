@@ -12,14 +12,8 @@ use std::{
 const TARGET: &str = "wasm32-wasip2";
 
 /// Builds the component of the package in `folder`, with what cargo says on stderr. Returns its path.
-pub(crate) fn build(folder: &Path) -> Result<PathBuf, CommandError> {
-    let manifest = folder.join("Cargo.toml");
-    if !manifest.is_file() {
-        return Err(CommandError::usage(format!("there is no {}", manifest.display()))
-            .context("this is not the folder of a Rust plugin")
-            .hint("name the folder, or begin one: headcount plugin new NAME"));
-    }
-    let manifest = manifest.canonicalize()?;
+pub(super) fn build(folder: &Path) -> Result<PathBuf, CommandError> {
+    let manifest = folder.join("Cargo.toml").canonicalize()?;
     check_target(folder)?;
     let mut cargo = Command::new("cargo")
         .args(["build", "--release", "--target", TARGET])
@@ -67,12 +61,9 @@ fn check_target(folder: &Path) -> Result<(), CommandError> {
 }
 
 fn missing(program: &str, error: io::Error) -> CommandError {
-    match error.kind() {
-        io::ErrorKind::NotFound => CommandError::usage(format!("there is no `{program}` in PATH"))
-            .context("a plugin in Rust is built with Rust's own tools")
-            .hint("install them with rustup: https://rustup.rs"),
-        _ => CommandError::local_io(format!("starting {program}"), error),
-    }
+    super::missing(program, error)
+        .context("a plugin in Rust is built with Rust's own tools")
+        .hint("install them with rustup: https://rustup.rs")
 }
 
 /// Returns the component, where cargo tells of an artifact of this package that is one.
@@ -86,8 +77,6 @@ fn component_of(message: &Json, manifest: &Path) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
     use serde_json::json;
 
@@ -104,12 +93,5 @@ mod tests {
         assert_eq!(of("/p/sdk/Cargo.toml", "/t/sdk.wasm"), None);
         assert_eq!(of("/p/Cargo.toml", "/t/p.so"), None);
         assert_eq!(component_of(&Json::Null, Path::new("/p/Cargo.toml")), None);
-    }
-
-    #[test]
-    fn a_folder_without_a_package_is_told_with_a_way_out() {
-        let folder = tempfile::tempdir().unwrap();
-        let error = build(folder.path()).unwrap_err().to_string();
-        assert!(error.contains("Cargo.toml") && error.contains("hint: "), "{error}");
     }
 }
