@@ -242,6 +242,33 @@ fn what_a_sink_refuses_is_dead_and_the_next_ones_are_sent() {
             {"reason": "answered 307; redirects are not followed"}
         ])
     );
+
+    // Shown, dropped, and sent after all.
+    let run = |arguments: &[&str]| {
+        let place = ["--ledger", "events.duckdb"];
+        let ran = sending.program().run(arguments.iter().chain(&place));
+        ran.expect_success().stdout
+    };
+    let dead = || -> Vec<Value> {
+        let listed: Value =
+            serde_json::from_str(&run(&["plugin", "dead", "list", "--format", "json"])).unwrap();
+        listed["messages"].as_array().unwrap().clone()
+    };
+    let (first, second) = (dead()[0].clone(), dead()[1].clone());
+    let id = |message: &Value| message["id"].as_str().unwrap().to_owned();
+    let shown = run(&["plugin", "dead", "show", &id(&first)]);
+    assert!(shown.contains("answered 404") && shown.contains("block_hash"), "{shown}");
+    let told = run(&["plugin", "dead", "drop", &id(&first)]);
+    assert_eq!(told, "0 events and 1 messages are dropped\n");
+    let told = run(&["plugin", "dead", "retry", &id(&second)]);
+    assert_eq!(told, "0 events and 1 messages are tried again\n");
+    assert_eq!(dead(), [] as [Value; 0]);
+    sending.receiver.answers(|_, _| (200, String::new()));
+    sending.replay(&["--refetch"]).expect_success();
+    assert_eq!(taken(&sending.receiver.received()).len(), events.len() - 1);
+    let sent = events.len() as u64 - 1;
+    let states = [("dropped".to_owned(), 1), ("sent".to_owned(), sent)];
+    assert_eq!(sending.states(), BTreeMap::from(states));
 }
 
 #[test]

@@ -39,11 +39,9 @@ fn an_alert_tells_a_chat_of_every_large_transfer_and_of_who_is_watched() {
         .query(
             &scene.ledger(),
             &format!(
-                "select distinct concat_ws(' ', hex0x(e.tx_hash), t.value) as v
-                    from token.Transfer t join events_canonical e
-                    on e.block_number = t._block_number and e.log_index = t._log_index
-                    where t.value >= '{threshold}'::bignum
-                        or hex0x(t.\"from\") = '{watched}' or hex0x(t.\"to\") = '{watched}'"
+                "select distinct concat_ws(' ', hex0x(_tx_hash), value) as v from token.Transfer
+                    where value >= '{threshold}'::bignum
+                        or hex0x(\"from\") = '{watched}' or hex0x(\"to\") = '{watched}'"
             ),
         )
         .iter()

@@ -21,8 +21,10 @@ type File = (&'static str, String);
 type AsItIs = (&'static str, &'static str);
 
 /// The interface, whatever the language.
-const INTERFACE: AsItIs =
-    ("wit/headcount-plugin.wit", include_str!("../../../wit/headcount-plugin.wit"));
+const INTERFACE: [AsItIs; 2] = [
+    ("wit/headcount-plugin.wit", include_str!("../../../wit/headcount-plugin.wit")),
+    ("wit/headcount-outbox.wit", include_str!("../../../wit/headcount-outbox.wit")),
+];
 
 /// Refuses what names no plugin, or nothing in its language.
 pub(crate) fn check_name(language: Language, name: &str) -> Result<(), CommandError> {
@@ -50,7 +52,7 @@ pub(crate) fn write_folder(
         Language::Python => python::files(name),
     };
     let mut written = Vec::new();
-    for (place, text) in files.into_iter().chain([filled(INTERFACE, &[])]) {
+    for (place, text) in files.into_iter().chain(INTERFACE.map(|file| filled(file, &[]))) {
         let path = folder.join(place);
         let parent = path.parent().unwrap_or(folder);
         fs::create_dir_all(parent).and_then(|()| fs::write(&path, text)).map_err(|error| {

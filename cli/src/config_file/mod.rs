@@ -319,14 +319,14 @@ finality = "soon"
     fn a_sink_is_an_http_address_and_a_plugin_names_one_that_is_there() {
         let found = mistakes(
             "[sink.ops]\nurl = \"ftp://KEYKEY@a.example\"\nheaders = { \"a b\" = \"x\" }\n[sink.\"a b\"]\n\
-             url = \"http://a.example\"\n[sink.bare]\n[sink.ops2]\nurl = \"http://a.example\"\n[[plugin]]\nwasm = \"p.wasm\"\nsinks = [\"opps\"]\n",
+             url = \"http://a.example\"\n[sink.bare]\n[sink.oops]\nurl = \"http://a.example\"\n[[plugin]]\nwasm = \"p.wasm\"\nsinks = [\"opps\"]\n",
         );
         let expected = [
             "2:7: the url of a sink begins with http:// or https://",
             "3:13: `a b` cannot name a header",
             "4:7: `a b` cannot name a sink",
             "6:1: `url` is missing",
-            "11:10: there is no [sink.opps] (did you mean `ops2`?)",
+            "11:10: there is no [sink.opps] (did you mean `oops`?)",
         ];
         assert_eq!(found.len(), expected.len(), "{found:#?}");
         for (found, expected) in found.iter().zip(expected) {

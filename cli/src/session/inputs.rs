@@ -139,18 +139,17 @@ fn load_plugin(
     compiling: &Compiling,
 ) -> Result<Box<dyn Plugin>, CommandError> {
     let grants = Grants::sinks(config.sinks.iter().cloned());
-    Ok(Box::new(SetUp::new(Box::new(load_one(host, config, grants, compiling)?), config)))
+    Ok(Box::new(SetUp::new(Box::new(load_one(host, config, (compiling, grants))?), config)))
 }
 
 /// Loads a component, or says why it is no plugin here.
 pub(super) fn load_one(
     host: &Host,
     config: &PluginConfig,
-    grants: Grants,
-    compiling: &Compiling,
+    how: (&Compiling, Grants),
 ) -> Result<LoadedPlugin, CommandError> {
     let bytes = read_component(config)?;
-    let loaded = load_component(host, config, &bytes, grants, compiling)?;
+    let loaded = load_component(host, config, &bytes, how)?;
     loaded.map_err(|error| refused(&config.wasm, error))
 }
 
@@ -176,8 +175,7 @@ pub(super) fn load_component(
     host: &Host,
     config: &PluginConfig,
     bytes: &[u8],
-    grants: Grants,
-    compiling: &Compiling,
+    (compiling, grants): (&Compiling, Grants),
 ) -> Result<Result<LoadedPlugin, LoadError>, CommandError> {
     let defaults = Limits::default();
     let limits = Limits {

@@ -64,7 +64,7 @@ pub(crate) fn test_plugin(
 ) -> Result<Tested, CommandError> {
     let host = compiling.host().map_err(CommandError::bug)?;
     // Nothing is sent.
-    let mut plugin = inputs::load_one(&host, config, Grants::any(), compiling)?;
+    let mut plugin = inputs::load_one(&host, config, (compiling, Grants::any()))?;
     let mut recorded = Recorded::find(event::Plugin::descriptor(&plugin), ledger, run)?;
     let mut watched = Watched::new(&mut plugin, Change::None);
     let told = recorded.rehearse(&mut watched, run.one_block)?;

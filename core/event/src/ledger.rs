@@ -197,6 +197,8 @@ pub enum Remedy {
     DropMessages(Vec<u64>),
     /// Let a halted plugin go on where it is, on every chain.
     Resume(String),
+    /// Hand a plugin everything again, on every chain.
+    Rebuild(String),
 }
 
 /// An event that a plugin could not take.

@@ -466,7 +466,7 @@ impl Owner {
         let count = self.store.remedy(remedy)?;
         let concerns = |lane: &LaneId| match remedy {
             Remedy::RetryEvents(own, _) => own == lane,
-            Remedy::Resume(plugin) => *plugin == lane.plugin,
+            Remedy::Resume(plugin) | Remedy::Rebuild(plugin) => *plugin == lane.plugin,
             Remedy::DropEvents(..) | Remedy::RetryMessages(_) | Remedy::DropMessages(_) => false,
         };
         self.heeding.retain(|(lane, mark)| {

@@ -42,7 +42,7 @@ pub(crate) struct Lanes {
 
 impl Lanes {
     /// Forgets the rows of a plugin's lanes: they were changed beside it.
-    pub(crate) fn forget(&mut self, plugin: &str) {
+    pub(crate) fn forget_plugin(&mut self, plugin: &str) {
         self.rows.retain(|lane, _| lane.plugin != plugin);
     }
 }

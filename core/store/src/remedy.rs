@@ -40,6 +40,15 @@ pub(crate) fn apply(conn: &Connection, lanes: &mut Lanes, remedy: &Remedy) -> Re
                 list(ids)
             ),
         ),
+        Remedy::Rebuild(plugin) => changed(
+            conn,
+            &format!(
+                "UPDATE lanes SET retry_from = start_block, halted = NULL
+                    WHERE plugin = {} AND generation = (SELECT max(o.generation) FROM lanes o
+                        WHERE o.plugin = lanes.plugin AND o.chain = lanes.chain)",
+                text(plugin)
+            ),
+        ),
         Remedy::Resume(plugin) => changed(
             conn,
             &format!(
@@ -48,8 +57,8 @@ pub(crate) fn apply(conn: &Connection, lanes: &mut Lanes, remedy: &Remedy) -> Re
             ),
         ),
     })?;
-    if let Remedy::Resume(plugin) = remedy {
-        lanes.forget(plugin);
+    if let Remedy::Resume(plugin) | Remedy::Rebuild(plugin) = remedy {
+        lanes.forget_plugin(plugin);
     }
     Ok(count)
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stderr, clippy::exit, reason = "misbehaving is what it is for")]
 
+mod counts;
 mod floods;
 mod lies;
 mod senses;
@@ -95,6 +96,7 @@ impl Plugin for Unruly {
                     host.log(Level::Info, &format!("line {i}"));
                 }
             }
+            misdeed if misdeed.starts_with("count") => return counts::commit(misdeed, host, batch),
             misdeed => {
                 floods::commit(misdeed, batch)?;
                 senses::commit(misdeed, host)?;

@@ -3,10 +3,9 @@
 use super::{AsItIs, File, filled};
 
 /// Files as they are, by their place in the folder.
-const AS_THEY_ARE: [AsItIs; 10] = [
+const AS_THEY_ARE: [AsItIs; 9] = [
     ("src/lib.rs", include_str!("../../../../plugins/template/src/lib.rs")),
     (".gitignore", include_str!("../../../../plugins/template/folder/gitignore")),
-    ("wit/headcount-outbox.wit", include_str!("../../../../wit/headcount-outbox.wit")),
     ("sdk/rust/Cargo.toml", include_str!("../../../../plugins/sdk/Cargo.toml")),
     ("sdk/rust/src/lib.rs", include_str!("../../../../plugins/sdk/src/lib.rs")),
     ("sdk/rust/src/describe.rs", include_str!("../../../../plugins/sdk/src/describe.rs")),

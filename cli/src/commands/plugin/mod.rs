@@ -6,6 +6,7 @@ mod dead;
 mod dev;
 mod list;
 mod new;
+mod rebuild;
 mod resume;
 mod test;
 
@@ -33,6 +34,7 @@ pub(crate) enum PluginCommand {
     #[command(subcommand)]
     Dead(dead::DeadCommand),
     Resume(resume::ResumeArgs),
+    Rebuild(rebuild::RebuildArgs),
 }
 
 /// Runs one of them.
@@ -49,6 +51,7 @@ pub(crate) fn cmd_plugin(
         PluginCommand::List(args) => list::cmd_plugin_list(args, environment),
         PluginCommand::Dead(command) => dead::cmd_plugin_dead(command, environment),
         PluginCommand::Resume(args) => resume::cmd_plugin_resume(args, environment),
+        PluginCommand::Rebuild(args) => rebuild::cmd_plugin_rebuild(args, environment),
     }
 }
 

@@ -36,7 +36,7 @@ pub(crate) struct OwnerDesk {
     owner: Arc<OwnerHandle>,
     reads: Arc<Reads>,
     chains: Chains,
-    plugins: Vec<String>,
+    plugins: Mutex<Vec<String>>,
     /// What is decoded; one change at a time.
     contracts: Arc<TurnMutex<Vec<ContractSpec>>>,
 }
@@ -54,7 +54,7 @@ impl OwnerDesk {
             owner: Arc::new(owner.beside()),
             reads: Arc::new(Reads::new(reader)),
             chains: Arc::new(Mutex::new(chains.into_iter().collect())),
-            plugins,
+            plugins: Mutex::new(plugins),
             contracts: Arc::new(TurnMutex::new(contracts)),
         })
     }
@@ -62,6 +62,11 @@ impl OwnerDesk {
     /// What is decoded has changed: clients add to this from now on.
     pub(crate) async fn decode(&self, contracts: Vec<ContractSpec>) {
         *self.contracts.lock().await = contracts;
+    }
+
+    /// The plugins have changed: clients are told of these from now on.
+    pub(crate) fn run(&self, plugins: Vec<String>) {
+        *self.plugins.lock().unwrap_or_else(PoisonError::into_inner) = plugins;
     }
 
     /// Ends what is being read for clients. The ledger can be closed then.
@@ -73,7 +78,7 @@ impl OwnerDesk {
         let Joining { profile, verify, anchor, contracts } = joining;
         let (owner, chains, known) =
             (self.owner.clone(), self.chains.clone(), self.contracts.clone());
-        let plugins = self.plugins.clone();
+        let plugins = self.plugins.lock().unwrap_or_else(PoisonError::into_inner).clone();
         async move {
             let chain = profile.chain;
             let find = || {

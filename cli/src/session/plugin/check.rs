@@ -38,8 +38,8 @@ pub(crate) fn check_plugin(
     let host = compiling.host().map_err(CommandError::bug)?;
     let bytes = inputs::read_component(config)?;
     let mut report = CheckReport::new(&config.wasm, &bytes);
-    let mut plugin = match inputs::load_component(&host, config, &bytes, Grants::any(), compiling)?
-    {
+    let how = (compiling, Grants::any());
+    let mut plugin = match inputs::load_component(&host, config, &bytes, how)? {
         Ok(plugin) => plugin,
         Err(error) if is_check(&error) => {
             report.finding("loads", Outcome::Failed(error.to_string()));
@@ -53,7 +53,7 @@ pub(crate) fn check_plugin(
     let subscription = rehearsal_filters(plugin.descriptor(), ChainId(1), &[]);
     report.finding("subscriptions", Outcome::of(subscription.map(drop)));
     let mut older = match against {
-        Some(config) => Some(inputs::load_one(&host, config, Grants::any(), compiling)?),
+        Some(config) => Some(inputs::load_one(&host, config, (compiling, Grants::any()))?),
         None => None,
     };
     let base = match events {

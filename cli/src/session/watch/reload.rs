@@ -1,7 +1,8 @@
 //! SIGHUP: other nodes and other contracts while it runs, all of a configuration or nothing of it.
 //!
 //! What a running watch cannot change is refused in words: its ledger, its chains and what is
-//! demanded there, its plugins and their sinks.
+//! demanded there, and its sinks. Plugins come, go and are upgraded: a newer component goes on where the
+//! older one stopped.
 
 use super::{
     super::{inputs, nodes::open_node},
@@ -10,6 +11,7 @@ use super::{
 };
 use crate::{
     command_error::CommandError,
+    config_file::PluginConfig,
     node_spec::NodeSpec,
     plan::{ChainPlan, WatchPlan, merged_contracts},
 };
@@ -55,8 +57,9 @@ async fn change(
     refuse(running, &plan)?;
     let contracts = merged_contracts(&plan.chains)?;
     let schemas = Arc::new(inputs::schemas(&contracts)?);
-    // Their names must not be those of new contracts.
-    load_plugins(&plan).await?;
+    // All of them must load, and their names must not be those of new contracts.
+    let names = load_plugins(&plan).await?;
+    let names = names.iter().map(|(plugin, _)| plugin.descriptor().name.clone()).collect();
     let mut becoming = Vec::new();
     for (chain, chain_plan) in running.chains.iter().zip(&plan.chains) {
         becoming.push(Becoming {
@@ -74,10 +77,12 @@ async fn change(
     let changed = running.owner.change(schemas.clone(), policies);
     changed.await.map_err(|_| CommandError::bug("the ledger's owner has ended"))??;
     running.desk.decode(inputs::specs(&contracts)?).await;
+    running.desk.run(names);
 
     // Nothing can be wrong with it any more.
+    let plugins = plugin_words(&running.plan.plugins, &plan.plugins);
     running.plan = plan;
-    let mut told = Vec::new();
+    let mut told: Vec<String> = plugins.iter().cloned().collect();
     for (index, becoming) in becoming.into_iter().enumerate() {
         let chain = &mut running.chains[index];
         let is_other = chain.filters != becoming.filters;
@@ -96,7 +101,7 @@ async fn change(
         chain.setup.decoder = schemas.clone();
         chain.filters = becoming.filters;
         // A lane asks for what matches it of all that is followed, so it has to ask anew.
-        if is_other {
+        if is_other || plugins.is_some() {
             running.stop_lanes(index).await?;
             running.start_lanes(index).await?;
         }
@@ -110,9 +115,6 @@ fn refuse(running: &Running<'_>, plan: &WatchPlan) -> Result<(), CommandError> {
     let mut other = Vec::new();
     if old.ledger.path != plan.ledger.path {
         other.push(format!("the ledger is {} there", plan.ledger.path.display()));
-    }
-    if old.plugins != plan.plugins {
-        other.push("the plugins are others there, or set up otherwise".to_owned());
     }
     if old.sinks != plan.sinks {
         other.push("the sinks are others there, or set up otherwise".to_owned());
@@ -150,6 +152,25 @@ fn nodes(chain: &RunningChain, plan: &ChainPlan) -> Result<Vec<NamedNode>, Comma
         Ok((spec.clone(), node))
     };
     plan.nodes.iter().map(open).collect()
+}
+
+/// Says how plugins change; nothing where they stay.
+fn plugin_words(old: &[PluginConfig], new: &[PluginConfig]) -> Option<String> {
+    if old == new {
+        return None;
+    }
+    // Without a name of the operator's a plugin is known by its file.
+    let id = |plugin: &PluginConfig| {
+        (plugin.name.clone(), plugin.name.is_none().then(|| plugin.wasm.clone()))
+    };
+    let missing_from = |from: &[PluginConfig], of: &[PluginConfig]| {
+        of.iter().filter(|plugin| !from.iter().any(|known| id(known) == id(plugin))).count()
+    };
+    let changed = (new.iter())
+        .filter(|plugin| old.iter().any(|known| id(known) == id(plugin) && known != *plugin))
+        .count();
+    let (added, removed) = (missing_from(old, new), missing_from(new, old));
+    Some(format!("configuration: {added} plugins added, {removed} removed, {changed} changed"))
 }
 
 fn words(chain: &RunningChain, becoming: &Becoming) -> String {

@@ -42,6 +42,9 @@ pub(crate) fn followed(tokens: u64) -> Filter {
     Filter::new(tokens, AnyOf::one(transfer_topic()))
 }
 
+/// Makes a plugin whenever a process starts.
+pub(crate) type Guest = Box<dyn Fn() -> Box<dyn Plugin>>;
+
 /// A process over a ledger.
 pub(crate) struct Bench {
     pub(crate) world: World,
@@ -55,6 +58,9 @@ pub(crate) struct Bench {
     owner: Option<Owner>,
     lane: Option<LaneStepper>,
     hesitates: u64,
+    /// Plugins beside the one of the simulation.
+    guests: Vec<Guest>,
+    guest_lanes: Vec<LaneStepper>,
 }
 
 impl Bench {
@@ -80,9 +86,24 @@ impl Bench {
             owner,
             lane,
             hesitates,
+            guests: Vec::new(),
+            guest_lanes: Vec::new(),
         };
         bench.start();
         bench
+    }
+
+    /// Runs these plugins, too.
+    pub(crate) fn host(&mut self, guests: Vec<Guest>) {
+        self.guests = guests;
+        self.start();
+    }
+
+    /// Returns a lane for a plugin, over what is followed.
+    pub(crate) fn lane_of(&self, plugin: Box<dyn Plugin>) -> LaneStepper {
+        let policy = LanePolicy { batch_events: 7, group_events: 20, ..LanePolicy::default() };
+        let filters = vec![self.filter.clone()];
+        LaneStepper::open(self.store.clone(), plugin, self.chain(), filters, policy).unwrap()
     }
 
     fn chain(&self) -> ChainId {
@@ -107,6 +128,7 @@ impl Bench {
         let store = self.store.clone();
         self.lane =
             Some(LaneStepper::open(store, Box::new(plugin), self.chain(), wanted, policy).unwrap());
+        self.guest_lanes = self.guests.iter().map(|guest| self.lane_of(guest())).collect();
     }
 
     /// Starts the next process where the last one died. Returns whether it had.
@@ -114,6 +136,7 @@ impl Bench {
         let is_dead = self.store.is_down();
         if is_dead {
             (self.owner, self.lane) = (None, None);
+            self.guest_lanes.clear();
             self.store.reopen();
             self.start();
             self.world.sometimes().happened("process died");
@@ -211,6 +234,18 @@ impl Bench {
     /// Leads the lane as far as coverage goes.
     pub(crate) fn step_lane(&mut self) -> Result<(), Died> {
         let now_ms = self.world.clock().now_ms();
+        let ready = self.ready();
+        let lanes = self.lane.iter_mut().chain(&mut self.guest_lanes);
+        for lane in lanes {
+            lane.step(ready, now_ms).map_err(Died::of)?;
+            let problems = lane.take_violations();
+            assert!(problems.is_empty(), "{problems:?}");
+        }
+        Ok(())
+    }
+
+    /// What lanes can be told of the ledger.
+    pub(crate) fn ready(&self) -> Ready {
         let chain = self.chain();
         let open = self.missing().iter().map(|(_, range)| range.first()).min();
         let through = open.map_or(Some(self.range.last()), |open| open.checked_sub(1));
@@ -219,12 +254,7 @@ impl Bench {
             let finalized = image.finalized.get(&chain).copied().unwrap_or(0);
             (finalized, image.journal.last().map_or(0, |row| row.seq))
         });
-        let lane = self.lane.as_mut().unwrap();
-        let ready = Ready { through, finalized, journal_seq };
-        lane.step(ready, now_ms).map_err(Died::of)?;
-        let problems = lane.take_violations();
-        assert!(problems.is_empty(), "{problems:?}");
-        Ok(())
+        Ready { through, finalized, journal_seq }
     }
 }
 

@@ -14,6 +14,7 @@ mod oracle;
 mod repeat;
 mod scenes;
 mod seeds;
+mod shipped;
 mod soak;
 mod spread;
 mod watches;

@@ -2,7 +2,7 @@
 //! transaction, and in the end the ledger equals the chain.
 
 use crate::{
-    backfill::Bench,
+    backfill::{Bench, Guest},
     happenings::something_happens,
     repeat::{for_seeds, is_one_seed},
 };
@@ -73,6 +73,11 @@ fn script(world: &World, rng: &mut Rng, liar: &NodeId, settled_ms: u64) {
 
 /// Runs a seed and returns its world, for whoever wants to compare.
 fn live(seed: u64) -> (World, Bench) {
+    live_with(seed, Vec::new())
+}
+
+/// The same, with more plugins.
+pub(crate) fn live_with(seed: u64, guests: Vec<Guest>) -> (World, Bench) {
     let mut rng = Rng::keyed(seed, &[0x5eed]);
     let world = world(seed, &mut rng);
     let head = world.tree(|tree| tree.head().number);
@@ -98,6 +103,9 @@ fn live(seed: u64) -> (World, Bench) {
     let hesitates = if rng.chance(300) { rng.between(2, 5) } else { 0 };
     let mut bench = Bench::new(&world, verify, range, hesitates);
     bench.has_wrong_indexes = has_wrong_indexes;
+    if !guests.is_empty() {
+        bench.host(guests);
+    }
     if rng.chance(500) {
         let crash = if rng.chance(500) { Crash::Before } else { Crash::After };
         if crash == Crash::After {

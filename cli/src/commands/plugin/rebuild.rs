@@ -1,0 +1,50 @@
+//! `headcount plugin rebuild`: hands a plugin everything again.
+
+use crate::{
+    command_error::CommandError,
+    commands::{PlaceArgs, ledger::open_to_read},
+    environment::Environment,
+    exit_codes::ExitCode,
+    session::amend,
+};
+use event::Remedy;
+use std::io::{Write, stdout};
+
+/// Hand a plugin every event again, from its first block on
+///
+/// For a plugin that was upgraded and would have written other rows: a newer component goes on where the older one stopped unless it is told to begin anew. The events come from the ledger, no node is asked. What it wrote is shown until the new rows have caught up; messages that were sent are not sent again.
+/// It begins at once in a process that runs the plugin, else in the next run.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct RebuildArgs {
+    /// Its name, as `plugin list` shows it
+    name: String,
+
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+/// Begins a rebuild.
+pub(crate) fn cmd_plugin_rebuild(
+    args: &RebuildArgs,
+    environment: &Environment,
+) -> Result<ExitCode, CommandError> {
+    let ledger = open_to_read(&args.place, environment)?;
+    let path = ledger.path().to_owned();
+    drop(ledger);
+    let lanes = amend(&path, environment, &Remedy::Rebuild(args.name.clone()))?;
+    if lanes == 0 {
+        let error = format!("no plugin `{}` has run on this ledger", args.name);
+        return Err(CommandError::usage(error)
+            .hint("`headcount plugin list` shows every plugin of the ledger"));
+    }
+    writeln!(stdout(), "plugin {} begins anew", args.name)?;
+    Ok(ExitCode::Done)
+}
+
+const AFTER_HELP: &str = "\
+Upgrade a plugin of a running watch, and have it begin anew:
+  headcount plugin check new.wasm --against old.wasm --ledger headcount.duckdb -b :latest
+  $EDITOR headcount.toml            # wasm and sha256 of the [[plugin]]
+  kill -HUP PID                     # the watch goes on with the new component
+  headcount plugin rebuild balances";
