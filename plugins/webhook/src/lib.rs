@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn an_event_that_comes_back_has_the_key_it_had_and_another_block_gives_another() {
         let event = ([9; 20], vec![[1; 32]], vec![]);
-        let mut batch = FakeHost::batch(1, &[event.clone()]);
+        let mut batch = FakeHost::batch(1, std::slice::from_ref(&event));
         let mut again = FakeHost::batch(500, &[event]);
         again.id = 77;
         assert_eq!(handled(&batch)[0].key, handled(&again)[0].key);

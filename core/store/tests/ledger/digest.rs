@@ -99,7 +99,7 @@ pub(crate) fn full(place: &Place) {
 /// Tables whose rows are left out, and columns that number what a repeated run numbers otherwise.
 const LEFT_OUT: [&str; 8] =
     ["meta", "chains", "journal", "incidents", "lane_batches", "schemas", "plugins", "outbox"];
-const NUMBERS: [&str; 21] = [
+const NUMBERS: [&str; 22] = [
     "lanes.generation",
     "lanes.start_block",
     "lanes.undo_floor",
@@ -107,6 +107,7 @@ const NUMBERS: [&str; 21] = [
     "lanes.next_batch",
     "lanes.journal_seq",
     "lanes.last_batch",
+    "lanes.retry_from",
     "events.id",
     "events.journal_seq",
     "blocks.canonical",
