@@ -83,7 +83,7 @@ fn owners_of_nfts_are_those_of_the_contract_also_after_a_reorg() {
     let mut live = |rounds: std::ops::Range<u64>| {
         for round in rounds {
             let person = |n: u64| people[((round + n) % 4) as usize];
-            let mut call = |from: u64, signature: &str, words: &[[u8; 32]]| {
+            let call = |from: u64, signature: &str, words: &[[u8; 32]]| {
                 traffic.send(person(from), nfts, &call_data(signature, words)).unwrap();
             };
             call(0, "give(address,uint256)", &[who(person(1)), word(round % 5)]);
@@ -92,7 +92,7 @@ fn owners_of_nfts_are_those_of_the_contract_also_after_a_reorg() {
                 call(0, "mint(address,uint256,uint256)", &words);
             }
             traffic.mine().unwrap();
-            let mut call = |from: u64, signature: &str, words: &[[u8; 32]]| {
+            let call = |from: u64, signature: &str, words: &[[u8; 32]]| {
                 traffic.send(person(from), nfts, &call_data(signature, words)).unwrap();
             };
             call(2, "both(address,uint256,uint256)", &[who(person(3)), word(1), word(2)]);
