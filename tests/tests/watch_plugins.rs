@@ -1,13 +1,11 @@
 //! SIGHUP and plugins: they come, go and are upgraded while a watch runs; a pinned one is the pinned one.
 
 use crate::bad_input::Scene;
-use headcount_tests::{Program, skip, workspace};
+use headcount_tests::{Program, Watching, skip, workspace};
 use serde_json::{Value, json};
 use std::{
     fs,
-    io::Read,
     path::PathBuf,
-    process::Child,
     time::{Duration, Instant},
 };
 
@@ -17,15 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A watch on a node that does not answer: it runs plugins over what the ledger has.
 struct Watch {
     scene: Scene,
-    child: Child,
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        // It may have ended already; then there is nothing to do.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+    running: Watching,
 }
 
 impl Watch {
@@ -35,18 +25,18 @@ impl Watch {
         let transfer = "Transfer(address indexed from, address indexed to, uint256 value)";
         let node = ["-r", "http://127.0.0.1:9", "--chain-id", "31337"];
         let what = ["watch", "-c", &contract, "-e", transfer, "--ledger", &ledger];
-        let child = scene.program.start_heard(what.iter().chain(&node));
-        let watch = Self { scene, child };
+        let running = Watching::start(&scene.program, what.iter().chain(&node));
+        let watch = Self { scene, running };
         let socket = PathBuf::from(format!("{ledger}.sock"));
         watch.until("owned", || socket.exists());
         watch
     }
 
-    fn hang_up(&self, config: &str) {
+    /// Has it read another configuration, and waits until it has said this of it.
+    fn hang_up(&mut self, config: &str, words: &str) {
         self.scene.write("headcount.toml", config);
-        let pid = self.child.id().to_string();
-        let sent = std::process::Command::new("kill").args(["-s", "HUP", &pid]).status();
-        assert!(sent.is_ok_and(|status| status.success()));
+        self.running.signal("HUP");
+        self.running.wait_until_said(words);
     }
 
     fn until(&self, what: &str, is_so: impl Fn() -> bool) {
@@ -73,16 +63,6 @@ impl Watch {
             ))),
         }
     }
-
-    /// Ends it, and returns what it said.
-    fn end(mut self) -> String {
-        let pid = self.child.id().to_string();
-        let _ = std::process::Command::new("kill").args(["-s", "TERM", &pid]).status();
-        self.child.wait().unwrap();
-        let mut said = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-        said
-    }
 }
 
 fn plugin(name: &str, wasm: &str, misdeed: &str, more: &str) -> String {
@@ -107,22 +87,23 @@ fn plugins_come_go_and_are_upgraded_and_rebuilt_while_a_watch_runs() {
     let last = scene.program.query(&scene.ledger(), sql)[0]["v"].as_u64().unwrap();
     let one = plugin("one", &wasm, "count", "");
     scene.write("headcount.toml", &one);
-    let watch = Watch::start(scene);
+    let mut watch = Watch::start(scene);
     watch.until("the first plugin", || watch.facts("one") != json!([]));
 
     // Another one comes, which cannot take the last block.
     let bad = plugin("two", &wasm, &format!("count but panic at {last}"), "");
-    watch.hang_up(&(one.clone() + &bad));
+    let words = "configuration: 1 plugins added, 0 removed, 0 changed";
+    watch.hang_up(&(one.clone() + &bad), words);
     watch.until("a second plugin", || watch.facts("two") != json!([]));
     let whole = watch.facts("one");
     assert_ne!(watch.facts("two"), whole);
 
     // A file that is not the pinned one changes nothing.
     let pinned = |sha256: &str| plugin("two", &wasm, "count", &format!("sha256 = \"{sha256}\""));
-    watch.hang_up(&(one + &pinned(&"0".repeat(64))));
+    watch.hang_up(&(one + &pinned(&"0".repeat(64))), "is not the one you pinned");
     // The second is upgraded, pinned to what it is; the first goes.
     let digest = sha256(&fs::read(&unruly).unwrap());
-    watch.hang_up(&pinned(&digest));
+    watch.hang_up(&pinned(&digest), "configuration: 0 plugins added, 1 removed, 1 changed");
     let list = || {
         let ledger = watch.scene.ledger().display().to_string();
         watch.scene.program.run(["plugin", "list", "--ledger", &ledger]).expect_success().stdout
@@ -139,10 +120,8 @@ fn plugins_come_go_and_are_upgraded_and_rebuilt_while_a_watch_runs() {
     watch.until("a rebuilt plugin", || watch.facts("two") == whole);
     // What is gone keeps its rows.
     assert_eq!(watch.facts("one"), whole);
-    let said = watch.end();
-    assert!(said.contains("configuration: 1 plugins added, 0 removed, 0 changed"), "{said}");
-    assert!(said.contains("is not the one you pinned"), "{said}");
-    assert!(said.contains("configuration: 0 plugins added, 1 removed, 1 changed"), "{said}");
+    let end = watch.running.end("TERM");
+    assert_eq!(end.code, Some(0), "{}", end.stderr);
 }
 
 /// Returns the digest as `sha256sum` prints it.

@@ -445,7 +445,7 @@ pub(crate) mod tests {
         let digest = keccak256(&wire).to_string();
         assert_eq!(
             (digest.as_str(), crate::PROTOCOL),
-            ("0x174ac64294a55f59794f3702514827bb894bbc8572cea8513bd8daf4fbe0ac9f", 5)
+            ("0xf7e1f218912ead2316f90d221f19031e4116418b6ead7b03197943c77fdcbb85", 5)
         );
     }
 
