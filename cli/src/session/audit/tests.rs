@@ -260,7 +260,7 @@ async fn f26_f27_two_clients_that_lose_the_same_are_exit_1_with_honest_receipts_
         let junit = written(&report, AuditFormat::Junit);
         assert!(junit.contains("<error message="), "{junit}");
         let github = written(&report, AuditFormat::Github);
-        assert!(github.contains(&format!("::{block}:{block} (1 blocks): geth: ")), "{github}");
+        assert!(github.contains(&format!("::{block}:{block} (1 block): geth: ")), "{github}");
     }
 }
 
