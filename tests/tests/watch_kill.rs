@@ -156,8 +156,9 @@ fn failpoints(chain: &Chain) -> Vec<String> {
     let program = life.program().with_variable("HEADCOUNT_FAILPOINT", "none");
     let refused = program.run(chain.watch()).expect_code(2).stderr;
     let names = refused.split([' ', ',', '\n']).filter(|word| word.starts_with("store."));
-    // A watch stages nothing.
-    names.filter(|name| !name.ends_with("after_stage")).map(str::to_owned).collect()
+    // A watch stages nothing, and this plugin sends nothing: `outbox.rs` has one that does.
+    let is_passed = |name: &&str| !name.ends_with("after_stage") && !name.contains(".outbox.");
+    names.filter(is_passed).map(str::to_owned).collect()
 }
 
 /// Returns the digest of an undisturbed life at every head; two of them must have the same.
