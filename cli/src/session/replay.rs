@@ -217,7 +217,7 @@ impl Run<'_> {
             concurrency: usize::from(plan.concurrency.get()),
             width_max: None,
             pace: None,
-            reporter: Arc::from("headcount"),
+            reporter: Arc::from("replay"),
         };
         let prover: Arc<dyn Prover> = Arc::new(proof::Proof);
         let lines = Lines::new(self.environment, plan.quiet);
@@ -261,7 +261,7 @@ impl Run<'_> {
             window_blocks: SecondLookRequest::WINDOW_BLOCKS,
             width_max: None,
             pace: None,
-            reporter: Arc::from("headcount"),
+            reporter: Arc::from("replay"),
         };
         let prover: Arc<dyn Prover> = Arc::new(proof::Proof);
         let lines = Lines::new(self.environment, plan.quiet);

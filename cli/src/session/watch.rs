@@ -339,7 +339,7 @@ fn request(plan: &WatchPlan, chain: &Chain, state: &ChainState) -> WatchRequest 
         concurrency: usize::from(plan.concurrency.get()),
         second_look: chain.plan.second_look.budget(),
         seed: u64::from(std::process::id()),
-        reporter: Arc::from("headcount"),
+        reporter: Arc::from("watch"),
         changes: None,
     }
 }

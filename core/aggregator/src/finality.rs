@@ -8,7 +8,10 @@ use event::{
     AnchorPolicy, BlockNumHash, BlockRange, BlockRow, ChainId, Commit, Flaw, Incident, NodeId,
     Verify,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// Nodes whose claims are held; those that come later are not asked.
 const CLAIMS_MAX: usize = 256;
@@ -16,8 +19,9 @@ const CLAIMS_MAX: usize = 256;
 /// What each node called final last.
 #[derive(Debug, Default)]
 pub(crate) struct Claims {
-    /// With the node's head at that time.
-    latest: BTreeMap<NodeId, (u64, u64)>,
+    /// As each kind of reporter last heard it, with the node's head at that time. A watch and a replay
+    /// beside it ask at different times: what one of them heard is not compared with the other.
+    latest: BTreeMap<(NodeId, Arc<str>), (u64, u64)>,
     /// Nodes whose claim went back, told once.
     told: BTreeSet<NodeId>,
 }
@@ -25,15 +29,16 @@ pub(crate) struct Claims {
 impl Claims {
     /// Takes a claim; returns what the node claimed before where it went back the first time. A
     /// lower one that was made at no higher head is older: a report of a gap that took a while.
-    fn take(&mut self, node: &NodeId, number: u64, head: u64) -> Option<u64> {
-        if !self.latest.contains_key(node) && self.latest.len() >= CLAIMS_MAX {
+    fn take(&mut self, node: &NodeId, reporter: &Arc<str>, number: u64, head: u64) -> Option<u64> {
+        let key = (node.clone(), reporter.clone());
+        if !self.latest.contains_key(&key) && self.latest.len() >= CLAIMS_MAX {
             return None;
         }
-        let (before, head_before) = *self.latest.entry(node.clone()).or_insert((number, head));
+        let (before, head_before) = *self.latest.entry(key.clone()).or_insert((number, head));
         if number < before && head <= head_before {
             return None;
         }
-        self.latest.insert(node.clone(), (number, head.max(head_before)));
+        self.latest.insert(key, (number, head.max(head_before)));
         (number < before && self.told.insert(node.clone())).then_some(before)
     }
 
@@ -44,7 +49,12 @@ impl Claims {
 
     /// Returns the highest number that so many nodes claim, or a higher one.
     fn agreed(&self, nodes: usize) -> Option<u64> {
-        let mut numbers: Vec<u64> = self.latest.values().map(|(number, _)| *number).collect();
+        let mut of_nodes: BTreeMap<&NodeId, u64> = BTreeMap::new();
+        for ((node, _), (number, _)) in &self.latest {
+            let highest = of_nodes.entry(node).or_default();
+            *highest = (*highest).max(*number);
+        }
+        let mut numbers: Vec<u64> = of_nodes.into_values().collect();
         numbers.sort_unstable_by(|a, b| b.cmp(a));
         numbers.get(nodes.saturating_sub(1)).copied()
     }
@@ -84,8 +94,14 @@ impl Aggregator {
     /// claimed only when that many call it or a higher one final, and blocks that were read before
     /// become final only as reports of that many nodes show it. A node whose claim goes back gets
     /// one incident, with the next commit.
-    pub fn claim_finalized_by(&mut self, node: &NodeId, number: u64, head: u64) {
-        if let Some(before) = self.claims.take(node, number, head) {
+    pub fn claim_finalized_by(
+        &mut self,
+        node: &NodeId,
+        reporter: &Arc<str>,
+        number: u64,
+        head: u64,
+    ) {
+        if let Some(before) = self.claims.take(node, reporter, number, head) {
             self.incidents.push(Incident {
                 chain: self.profile.chain,
                 node: node.clone(),

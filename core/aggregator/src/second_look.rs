@@ -293,8 +293,10 @@ impl Aggregator {
         apart.sort_unstable();
         let mut agreed: Vec<BlockRange> = Vec::new();
         for other in look.others.iter().filter(|other| !other.nodes.contains(&report.node)) {
+            let all = u8::try_from(other.nodes.len() + 1).unwrap_or(u8::MAX);
             let content = match (other.evidence.content, other.nodes.len()) {
-                (Content::Agreed(n), _) => Content::Agreed(n.saturating_add(1)),
+                // A block that one header's bloom excludes may be called agreed by fewer nodes.
+                (Content::Agreed(n), _) => Content::Agreed(n.saturating_add(1).min(all).max(n)),
                 (content, 1) => content.max(Content::Agreed(2)),
                 // Which of them said what is not known any more.
                 (content, _) => content,

@@ -164,11 +164,10 @@ impl Courier {
                 Fate::Dead(format!("{reason}; {} attempts are enough", message.attempts))
             }
             Delivery::Failed { reason, after_ms } => {
-                let wait = after_ms.map_or_else(
-                    || self.backoff_ms(message.attempts),
-                    |after| after.min(self.policy.retry_after_most_ms),
-                );
-                self.hold(&message.plugin, now_ms.saturating_add(wait.max(1)));
+                // A sink that says "at once" is no better than one that says nothing.
+                let asked = after_ms.unwrap_or(0).min(self.policy.retry_after_most_ms);
+                let wait_ms = self.backoff_ms(message.attempts).max(asked).max(1);
+                self.hold(&message.plugin, now_ms.saturating_add(wait_ms));
                 Fate::Again(reason)
             }
         };

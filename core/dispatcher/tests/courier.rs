@@ -154,6 +154,17 @@ fn a_sink_that_says_when_is_asked_then_but_not_made_to_wait_for_days() {
 }
 
 #[test]
+fn a_sink_that_says_at_once_is_waited_for_all_the_same() {
+    let mut outbox = Outbox::of(&[(1, "a")]);
+    let mut waits = vec![Some(0), Some(0), Some(1_500)];
+    let tried = run(&mut courier(), &mut outbox, 0, u64::MAX, |_| match waits.pop() {
+        Some(after_ms) => failed(after_ms),
+        None => Delivery::Taken,
+    });
+    assert_eq!(tried, [(1, 0), (1, 1_500), (1, 3_500), (1, 7_500)]);
+}
+
+#[test]
 fn what_is_refused_or_fails_too_often_is_dead_and_the_next_one_goes() {
     let mut outbox = Outbox::of(&[(1, "a"), (2, "a"), (3, "a")]);
     let policy = CourierPolicy { attempts_max: 3, ..CourierPolicy::default() };

@@ -220,7 +220,8 @@ impl Owner {
         }
         let judgement = report.judged.take().unwrap_or_else(|| self.prover.judge(&report, profile));
         if let Some(finalized) = report.finalized {
-            aggregator.claim_finalized_by(&report.node, finalized, report.head_after);
+            let Report { node, reporter, head_after, .. } = &report;
+            aggregator.claim_finalized_by(node, reporter, finalized, *head_after);
         }
         let outcome = aggregator.on_report(report, judgement, known, &mut self.journal);
         let (finalized, final_block) = (aggregator.finalized(), aggregator.final_block());

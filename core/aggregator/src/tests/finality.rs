@@ -10,7 +10,11 @@ fn claim(world: &mut World, node: &str, number: u64) {
 }
 
 fn claim_at(world: &mut World, node: &str, number: u64, head: u64) {
-    world.aggregator.claim_finalized_by(&NodeId::new(node), number, head);
+    claim_by(world, "watch", node, number, head);
+}
+
+fn claim_by(world: &mut World, reporter: &str, node: &str, number: u64, head: u64) {
+    world.aggregator.claim_finalized_by(&NodeId::new(node), &reporter.into(), number, head);
 }
 
 #[test]
@@ -39,6 +43,23 @@ fn f60_a_node_whose_finalized_goes_back_is_named_once_and_nothing_falls() {
     assert_eq!(world.blamed(), [("liar", Flaw::FinalityConflict, 90, 1)]);
     assert_eq!(world.incidents[0].detail, "finalized went back from 90 to 70");
     assert_eq!(world.aggregator.flush(), None);
+}
+
+#[test]
+fn what_a_replay_heard_of_a_node_is_not_held_against_what_the_watch_beside_it_heard() {
+    let mut world = World::new(agree(2));
+    claim_by(&mut world, "watch", "a", 80, 100);
+    claim_by(&mut world, "watch", "b", 80, 100);
+    claim_by(&mut world, "replay", "a", 90, 110);
+    // The watch asks for what is final every few heads only.
+    claim_by(&mut world, "watch", "a", 80, 111);
+    claim_by(&mut world, "watch", "b", 90, 111);
+    assert_eq!(world.aggregator.finalized(), Some(90));
+    world.flush();
+    assert!(world.incidents.is_empty(), "{:?}", world.incidents);
+    claim_by(&mut world, "watch", "a", 70, 112);
+    world.flush();
+    assert_eq!(world.blamed(), [("a", Flaw::FinalityConflict, 80, 1)]);
 }
 
 #[test]

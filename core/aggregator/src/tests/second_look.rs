@@ -8,7 +8,7 @@ const TWO: L = L(3, 1, 7, 2);
 /// A ledger that knows its first nine blocks to be final.
 fn with_final() -> World {
     let mut world = World::new(policy(Verify::Bloom));
-    world.aggregator.claim_finalized_by(&NodeId::new("a"), 9, 20);
+    world.aggregator.claim_finalized_by(&NodeId::new("a"), &"watch".into(), 9, 20);
     world
 }
 
