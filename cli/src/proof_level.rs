@@ -10,12 +10,12 @@ pub(crate) fn parse_verify(text: &str) -> Result<Verify, String> {
     text.parse()
 }
 
-/// Reads what an audit demands: of a sample it could not say that nothing is missing.
+/// Reads what an audit or an export demands: of a sample neither could say that nothing is missing.
 pub(crate) fn parse_require(text: &str) -> Result<Verify, String> {
     match text.parse() {
-        Ok(Verify::ProveSample(_)) => {
-            Err(format!("`{text}`: an audit that proves a part of the blocks proves nothing"))
-        }
+        Ok(Verify::ProveSample(_)) => Err(format!(
+            "`{text}`: who proves a part of the blocks cannot say that nothing is missing"
+        )),
         other => {
             other.map_err(|_: String| format!("`{text}` is none of off, bloom, agree:N, prove"))
         }

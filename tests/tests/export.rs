@@ -156,6 +156,8 @@ fn a_range_that_is_not_covered_is_told_and_refused_on_demand() {
     assert!(refused.stderr.contains(said), "{}", refused.stderr);
     assert!(refused.stderr.contains("hint: "), "{}", refused.stderr);
     assert_eq!(refused.stderr.matches("error: ").count(), 1, "{}", refused.stderr);
+    // A sample of proofs says nothing of a whole range.
+    run(&["-b", "1:30", "--require", "prove:5%"]).expect_code(2);
     assert_eq!(scene.text("t.csv"), before);
     run(&["-b", "1:10", "--require", "prove"]).expect_success();
     run(&["-b", "21:30", "--require", "off"]).expect_success();

@@ -6,6 +6,7 @@ use crate::{
     environment::Environment,
     exit_codes::ExitCode,
     output_file::OutputFile,
+    proof_level::parse_require,
     range::RangeSpec,
     session::{self, Look, Wanted},
     summary::grouped,
@@ -92,10 +93,6 @@ impl From<ExportFormat> for FileForm {
             ExportFormat::Ndjson => Self::Ndjson,
         }
     }
-}
-
-fn parse_require(text: &str) -> Result<Verify, String> {
-    text.parse()
 }
 
 /// Looks whether the range is complete, writes, says what was written.

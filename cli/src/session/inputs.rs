@@ -194,6 +194,9 @@ pub(super) fn refused(path: &Path, error: LoadError) -> CommandError {
         LoadError::Engine(_) | LoadError::Unreadable(_) => {
             (ErrorKind::LocalIo, "this machine has no room for it: look at disk, memory, limits")
         }
+        LoadError::Config(_) => {
+            (ErrorKind::Usage, "write what it wants under `config` of its [[plugin]], or `sinks`")
+        }
         _ => (
             ErrorKind::Usage,
             "build it for wasm32-wasip2 against the interface in wit/ of this version",
