@@ -194,6 +194,22 @@ fn a_watch_ends_after_its_time_with_exit_code_0_and_on_ctrl_c_with_130() {
 }
 
 #[test]
+fn a_watch_up_to_a_block_owes_nothing_of_those_above_it() {
+    let mut scene = match Scene::new(66) {
+        Ok(scene) => scene,
+        Err(missing) => skip!("watch_up_to: {missing}"),
+    };
+    scene.mint(5);
+    let head = scene.rpc().call("eth_blockNumber", json!([])).unwrap();
+    let head = u64::from_str_radix(head.as_str().unwrap().trim_start_matches("0x"), 16).unwrap();
+    let url = scene.anvil.url();
+    for below in [3, 1, 0] {
+        let until = (head - below).to_string();
+        scene.program.run(scene.watch(&[&url], &["--until-block", &until])).expect_success();
+    }
+}
+
+#[test]
 fn a_watch_whose_nodes_all_stand_still_ends_when_it_is_told_to() {
     let mut scene = match Scene::new(64) {
         Ok(scene) => scene,

@@ -527,8 +527,10 @@ impl<'a> ChainRun<'a> {
         }
         let head = self.council.head();
         let mut open = Vec::new();
-        if let (Some(start), Some(head)) = (self.start, head)
-            && let Some(range) = BlockRange::new(start, head.number)
+        // Blocks above the one up to which it was to watch are nobody's loss.
+        let last = head.map(|head| head.number.min(self.request.until_block.unwrap_or(u64::MAX)));
+        if let (Some(start), Some(last)) = (self.start, last)
+            && let Some(range) = BlockRange::new(start, last)
         {
             for filter in &self.request.filters {
                 let chain = self.request.profile.chain;
