@@ -415,7 +415,9 @@ impl Owner {
                 self.lane_writes.push((*commit, reply));
             }
             Message::Lane(commit, reply) => self.write_lane(*commit, &reply),
-            Message::LaneIdle(lane, news) => self.on_idle(&lane, news),
+            Message::LaneIdle(lane, news) => {
+                self.on_idle(&lane, news);
+            }
             Message::StepOutbox(step, reply) if self.staged_events > 0 => {
                 self.outbox.steps.push((step, reply));
             }

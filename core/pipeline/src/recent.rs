@@ -293,16 +293,28 @@ mod tests {
 
     const CHAIN: ChainId = ChainId(1);
 
-    /// A ledger that must not be asked, and says so.
-    struct Asked;
+    /// A ledger that must not be asked, and says so; or not before it may be.
+    #[derive(Default)]
+    struct Asked {
+        may_be: Arc<AtomicBool>,
+    }
+
+    impl Asked {
+        fn answer<T: Default>(&self) -> Result<T, LedgerError> {
+            match self.may_be.load(Ordering::Acquire) {
+                true => Ok(T::default()),
+                false => Err(LedgerError::Internal("asked".into())),
+            }
+        }
+    }
 
     impl Reader for Asked {
         fn filter(&mut self, _: FilterId) -> Result<Option<Filter>, LedgerError> {
-            Err(LedgerError::Internal("asked".into()))
+            self.answer()
         }
 
         fn events(&mut self, _: &EventQuery) -> Result<EventPage, LedgerError> {
-            Err(LedgerError::Internal("asked".into()))
+            self.answer()
         }
 
         fn journal(
@@ -311,32 +323,7 @@ mod tests {
             _: u64,
             _: usize,
         ) -> Result<Vec<JournalRow>, LedgerError> {
-            Err(LedgerError::Internal("asked".into()))
-        }
-    }
-
-    /// A ledger that must not be asked before what is shown is written.
-    struct AskedWhen(Arc<AtomicBool>);
-
-    impl Reader for AskedWhen {
-        fn filter(&mut self, id: FilterId) -> Result<Option<Filter>, LedgerError> {
-            Asked.filter(id)
-        }
-
-        fn events(&mut self, query: &EventQuery) -> Result<EventPage, LedgerError> {
-            match self.0.load(Ordering::Acquire) {
-                true => Ok(EventPage::default()),
-                false => Asked.events(query),
-            }
-        }
-
-        fn journal(
-            &mut self,
-            chain: ChainId,
-            after: u64,
-            limit: usize,
-        ) -> Result<Vec<JournalRow>, LedgerError> {
-            Asked.journal(chain, after, limit)
+            self.answer()
         }
     }
 
@@ -389,7 +376,7 @@ mod tests {
         let recent = Recent::default();
         let state = ChainState { finalized: Some(top), journal_seq: top, ..ChainState::default() };
         recent.open(CHAIN, &state);
-        let reader = recent.reader(Box::new(Asked));
+        let reader = recent.reader(Box::<Asked>::default());
         (recent, reader)
     }
 
@@ -471,8 +458,8 @@ mod tests {
         let ahead = recent.show_ahead(&[block(10, 2)]);
         assert_eq!(reader.events(&query(10, 10, 100)).unwrap().logs.len(), 2);
         let is_written = Arc::new(AtomicBool::new(false));
-        let asked = AskedWhen(is_written.clone());
-        let mut reader = recent.reader(Box::new(asked));
+        let may_be = is_written.clone();
+        let mut reader = recent.reader(Box::new(Asked { may_be }));
         let (asking, asks) = std::sync::mpsc::channel();
         let older = std::thread::spawn(move || {
             asking.send(()).unwrap();

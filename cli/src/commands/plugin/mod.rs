@@ -12,13 +12,15 @@ mod test;
 
 use crate::{
     command_error::CommandError,
-    commands::PlaceArgs,
+    commands::{PlaceArgs, ledger::open_to_read},
     config_file::{Config, PluginConfig},
     environment::Environment,
     exit_codes::ExitCode,
     plan,
+    session::amend,
 };
 use clap::Subcommand;
+use event::Remedy;
 use std::path::Path;
 
 /// Write, build, check and test plugins; list those of a ledger and what they set aside
@@ -67,6 +69,18 @@ fn plugin_of(
         false => Config::load(place.config.as_deref(), environment)?,
     };
     plan::plugin(flag, &config, environment)
+}
+
+/// Does what an operator decided of a plugin, on a ledger that can be read; returns how many lanes it
+/// concerned.
+fn amend_known(
+    place: &PlaceArgs,
+    environment: &Environment,
+    remedy: &Remedy,
+) -> Result<u64, CommandError> {
+    // Closed again before it is opened to write, or its owner is asked.
+    let path = open_to_read(place, environment)?.path().to_owned();
+    amend(&path, environment, remedy)
 }
 
 const AFTER_HELP: &str = "\

@@ -1,11 +1,9 @@
 //! `headcount plugin rebuild`: hands a plugin everything again.
 
+use super::amend_known;
 use crate::{
-    command_error::CommandError,
-    commands::{PlaceArgs, ledger::open_to_read},
-    environment::Environment,
+    command_error::CommandError, commands::PlaceArgs, environment::Environment,
     exit_codes::ExitCode,
-    session::amend,
 };
 use event::Remedy;
 use std::io::{Write, stdout};
@@ -29,10 +27,8 @@ pub(crate) fn cmd_plugin_rebuild(
     args: &RebuildArgs,
     environment: &Environment,
 ) -> Result<ExitCode, CommandError> {
-    let ledger = open_to_read(&args.place, environment)?;
-    let path = ledger.path().to_owned();
-    drop(ledger);
-    let lanes = amend(&path, environment, &Remedy::Rebuild(args.name.clone()))?;
+    let remedy = Remedy::Rebuild(args.name.clone());
+    let lanes = amend_known(&args.place, environment, &remedy)?;
     if lanes == 0 {
         let error = format!("no plugin `{}` has run on this ledger", args.name);
         return Err(CommandError::usage(error)

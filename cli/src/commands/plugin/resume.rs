@@ -1,11 +1,9 @@
 //! `headcount plugin resume`: lets a halted plugin go on.
 
+use super::amend_known;
 use crate::{
-    command_error::CommandError,
-    commands::{PlaceArgs, ledger::open_to_read},
-    environment::Environment,
+    command_error::CommandError, commands::PlaceArgs, environment::Environment,
     exit_codes::ExitCode,
-    session::amend,
 };
 use event::Remedy;
 use std::io::{Write, stdout};
@@ -28,10 +26,8 @@ pub(crate) fn cmd_plugin_resume(
     args: &ResumeArgs,
     environment: &Environment,
 ) -> Result<ExitCode, CommandError> {
-    let ledger = open_to_read(&args.place, environment)?;
-    let path = ledger.path().to_owned();
-    drop(ledger);
-    let lanes = amend(&path, environment, &Remedy::Resume(args.name.clone()))?;
+    let remedy = Remedy::Resume(args.name.clone());
+    let lanes = amend_known(&args.place, environment, &remedy)?;
     if lanes == 0 {
         return Err(CommandError::usage(format!("no plugin `{}` is halted", args.name)).hint(
             "`headcount plugin list` shows every plugin of the ledger, and why one is halted",

@@ -95,11 +95,14 @@ impl Owner {
         });
     }
 
-    /// Notes that a lane has handled everything that it was told of.
-    pub(super) fn on_idle(&mut self, lane: &LaneId, news: u64) {
+    /// Notes how much of what it was told a lane has handled; returns whether that is everything.
+    pub(super) fn on_idle(&mut self, lane: &LaneId, news: u64) -> bool {
+        let mut is_idle = false;
         for watch in self.lanes.iter_mut().filter(|watch| watch.lane == *lane) {
             watch.is_idle = watch.told == news;
+            is_idle |= watch.is_idle;
         }
+        is_idle
     }
 
     /// Tells lanes of what is about to be written, where some stand idle and it is not much.
@@ -131,9 +134,7 @@ impl Owner {
                     self.lane_writes.push((*commit, reply));
                 }
                 Ok(Message::LaneIdle(lane, news)) => {
-                    self.on_idle(&lane, news);
-                    let is_idle = |watch: &LaneWatch| watch.lane == lane && watch.is_idle;
-                    if self.lanes.iter().any(is_idle) {
+                    if self.on_idle(&lane, news) {
                         missing.remove(&lane);
                     }
                 }
@@ -156,8 +157,7 @@ impl Owner {
         self.store.begin(&self.commits)?;
         self.collect(&joining);
         let (lanes, replies): (Vec<_>, Vec<_>) = self.lane_writes.drain(..).unzip();
-        let finished = self.store.finish(&lanes);
-        match finished {
+        match self.store.finish(&lanes) {
             Ok(()) => {
                 self.tell_of_messages(&lanes);
                 replies.into_iter().for_each(|reply| drop(reply.send(Ok(()))));
