@@ -10,7 +10,7 @@ use std::io::{Write, stdout};
 
 /// Let a plugin that was halted go on where it is
 ///
-/// A plugin is halted when it asks for it, when it fails on nearly everything, or at its first bad event where its `poison` is "halt". Mend the reason first, it is halted again otherwise: `headcount plugin list` shows it.
+/// A plugin is halted when it asks for it, when it fails on nearly everything, or at the first event on which it fails where its `poison` is "halt". Mend the reason first, it is halted again otherwise: `headcount plugin list` shows it.
 /// It goes on at once in a process that runs the plugin, else in the next run.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ResumeArgs {
