@@ -307,6 +307,7 @@ impl Run<'_> {
                 filters: filters.clone(),
                 range: meant,
                 verify,
+                needed: verify,
                 is_second_look: false,
                 refetch: true,
                 nodes: self.nodes.iter().map(OpenNode::for_replay).collect(),

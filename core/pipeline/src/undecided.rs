@@ -31,6 +31,7 @@ pub async fn settle_undecided(
                 filters,
                 range,
                 verify: Verify::Prove,
+                needed: Verify::Prove,
                 refetch: true,
                 is_second_look: false,
                 nodes: vec![node.clone()],

@@ -472,7 +472,7 @@ pub(crate) mod tests {
         let digest = keccak256(&wire).to_string();
         assert_eq!(
             (digest.as_str(), crate::PROTOCOL),
-            ("0xccf5180270fcf69998f1ed07c8f3bb0ad4e7cf26ae138e1df4d788204bc118de", 6)
+            ("0x794dc04509a986889331f6b6bb630aa48ebba555323772042a8a94f3e5465d40", 6)
         );
     }
 
