@@ -10,7 +10,7 @@ use crate::{
     duration::parse_duration,
     environment::Environment,
     event_spec::{EventSpec, EventSpecError},
-    node_spec::{NodeSpec, make_names_unique},
+    node_spec::{NodeSpec, TWICE_HINT, make_names_unique, named_twice},
     plugin_name::{self, check_plugin_name},
     proof_level::{self, check_anchor},
     range::parse_count,
@@ -92,8 +92,18 @@ fn chains(source: &Source<'_>, root: &Table<'_>) -> Vec<ChainConfig> {
 }
 
 fn chain(source: &Source<'_>, name: &str, table: &Table<'_>) -> ChainConfig {
-    let mut nodes: Vec<NodeSpec> =
-        table.tables("node", &NODE).iter().filter_map(|table| node(source, table)).collect();
+    let mut nodes: Vec<NodeSpec> = Vec::new();
+    for table in table.tables("node", &NODE) {
+        let Some(node) = node(source, &table) else { continue };
+        nodes.push(node);
+        if let Some((first, second)) = named_twice(&nodes) {
+            // Its own name is of more use than its place, which may be a secret.
+            let message = format!("{} and {} are one node", first.name, second.name);
+            let span = table.value("url").map_or(table.span.clone(), |url| url.span());
+            source.wrong(&span, message, Some(TWICE_HINT.to_owned()));
+            nodes.pop();
+        }
+    }
     tell_second_node_names(source, table);
     make_names_unique(&mut nodes);
     let per_second = positive(source, table, PER_SECOND);

@@ -12,6 +12,7 @@ mod chain;
 mod check;
 mod commit;
 mod coverage;
+mod demand;
 mod evidence;
 mod fault;
 mod filter;
@@ -43,6 +44,7 @@ pub use commit::{
     BlockRow, Candidate, Commit, CoverageChange, EventBatch, JournalRow, Op, Sighting,
 };
 pub use coverage::{Interval, Links};
+pub use demand::Demand;
 pub use evidence::{Anchor, AnchorPolicy, Content, Evidence, Verify};
 pub use fault::{Fault, FaultClass, Flaw, Incident};
 pub use filter::{AnyOf, Filter, FilterId};

@@ -72,6 +72,28 @@ pub enum Request {
         /// Where.
         range: BlockRange,
     },
+    /// Which final blocks have logs that only some nodes told?
+    Undecided {
+        /// Chain.
+        chain: ChainId,
+        /// Filters.
+        filters: Vec<Filter>,
+        /// Where.
+        range: BlockRange,
+    },
+    /// This was demanded of blocks: what is missing of it is owed.
+    Demand {
+        /// Chain.
+        chain: ChainId,
+        /// Filters.
+        filters: Vec<Filter>,
+        /// Where.
+        range: BlockRange,
+        /// What was to be shown.
+        verify: Verify,
+        /// The time, in Unix seconds.
+        now_s: u64,
+    },
     /// These blocks of a filter were read through a second node.
     Looked {
         /// Chain.
@@ -171,7 +193,7 @@ pub enum Reply {
     Ack(Ack),
     /// To what asks for nothing.
     Done,
-    /// To `Missing`.
+    /// To `Missing` and `Undecided`.
     Missing(Vec<(BlockRange, Vec<Filter>)>),
     /// To `Claim`.
     Claimed(Claimed),
@@ -321,7 +343,8 @@ pub(crate) mod tests {
     use super::*;
     use alloy_primitives::{B64, Bloom, U256, keccak256};
     use event::{
-        Fault, FaultClass, Header, Log, Logs, Outcome, REPORT_VERSION, Receipt, ReportedBlock, Via,
+        BlockNumHash, Fault, FaultClass, Header, Log, Logs, Outcome, REPORT_VERSION, Receipt,
+        ReportedBlock, Seen, Via,
     };
 
     /// A report with something in every member.
@@ -407,7 +430,11 @@ pub(crate) mod tests {
             Reply::Ack(Ack { seq: 1, open: vec![(report().range, "o".into())], ..Ack::default() }),
             Reply::Claimed(Claimed { work: vec![], held: vec![(report().range, 9)] }),
             Reply::ToLook(ToLook {
-                seen: vec![],
+                seen: vec![Seen {
+                    range: report().range,
+                    nodes: vec![NodeId::new("a")],
+                    leads_to: Some(BlockNumHash { number: 8, hash: B256::repeat_byte(8) }),
+                }],
                 without_other: vec![],
                 held: vec![(report().range, 7)],
                 through: 8,
@@ -445,7 +472,7 @@ pub(crate) mod tests {
         let digest = keccak256(&wire).to_string();
         assert_eq!(
             (digest.as_str(), crate::PROTOCOL),
-            ("0xf7e1f218912ead2316f90d221f19031e4116418b6ead7b03197943c77fdcbb85", 5)
+            ("0x794dc04509a986889331f6b6bb630aa48ebba555323772042a8a94f3e5465d40", 6)
         );
     }
 

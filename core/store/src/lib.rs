@@ -12,6 +12,7 @@ mod blocks;
 mod candidates;
 mod check;
 mod coverage;
+mod demands;
 mod digest;
 mod error;
 mod events;
