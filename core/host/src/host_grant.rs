@@ -132,7 +132,9 @@ pub(crate) fn granted(text: &str, grants: &[HostGrant]) -> Result<(Url, HostGran
         return Err("a URL with a user name or password is not asked".to_owned());
     }
     let origin = Origin::of(&url).ok_or("it has no host")?;
-    let Some(grant) = grants.iter().find(|grant| grant.origin == origin) else {
+    // Granted twice, it may do what either says.
+    let grants = grants.iter().filter(|grant| grant.origin == origin);
+    let Some(grant) = grants.max_by_key(|grant| grant.is_private) else {
         return Err(format!("{} is not granted to this plugin", origin.shown()));
     };
     if let Name::Domain(name) = &origin.host {
@@ -203,6 +205,14 @@ mod tests {
         ] {
             let told = granted(url, &grants).err().unwrap_or_default();
             assert!(told.contains(why), "{url}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_is_granted_twice_may_do_what_either_grant_says() {
+        let grant = |is_private| HostGrant::parse("a.example", is_private).unwrap();
+        for grants in [[grant(false), grant(true)], [grant(true), grant(false)]] {
+            assert!(granted("https://a.example/", &grants).unwrap().1.is_private());
         }
     }
 

@@ -127,7 +127,10 @@ fn checked(given: Vec<(String, String)>, limits: &Limits) -> Result<HeaderMap, H
         if OURS.contains(&name.as_str()) || name.as_str().starts_with(OF_PROXIES) {
             return Err(HttpError::Denied(format!("header `{name}` is not the plugin's to set")));
         }
-        headers.append(name, HeaderValue::from_str(&value).map_err(|_| wrong())?);
+        let mut value = HeaderValue::from_str(&value).map_err(|_| wrong())?;
+        // It may be a key.
+        value.set_sensitive(true);
+        headers.append(name, value);
     }
     Ok(headers)
 }
