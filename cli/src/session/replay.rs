@@ -211,6 +211,7 @@ impl Run<'_> {
             filters: filters.clone(),
             range,
             verify,
+            needed: verify,
             is_second_look: false,
             refetch: plan.refetch || ledger::rests_on_other_headers(plan, part.covered),
             nodes: self.nodes.iter().map(OpenNode::for_replay).collect(),

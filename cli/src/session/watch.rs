@@ -122,8 +122,7 @@ pub(super) async fn run(
         ledger::check_chain(&known, &chain.plan, &chain.profile, &chain.nodes)?;
         states.push(ledger.load(chain.profile.chain)?);
     }
-    ledger.prepare_schemas(schemas.schemas())?;
-    ledger.backfill_typed(&*schemas)?;
+    ledger.prepare_decoder(&*schemas)?;
     let reader = ledger.reader()?;
     let for_clients = ledger.reader()?;
     let prover: Arc<dyn Prover> = Arc::new(proof::Proof);

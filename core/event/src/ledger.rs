@@ -321,10 +321,10 @@ pub trait Store: Reader {
     /// error that names both.
     fn prepare_schemas(&mut self, schemas: &[EventSchema]) -> Result<(), LedgerError>;
 
-    /// Decodes stored events into typed tables that came later than they, and returns the number
-    /// of rows added. A store without typed tables has nothing to do.
-    fn backfill_typed(&mut self, _decoder: &dyn Decoder) -> Result<u64, LedgerError> {
-        Ok(0)
+    /// As [`Self::prepare_schemas`] for the schemas of a decoder, and decodes stored events into tables that
+    /// came later than they: all of it or nothing. Returns the number of rows added.
+    fn prepare_decoder(&mut self, decoder: &dyn Decoder) -> Result<u64, LedgerError> {
+        self.prepare_schemas(decoder.schemas()).map(|()| 0)
     }
 
     /// Makes the tables of a plugin and returns its lane as it stands.

@@ -497,8 +497,7 @@ impl Owner {
         decoder: Arc<dyn Decoder>,
         policies: &[(ChainId, Policy)],
     ) -> Result<(), LedgerError> {
-        self.store.prepare_schemas(decoder.schemas())?;
-        self.store.backfill_typed(&*decoder)?;
+        self.store.prepare_decoder(&*decoder)?;
         self.decoder = decoder;
         for (chain, policy) in policies {
             if let Some((_, aggregator)) = self.chains.get_mut(chain) {

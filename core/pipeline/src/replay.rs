@@ -41,6 +41,9 @@ impl std::fmt::Debug for ReplayNode {
     }
 }
 
+/// Holes of a filter that are read one by one, at most.
+const HOLES_MAX: usize = 8;
+
 /// What to replay.
 #[derive(Clone, Debug)]
 pub struct ReplayRequest {
@@ -50,8 +53,11 @@ pub struct ReplayRequest {
     pub filters: Vec<Filter>,
     /// Where.
     pub range: BlockRange,
-    /// What must be shown.
+    /// How it is read.
     pub verify: Verify,
+    /// What must be shown: blocks that are covered as this, or that another process reads as this, are not
+    /// read. Mostly the same as `verify`.
+    pub needed: Verify,
     /// Read also what is covered.
     pub refetch: bool,
     /// What is read is compared with what other nodes said before: see [`crate::second_look`].
@@ -254,9 +260,9 @@ impl Reading<'_> {
         mut stop: std::pin::Pin<&mut F>,
     ) -> Result<(), ReplayError> {
         let request = self.request;
-        let Claimed { work, held } = claim(request, &self.claiming).await?;
-        self.outcome.held = held;
-        self.work = first_work(request, work);
+        let claimed = claim(request, &self.claiming).await?;
+        self.work = first_work(request, &claimed);
+        self.outcome.held = claimed.held;
         let (done_before, planned) = (self.progress.blocks_done, blocks_of(&self.work));
         let spared = request.range.count().saturating_sub(planned);
         self.progress.blocks_total = self.progress.blocks_total.saturating_sub(spared);
@@ -385,17 +391,33 @@ pub(crate) type Work = Vec<(Arc<Filter>, BlockRange)>;
 
 /// Claims what is missing, in place of what was claimed before.
 async fn claim(request: &ReplayRequest, claiming: &Claiming) -> Result<Claimed, ReplayError> {
-    let ReplayRequest { profile: ChainProfile { chain, .. }, range, verify, .. } = request;
-    let reply = claiming.claim(*chain, request.filters.clone(), *range, *verify);
+    let ReplayRequest { profile: ChainProfile { chain, .. }, range, needed, .. } = request;
+    let reply = claiming.claim(*chain, request.filters.clone(), *range, *needed);
     reply.await.map_err(|_| ReplayError::OwnerGone)
 }
 
 /// What is read first: what is missing, or all of it where that is asked for, whoever reads it.
-fn first_work(request: &ReplayRequest, missing: Vec<(Filter, BlockRange)>) -> Work {
-    match request.refetch {
-        true => request.filters.iter().map(|f| (Arc::new(f.clone()), request.range)).collect(),
-        false => shared(missing),
+fn first_work(request: &ReplayRequest, missing: &Claimed) -> Work {
+    if request.refetch {
+        return request.filters.iter().map(|f| (Arc::new(f.clone()), request.range)).collect();
     }
+    let mut parts: BTreeMap<&Filter, Vec<BlockRange>> = BTreeMap::new();
+    for (filter, range) in &missing.work {
+        parts.entry(filter).or_default().push(*range);
+    }
+    let parts = parts.into_iter().flat_map(|(filter, ranges)| {
+        // Holes that another way of reading left: one by one they would take as many times as long as one
+        // range with what is covered between them. What another process reads is not read for that.
+        let is_one =
+            request.verify != request.needed && missing.held.is_empty() && ranges.len() > HOLES_MAX;
+        let ranges = match is_one {
+            true => ranges.into_iter().reduce(BlockRange::hull).into_iter().collect(),
+            false => ranges,
+        };
+        let filter = Arc::new(filter.clone());
+        ranges.into_iter().map(move |range| (filter.clone(), range))
+    });
+    parts.collect()
 }
 
 fn shared(work: Vec<(Filter, BlockRange)>) -> Work {

@@ -132,15 +132,6 @@ impl DuckLedger {
         Ok(LedgerReader { conn, pager: Pager::default(), output, lock })
     }
 
-    /// Decodes stored events into typed tables that came later than they, and returns the number
-    /// of rows added. A killed run goes on where it stopped.
-    pub fn backfill_typed(
-        &mut self,
-        decoder: &dyn Decoder,
-    ) -> std::result::Result<u64, LedgerError> {
-        typed::backfill(&self.conn, decoder)
-    }
-
     /// Forgets prepared statements. After tables were made DuckDB plans each older one anew, every
     /// time that it runs.
     fn plan_anew(&self) {
@@ -194,8 +185,11 @@ impl Store for DuckLedger {
         Ok(())
     }
 
-    fn backfill_typed(&mut self, decoder: &dyn Decoder) -> Result<u64> {
-        typed::backfill(&self.conn, decoder)
+    fn prepare_decoder(&mut self, decoder: &dyn Decoder) -> Result<u64> {
+        let added = typed::prepare_and_decode(&self.conn, decoder)?;
+        self.plan_anew();
+        self.schemas = decoder.schemas().to_vec();
+        Ok(added)
     }
 
     fn open_lane(&mut self, lane: &LaneId, descriptor: &Descriptor) -> Result<LaneState> {

@@ -12,7 +12,7 @@ use duckdb::{Connection, OptionalExt, arrow::array::ArrayRef, params};
 use event::{AnyOf, ColumnType, Decoder, EventSchema, LedgerError, TypedRows};
 
 /// Events decoded at once, and per transaction, when a typed table came later than its events.
-const BACKFILL_ROWS: u64 = 100_000;
+const DECODED_AT_ONCE_ROWS: u64 = 100_000;
 
 /// Number of the newest event.
 const LAST_EVENT: &str = "(SELECT coalesce(max(id), 0) FROM events)";
@@ -50,6 +50,20 @@ pub(crate) const fn sql_type(ty: ColumnType) -> &'static str {
 
 /// Makes what is missing; refuses a name that stands for something else already.
 pub(crate) fn prepare(conn: &Connection, schemas: &[EventSchema]) -> Result<()> {
+    atomically(conn, || prepare_all(conn, schemas))
+}
+
+/// Makes what is missing and decodes stored events into it; returns the number of rows added. Whoever reads
+/// meanwhile sees no table that lacks rows: all of it is one transaction, also for many events (DuckDB writes
+/// the rows of a large one to the file before it ends).
+pub(crate) fn prepare_and_decode(conn: &Connection, decoder: &dyn Decoder) -> Result<u64> {
+    atomically(conn, || {
+        prepare_all(conn, decoder.schemas())?;
+        decode_stored(conn, decoder)
+    })
+}
+
+fn prepare_all(conn: &Connection, schemas: &[EventSchema]) -> Result<()> {
     for schema in schemas {
         let reserved =
             RESERVED_SCHEMAS.iter().any(|name| name.eq_ignore_ascii_case(&schema.contract));
@@ -58,7 +72,7 @@ pub(crate) fn prepare(conn: &Connection, schemas: &[EventSchema]) -> Result<()> 
             return Err(LedgerError::Sql(format!("a contract cannot be called `{name}` here")));
         }
     }
-    atomically(conn, || schemas.iter().try_for_each(|schema| prepare_one(conn, schema)))
+    schemas.iter().try_for_each(|schema| prepare_one(conn, schema))
 }
 
 fn prepare_one(conn: &Connection, schema: &EventSchema) -> Result<()> {
@@ -181,21 +195,17 @@ fn statements(schema: &EventSchema) -> String {
 }
 
 /// Decodes stored events into the tables that lack them; returns the number of rows added.
-pub(crate) fn backfill(conn: &Connection, decoder: &dyn Decoder) -> Result<u64> {
+fn decode_stored(conn: &Connection, decoder: &dyn Decoder) -> Result<u64> {
     let missing = number(conn, "SELECT coalesce(max(missing_through), 0)::UBIGINT FROM schemas")?;
     let mut added = 0;
     let mut after = 0;
     while after < missing {
-        let rows = events::numbered(conn, after, BACKFILL_ROWS)?;
+        let rows = events::numbered(conn, after, DECODED_AT_ONCE_ROWS)?;
         let (typed, _) = decoder.decode(&rows.logs);
-        added += atomically(conn, || {
-            let mut added = 0;
-            for typed in &typed {
-                added += add_missing(conn, decoder, &rows, typed)?;
-            }
-            Ok(added)
-        })?;
-        after = after.saturating_add(BACKFILL_ROWS);
+        for typed in &typed {
+            added += add_missing(conn, decoder, &rows, typed)?;
+        }
+        after = after.saturating_add(DECODED_AT_ONCE_ROWS);
     }
     // Only the tables that this decoder speaks of are whole now.
     for schema in decoder.schemas() {
@@ -209,7 +219,7 @@ pub(crate) fn backfill(conn: &Connection, decoder: &dyn Decoder) -> Result<u64> 
     Ok(added)
 }
 
-/// Adds those of the decoded rows that the table lacks, so that a killed run may be repeated.
+/// Adds those of the decoded rows that the table lacks: one that another contract was added to has some.
 fn add_missing(
     conn: &Connection,
     decoder: &dyn Decoder,

@@ -15,7 +15,7 @@ use crate::{
     },
     summary::Summary,
 };
-use event::{Decoder, Prover, Reader, Store};
+use event::{Prover, Reader, Store};
 use pipeline::{ChainSetup, Owner, OwnerHandle, ReplayError, ReplayOutcome, Timer};
 use std::{
     sync::Arc,
@@ -49,8 +49,7 @@ pub(super) async fn run(
         start_block: range.map_or(0, |range| range.first()),
         stop: Arc::default(),
     };
-    ledger.prepare_schemas(run.schemas.schemas())?;
-    ledger.backfill_typed(&*run.schemas)?;
+    ledger.prepare_decoder(&*run.schemas)?;
     let readers = plugins
         .iter()
         .map(|_| ledger.reader().map(|reader| Box::new(reader) as Box<dyn Reader>))

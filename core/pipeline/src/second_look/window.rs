@@ -200,6 +200,7 @@ impl<'a> Looking<'a> {
             filters: vec![filter.clone()],
             range,
             verify,
+            needed: verify,
             refetch: true,
             is_second_look: true,
             nodes: vec![self.request.nodes[node].clone()],

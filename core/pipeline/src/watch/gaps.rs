@@ -10,10 +10,8 @@ use crate::{
 };
 use event::{BlockRange, ChainProfile, Filter, Prover, Verify};
 use futures_util::future::BoxFuture;
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-/// Parts of a window that are read one by one, at most, for each filter that lacks them.
-const PARTS_MAX: usize = 8;
 /// Longest wait before blocks that stayed open are tried again, in milliseconds.
 const RETRY_MS_MAX: u64 = 60_000;
 
@@ -40,6 +38,7 @@ impl FillSetup {
             filters: filters.to_vec(),
             range,
             verify,
+            needed: self.verify,
             refetch: false,
             is_second_look: false,
             nodes,
@@ -108,27 +107,18 @@ pub(super) async fn fill(
     let mut filled = Filled { window: Some(window), ..Filled::default() };
     for verify in levels {
         filled.open.clear();
-        // At another level than the policy's what is covered already would be read once more.
-        let parts = match verify == setup.verify {
-            true => vec![(window, filters.clone())],
-            false => missing_parts(&setup, &filters, window, owner).await?,
-        };
-        for (range, filters) in parts {
-            let request = setup.request(&filters, range, verify, nodes.clone());
-            let (prover, never) = (setup.prover.clone(), std::future::pending());
-            let outcome = replay(request, owner, prover, timer, never, &Unseen).await?;
-            let ReplayOutcome { new_events, incidents, open, held, .. } = outcome;
-            filled.new_events += new_events;
-            filled.incidents += incidents;
-            filled.open.extend(open);
-            // Looked at again later, as what stays open is.
-            let held = held.into_iter();
-            filled.open.extend(
-                held.map(|(range, process)| {
-                    (range, format!("process {process} reads it just now"))
-                }),
-            );
-        }
+        let request = setup.request(&filters, window, verify, nodes.clone());
+        let (prover, never) = (setup.prover.clone(), std::future::pending());
+        let outcome = replay(request, owner, prover, timer, never, &Unseen).await?;
+        let ReplayOutcome { new_events, incidents, open, held, .. } = outcome;
+        filled.new_events += new_events;
+        filled.incidents += incidents;
+        filled.open.extend(open);
+        // Looked at again later, as what stays open is.
+        let held = held.into_iter();
+        filled.open.extend(
+            held.map(|(range, process)| (range, format!("process {process} reads it just now"))),
+        );
         // The policy is met when nothing is missing for it, however it was read.
         if first_missing(&setup, &filters, window, owner).await?.is_none() {
             filled.open.clear();
@@ -136,32 +126,6 @@ pub(super) async fn fill(
         }
     }
     Ok(filled)
-}
-
-/// Returns what is missing of the range as the policy demands it, each with the filters that lack it. Many
-/// small parts are read as one, with what is covered between them: to read them one by one would take as
-/// many times as long.
-async fn missing_parts(
-    setup: &FillSetup,
-    filters: &[Filter],
-    range: BlockRange,
-    owner: &OwnerHandle,
-) -> Result<Vec<(BlockRange, Vec<Filter>)>, ReplayError> {
-    let mut parts: BTreeMap<Vec<Filter>, Vec<BlockRange>> = BTreeMap::new();
-    for filter in filters {
-        let reply = owner.missing(setup.profile.chain, filter.clone(), range, setup.verify);
-        for (range, lacking) in reply.await.map_err(|_| ReplayError::OwnerGone)? {
-            parts.entry(lacking).or_default().push(range);
-        }
-    }
-    let parts = parts.into_iter().flat_map(|(lacking, ranges)| {
-        let ranges = match ranges.len() > PARTS_MAX {
-            true => ranges.into_iter().reduce(BlockRange::hull).into_iter().collect(),
-            false => ranges,
-        };
-        ranges.into_iter().map(move |range| (range, lacking.clone()))
-    });
-    Ok(parts.collect())
 }
 
 /// Most blocks whose waiting logs are decided by receipts in one go.
@@ -184,7 +148,7 @@ pub(super) async fn decide_waiting(
         let range = BlockRange::one(number);
         for node in &nodes {
             let request = setup.request(&filters, range, Verify::Prove, vec![node.clone()]);
-            let request = ReplayRequest { refetch: true, ..request };
+            let request = ReplayRequest { refetch: true, needed: Verify::Prove, ..request };
             let never = std::future::pending();
             let prover = setup.prover.clone();
             let outcome = replay(request, owner, prover, timer, never, &Unseen).await?;

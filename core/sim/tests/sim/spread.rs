@@ -85,6 +85,7 @@ impl Scene {
                 filters: vec![followed(2)],
                 range: self.range,
                 verify: self.verify,
+                needed: self.verify,
                 refetch: false,
                 is_second_look: false,
                 nodes: self.greeted(nodes).await,

@@ -1,8 +1,12 @@
 //! Typed tables: exact integers, clear refusals, rows for events that were there before.
 
 use crate::given::{self, Place, Transfers, closed, commit, schema};
-use event::{ColumnData, ColumnType, Packed, Store};
-use store::{OpenMode, Value};
+use event::{
+    ColumnData, ColumnType, DecodeStats, Decoder, EventSchema, LogRef, Logs, Packed, Store,
+    TypedRows,
+};
+use std::sync::Mutex;
+use store::{LedgerReader, OpenMode, Value};
 
 /// Stores two rows with these values and returns their sum.
 fn sum_of(values: &[&str]) -> String {
@@ -60,8 +64,7 @@ fn a_declaration_that_never_decoded_anything_can_be_corrected() {
     raw.events[0].typed.clear();
     ledger.apply(&[raw]).unwrap();
     let decoder = Transfers::default();
-    ledger.prepare_schemas(&decoder.0).unwrap();
-    assert_eq!(ledger.backfill_typed(&decoder).unwrap(), 40, "what was kept raw is decoded");
+    assert_eq!(ledger.prepare_decoder(&decoder).unwrap(), 40, "what was kept raw is decoded");
     assert_eq!(ledger.check().unwrap(), Vec::<String>::new());
     closed(ledger);
     assert_eq!(place.ask("SELECT count(value) FROM usdc.Transfer"), Value::Int(40));
@@ -81,6 +84,36 @@ fn quotes_in_names_are_names() {
     );
 }
 
+/// Looks at the ledger from beside while stored events are decoded.
+struct Watched(Transfers, Mutex<LedgerReader>);
+
+impl Decoder for Watched {
+    fn schemas(&self) -> &[EventSchema] {
+        self.0.schemas()
+    }
+
+    fn decode(&self, logs: &Logs) -> (Vec<TypedRows>, DecodeStats) {
+        assert_eq!(self.1.lock().unwrap().check().unwrap(), Vec::<String>::new());
+        self.0.decode(logs)
+    }
+
+    fn json(&self, log: LogRef<'_>) -> Option<(&str, String)> {
+        self.0.json(log)
+    }
+}
+
+#[test]
+fn nobody_sees_a_typed_table_that_lacks_rows() {
+    let place = Place::new();
+    let mut ledger = place.open(OpenMode::Create);
+    let mut early = commit(1..11, 4, 1);
+    early.events[0].typed.clear();
+    ledger.apply(&[early]).unwrap();
+    let decoder = Watched(Transfers::default(), Mutex::new(ledger.reader().unwrap()));
+    assert_eq!(ledger.prepare_decoder(&decoder).unwrap(), 40);
+    assert_eq!(ledger.check().unwrap(), Vec::<String>::new());
+}
+
 #[test]
 fn a_typed_table_that_comes_later_gets_the_rows_of_stored_events_once() {
     let place = Place::new();
@@ -91,8 +124,8 @@ fn a_typed_table_that_comes_later_gets_the_rows_of_stored_events_once() {
     let decoder = Transfers::default();
     ledger.prepare_schemas(&decoder.0).unwrap();
     ledger.apply(&[commit(11..12, 4, 2)]).unwrap();
-    assert_eq!(ledger.backfill_typed(&decoder).unwrap(), 40);
-    assert_eq!(ledger.backfill_typed(&decoder).unwrap(), 0);
+    assert_eq!(ledger.prepare_decoder(&decoder).unwrap(), 40);
+    assert_eq!(ledger.prepare_decoder(&decoder).unwrap(), 0);
     closed(ledger);
     let sums = place.rows("SELECT count(*), sum(value) FROM usdc.Transfer");
     assert_eq!(sums, [[Value::Int(44), Value::Number("110".into())]]);
