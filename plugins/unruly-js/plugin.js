@@ -48,5 +48,5 @@ export default {
     if (url?.includes('ftp:') && !host.mayFetch(url)) throw new Error(`${url} is not granted`);
     if (!misdeeds[misdeed]) throw new Error(`no misdeed ${misdeed}`);
   },
-  handle: (host, batch, { misdeed = 'none' }) => misdeeds[misdeed](host, batch),
+  handle: (host, batch, config) => misdeeds[config.misdeed ?? 'none'](host, batch, config),
 };
