@@ -147,6 +147,69 @@ fn a_granted_name_that_leads_to_this_machine_halts_the_plugin_and_recording_goes
 }
 
 #[test]
+fn a_plugin_killed_between_an_answer_and_its_commit_asks_again_and_ends_the_same() {
+    let scene = scene!("plugin http, killed");
+    let labels = labels!("plugin http, killed");
+    let names = Receiver::start();
+    names.says("{}");
+    write_config(&scene, &labels, &names.url(), &format!("http = [\"{}\"]", names.url()));
+    let known = "select count(*)::integer n from plugin_state where plugin = 'labels'";
+    let mut deaths = 0;
+    for failpoint in ["store.lane.before_commit:1", "store.lane.after_commit:1"] {
+        let program = scene.program.clone().with_variable("HEADCOUNT_FAILPOINT", failpoint);
+        deaths += u32::from(program.run(replay(&scene, &["--quiet"])).code.is_none());
+    }
+    assert_eq!(deaths, 2);
+    scene.program.run(replay(&scene, &["--quiet"])).expect_success();
+    let asked = names.received();
+    // The first answer was lost with the process.
+    for address in asked[0].body.split('"').filter(|word| word.starts_with("0x")) {
+        let is_again = asked[1..].iter().any(|request| request.body.contains(address));
+        assert!(is_again, "{address} was not asked for anew");
+    }
+    let addresses = "select count(distinct a)::integer n from
+        (select \"from\" a from token.Transfer union all select \"to\" from token.Transfer)";
+    let count = |sql: &str| scene.program.query(&scene.ledger(), sql)[0]["n"].clone();
+    assert_eq!(count(known), count(addresses));
+}
+
+#[test]
+fn no_key_in_a_request_is_found_anywhere() {
+    const KEY: &str = "CanaryRequest5e6f7a";
+    let scene = scene!("plugin http, keys");
+    let labels = labels!("plugin http, keys");
+    let names = Receiver::start();
+    let url = format!("{}/${{KEY_PART}}?key=${{KEY_PART}}", names.url());
+    write_config(&scene, &labels, &url, &format!("http = [\"{}\"]", names.url()));
+    let program = scene.program.clone().with_variable("KEY_PART", KEY);
+    // All that whoever carries a request has to say.
+    let words = "debug,reqwest=trace,hyper=trace,hyper_util=trace,rustls=trace";
+    let program = program.with_variable("HEADCOUNT_LOG", words);
+    // Busy, gone, no names, and well.
+    let answers = [(503, ""), (404, ""), (200, "<html>"), (200, "{}")];
+    for (status, said) in answers {
+        names.says(said);
+        names.answers(move |_, _| (status, String::new()));
+        let ended = program.run(replay(&scene, &["--refetch"]));
+        println!("{status}: {:?} {}", ended.code, ended.stderr.lines().last().unwrap_or_default());
+        for text in [&ended.stdout, &ended.stderr] {
+            assert!(!text.contains(KEY), "{status}: {text}");
+        }
+        let resume = ["plugin", "resume", "labels", "--ledger", "events.duckdb"];
+        program.run(resume);
+    }
+    assert!(names.received().iter().all(|request| request.head.contains(KEY)));
+    assert!(names.received().len() >= answers.len(), "{:?}", names.received());
+    for entry in std::fs::read_dir(scene.folder.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
+            assert!(!text.contains(KEY), "it is in {}", path.display());
+        }
+    }
+}
+
+#[test]
 fn a_plugin_in_javascript_asks_a_host_and_sends_a_message() {
     let scene = scene!("unruly-js, http");
     match Program::script_plugin("unruly-js") {
