@@ -25,7 +25,7 @@ const STAGES: [&str; 12] = [
 
 /// Each engine has one owner; of a protocol the other end may have one too. The bench and the tests
 /// measure from outside and own nothing.
-const OWNERS: [(&str, &str); 19] = [
+const OWNERS: [(&str, &str); 20] = [
     ("alloy-consensus", "proof"),
     ("alloy-trie", "proof"),
     ("alloy-dyn-abi", "abi"),
@@ -33,6 +33,8 @@ const OWNERS: [(&str, &str); 19] = [
     ("reqwest", "node"),
     // Where messages go, beside where questions go.
     ("reqwest", "sink"),
+    // What plugins fetch.
+    ("reqwest", "host"),
     ("tokio-rustls", "node"),
     ("tokio-tungstenite", "node"),
     // The server end, for drills.

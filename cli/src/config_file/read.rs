@@ -21,6 +21,7 @@ use crate::{
 };
 use dispatcher::Poison;
 use event::{AnchorPolicy, Check, Finality, Verify, Visibility};
+use host::HostGrant;
 use std::{cell::RefCell, collections::BTreeSet, num::NonZeroU32, ops::Range, path::Path};
 use toml::de::{DeTable, DeValue};
 
@@ -41,8 +42,20 @@ const CHAIN: [&str; 11] = [
 const PER_SECOND: &str = "second_look_requests_per_second";
 const NODE: [&str; 4] = ["name", "url", "headers", "timeout"];
 const CONTRACT: [&str; 7] = ["name", "chain", "address", "addresses", "events", "abi", "start"];
-const PLUGIN: [&str; 8] =
-    ["name", "wasm", "sha256", "finality", "poison", "config", "limits", "sinks"];
+const PLUGIN: [&str; 10] = [
+    "name",
+    "wasm",
+    "sha256",
+    "finality",
+    "poison",
+    "config",
+    "limits",
+    "sinks",
+    HTTP,
+    HTTP_PRIVATE,
+];
+const HTTP: &str = "http";
+const HTTP_PRIVATE: &str = "http_private";
 const SINK: [&str; 5] = ["url", "headers", "secret", "timeout", "attempts"];
 const LIMITS: [&str; 2] = ["memory_mib", "deadline_ms"];
 
@@ -337,6 +350,7 @@ fn plugin(source: &Source<'_>, table: &Table<'_>, name: Option<String>) -> Optio
     let poison = table.parsed("poison", parse_poison).unwrap_or_default();
     let wasm = source.base.join(table.required_text("wasm")?.text);
     let sinks = Vec::new();
+    let hosts = hosts(source, table);
     Some(PluginConfig {
         name,
         wasm,
@@ -345,12 +359,31 @@ fn plugin(source: &Source<'_>, table: &Table<'_>, name: Option<String>) -> Optio
         poison,
         config,
         sinks,
+        hosts,
         memory_mib,
         deadline_ms,
     })
 }
 
 /// The sinks that a plugin may send to.
+/// Hosts that are granted; those of `http_private` may be of this machine and of private networks.
+fn hosts(source: &Source<'_>, table: &Table<'_>) -> Vec<HostGrant> {
+    let mut hosts = Vec::new();
+    for (key, is_private) in [(HTTP, false), (HTTP_PRIVATE, true)] {
+        for value in table.list(key) {
+            let Some(text) = source.text_of(key, value) else { continue };
+            let read = |text: &str| {
+                HostGrant::parse(text, is_private).map_err(|why| {
+                    let hint = "name a host as in \"api.example.com\" or \"http://10.0.0.7:8080\"";
+                    (format!("`{text}` cannot be granted: {why}"), Some(hint.to_owned()))
+                })
+            };
+            hosts.extend(source.parsed(key, &text, read));
+        }
+    }
+    hosts
+}
+
 fn granted(source: &Source<'_>, table: &Table<'_>, sinks: &[SinkSpec]) -> Vec<String> {
     let mut granted = Vec::new();
     for value in table.list("sinks") {

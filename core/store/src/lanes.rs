@@ -13,9 +13,9 @@ use crate::{
     tables::RESERVED_SCHEMAS,
 };
 use duckdb::{
-    Connection, OptionalExt,
+    Connection, OptionalExt, ToSql,
     arrow::array::{BinaryArray, UInt32Array},
-    params,
+    params, params_from_iter,
 };
 use event::{
     BlockRange, Cursor, DeadLetter, Descriptor, LaneCommit, LaneId, LaneState, LedgerError,
@@ -56,6 +56,7 @@ pub(crate) struct LaneRow {
     cursor: Cursor,
     last_batch: u64,
     halted: Option<String>,
+    retry_from: Option<u64>,
 }
 
 /// Makes the tables of a plugin and returns its lane as it stands.
@@ -82,13 +83,8 @@ pub(crate) fn open(
         batches: batches(conn, lane, row.generation)?,
         state: state(conn, lane, row.generation)?,
         halted: row.halted,
-        retry_from: retry_from(conn, lane, row.generation)?,
+        retry_from: row.retry_from,
     })
-}
-
-fn retry_from(conn: &Connection, lane: &LaneId, generation: u32) -> Result<Option<u64>> {
-    let sql = format!("SELECT retry_from FROM lanes WHERE {}", of_lane(lane, generation));
-    conn.query_row(&sql, [], |row| row.get(0)).map_err(statement_failed)
 }
 
 fn refuse_name(conn: &Connection, plugin: &str) -> Result<()> {
@@ -125,7 +121,7 @@ fn newest(conn: &Connection, lane: &LaneId) -> Result<Option<LaneRow>> {
 fn stored(conn: &Connection, lane: &LaneId, which: &str) -> Result<Option<LaneRow>> {
     let sql = format!(
         "SELECT generation, start_block, undo_floor, next_block, next_seq, next_batch, journal_seq,
-            last_batch, halted FROM lanes WHERE plugin = ? AND chain = ? {which}"
+            last_batch, halted, retry_from FROM lanes WHERE plugin = ? AND chain = ? {which}"
     );
     conn.query_row(&sql, params![lane.plugin, lane.chain.0], |row| {
         Ok(LaneRow {
@@ -140,6 +136,7 @@ fn stored(conn: &Connection, lane: &LaneId, which: &str) -> Result<Option<LaneRo
             },
             last_batch: row.get(7)?,
             halted: row.get(8)?,
+            retry_from: row.get(9)?,
         })
     })
     .optional()
@@ -283,6 +280,9 @@ fn apply_one(
     let mut written = lane_rows::write(conn, tables, commit, before)?;
     written += write_state(conn, commit, before)?;
     write_batches(conn, commit, before)?;
+    if commit.undo_floor > old_floor {
+        drop_final_batches(conn, commit)?;
+    }
     outbox::write(conn, commit, before)?;
     for letter in &commit.dead_letters {
         write_letter(conn, lane, generation, letter)?;
@@ -294,8 +294,11 @@ fn apply_one(
         cursor: commit.after,
         last_batch: before + commit.batches.len() as u64,
         halted: commit.halted.clone(),
+        // What was asked for is done once the lane has gone back that far.
+        retry_from: (row.as_ref().and_then(|row| row.retry_from))
+            .filter(|from| *from < commit.after.next_block),
     };
-    write_lane(conn, lane, row.is_some(), &written_row)?;
+    write_lane(conn, lane, row.as_ref(), &written_row)?;
     if commit.drop_older {
         drop_older(conn, tables, lane, generation)?;
     }
@@ -364,17 +367,25 @@ fn write_state(conn: &Connection, commit: &LaneCommit, before: u64) -> Result<u6
     Ok(len as u64)
 }
 
+/// Notes the batches that the lane may have to go back to.
 fn write_batches(conn: &Connection, commit: &LaneCommit, before: u64) -> Result<()> {
-    let len = commit.batches.len();
+    let numbered = (before + 1..).zip(&commit.batches);
+    let rows: Vec<(u64, &BlockRange)> =
+        numbered.filter(|(_, batch)| batch.first() >= commit.undo_floor).collect();
+    let len = rows.len();
     let columns = vec![
         arrow_columns::texts(std::iter::repeat_n(commit.lane.plugin.as_str(), len)),
         constant(commit.lane.chain.0, len),
         u32s(vec![commit.generation; len]),
-        arrow_columns::u64s((before + 1..=before + len as u64).collect()),
-        arrow_columns::u64s(commit.batches.iter().map(BlockRange::first).collect()),
-        arrow_columns::u64s(commit.batches.iter().map(BlockRange::last).collect()),
+        arrow_columns::u64s(rows.iter().map(|(number, _)| *number).collect()),
+        arrow_columns::u64s(rows.iter().map(|(_, batch)| batch.first()).collect()),
+        arrow_columns::u64s(rows.iter().map(|(_, batch)| batch.last()).collect()),
     ];
-    append(conn, "main", "lane_batches", columns)?;
+    append(conn, "main", "lane_batches", columns)
+}
+
+/// Forgets the batches that are final: nothing goes back to them.
+fn drop_final_batches(conn: &Connection, commit: &LaneCommit) -> Result<()> {
     let sql = "DELETE FROM lane_batches
         WHERE plugin = ? AND chain = ? AND generation = ? AND first_block < ?";
     let LaneId { plugin, chain } = &commit.lane;
@@ -412,44 +423,80 @@ fn write_letter(
     .map_err(statement_failed)
 }
 
-fn write_lane(conn: &Connection, lane: &LaneId, is_stored: bool, row: &LaneRow) -> Result<()> {
-    let next_block = row.cursor.next_block;
-    // In the text, because it is the same at each commit and a parameter that is NULL is planned anew.
-    let halted = row.halted.as_deref().map_or_else(|| "NULL".to_owned(), text);
-    let sql = match is_stored {
-        true => format!(
-            // What was asked for is done once the lane has gone back that far.
-            "UPDATE lanes SET halted = {halted},
-                retry_from = CASE WHEN retry_from >= {next_block} THEN NULL ELSE retry_from END,
-                start_block = ?, undo_floor = ?, next_block = ?,
-                next_seq = ?, next_batch = ?, journal_seq = ?, last_batch = ?
-                WHERE plugin = ? AND chain = ? AND generation = ?"
-        ),
-        false => format!(
-            "INSERT INTO lanes (halted, start_block, undo_floor, next_block, next_seq, next_batch,
-                journal_seq, last_batch, plugin, chain, generation)
-                VALUES ({halted}, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        ),
+/// Writes what changed of a lane's row: an `UPDATE` takes its time for each column.
+fn write_lane(
+    conn: &Connection,
+    lane: &LaneId,
+    before: Option<&LaneRow>,
+    row: &LaneRow,
+) -> Result<()> {
+    let generation = row.generation;
+    let changed = match before {
+        None => {
+            let sql = "INSERT INTO lanes (plugin, chain, generation, start_block, undo_floor,
+                next_block, next_seq, next_batch, journal_seq, last_batch, halted, retry_from)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+            let Cursor { next_block, next_seq, next_batch, journal_seq } = row.cursor;
+            conn.execute(
+                sql,
+                params![
+                    lane.plugin,
+                    lane.chain.0,
+                    generation,
+                    row.start_block,
+                    row.undo_floor,
+                    next_block,
+                    next_seq,
+                    next_batch,
+                    journal_seq,
+                    row.last_batch,
+                    row.halted,
+                    row.retry_from
+                ],
+            )
+            .map_err(statement_failed)?
+        }
+        Some(before) => {
+            let (old, new) = (numbers(before), numbers(row));
+            let moved = old.iter().zip(&new).filter(|(old, new)| old != new);
+            let (mut columns, values): (Vec<String>, Vec<u64>) =
+                moved.map(|(_, (column, value))| (format!("{column} = ?"), *value)).unzip();
+            // In the text: a parameter that is NULL is planned anew.
+            if before.halted != row.halted {
+                let halted = row.halted.as_deref().map_or_else(|| "NULL".to_owned(), text);
+                columns.push(format!("halted = {halted}"));
+            }
+            if before.retry_from != row.retry_from {
+                columns.push("retry_from = NULL".to_owned());
+            }
+            if columns.is_empty() {
+                return Ok(());
+            }
+            let sql = format!(
+                "UPDATE lanes SET {} WHERE plugin = ? AND chain = ? AND generation = ?",
+                columns.join(", ")
+            );
+            let (plugin, chain) = (&lane.plugin, lane.chain.0);
+            let values = values.iter().map(|value| value as &dyn ToSql);
+            let all = values.chain([plugin as &dyn ToSql, &chain, &generation]);
+            execute_cached(conn, &sql, params_from_iter(all))?
+        }
     };
-    let LaneRow { generation, start_block, undo_floor, cursor, last_batch, .. } = row;
-    let Cursor { next_block, next_seq, next_batch, journal_seq } = cursor;
-    let changed = execute_cached(
-        conn,
-        &sql,
-        params![
-            start_block,
-            undo_floor,
-            next_block,
-            next_seq,
-            next_batch,
-            journal_seq,
-            last_batch,
-            lane.plugin,
-            lane.chain.0,
-            generation
-        ],
-    )?;
     if changed == 1 { Ok(()) } else { Err(fault(lane, &format!("is stored {changed} times"))) }
+}
+
+/// The columns of a lane's row that count something.
+const fn numbers(row: &LaneRow) -> [(&'static str, u64); 7] {
+    let Cursor { next_block, next_seq, next_batch, journal_seq } = row.cursor;
+    [
+        ("start_block", row.start_block),
+        ("undo_floor", row.undo_floor),
+        ("next_block", next_block),
+        ("next_seq", next_seq),
+        ("next_batch", next_batch),
+        ("journal_seq", journal_seq),
+        ("last_batch", row.last_batch),
+    ]
 }
 
 fn drop_older(

@@ -57,8 +57,10 @@ pub(crate) fn apply(conn: &Connection, lanes: &mut Lanes, remedy: &Remedy) -> Re
             ),
         ),
     })?;
-    if let Remedy::Resume(plugin) | Remedy::Rebuild(plugin) = remedy {
-        lanes.forget_plugin(plugin);
+    match remedy {
+        Remedy::Resume(plugin) | Remedy::Rebuild(plugin) => lanes.forget_plugin(plugin),
+        Remedy::RetryEvents(lane, _) => lanes.forget_plugin(&lane.plugin),
+        Remedy::DropEvents(..) | Remedy::RetryMessages(_) | Remedy::DropMessages(_) => {}
     }
     Ok(count)
 }

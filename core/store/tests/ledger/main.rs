@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod copying;
+mod coverage;
 mod digest;
 mod events;
 mod given;
