@@ -72,7 +72,7 @@ fn what_is_stored_of_coverage_is_what_the_changes_say() {
             let blocks = match (next(&mut random) % 8, top) {
                 // Mostly the head moves on.
                 (0..4, Some((top, node))) if top < BLOCKS => {
-                    let node = if next(&mut random) % 6 == 0 { "b" } else { node };
+                    let node = if next(&mut random).is_multiple_of(6) { "b" } else { node };
                     covered.insert(top + 1, node);
                     BlockRange::one(top + 1)
                 }
