@@ -94,7 +94,8 @@ fn what_is_refused_later_is_refused_at_once_with_a_hint_that_helps() {
     let config = "[chain.a]\nverify = \"agree:2\"\n[[chain.a.node]]\nurl = \"http://h.example\"\n";
     std::fs::write(folder.path().join("few.toml"), config).unwrap();
     let other = format!("other={}", node.url());
-    let twice: Vec<&str> = ["replay", "-r", &one, "-r", &other, "-b", "0:9"].to_vec();
+    let twice: Vec<&str> =
+        ["replay", "-r", &one, "-r", &other, "-e", TRANSFER, "-b", "0:9"].to_vec();
     program.run(replay(&one, "0:9")).expect_success();
     for (words, said) in [
         (&["plugin", "new", "main"][..], "hint: "),

@@ -33,7 +33,8 @@ pub async fn settle_undecided(
                 verify: Verify::Prove,
                 needed: Verify::Prove,
                 refetch: true,
-                is_second_look: false,
+                // What it adds needs receipts or a second word, whatever is admitted on one node's.
+                is_second_look: true,
                 nodes: vec![node.clone()],
                 ..request.clone()
             };

@@ -108,3 +108,14 @@ fn what_is_to_be_looked_at_is_what_is_covered_and_was_not_looked_at_yet() {
     let left = [(range(2, 3), "a"), (range(6, 6), "a"), (range(7, 9), "a b")];
     assert_eq!(due(&world, Verify::Bloom), left.map(|(range, nodes)| (range, nodes.to_owned())));
 }
+
+#[test]
+fn what_is_wrong_with_an_answer_is_told_once_however_often_a_second_look_reads_it() {
+    let mut world = World::new(policy(Verify::Bloom));
+    world.aggregator.set_finalized(9);
+    world.take(&said("a", 1, 9, &[]));
+    let mut bad = said("b", 3, 3, &[]).again();
+    bad.flaws = vec![(Some(3), Flaw::ReceiptsRoot)];
+    (0..3).for_each(|_| drop(world.take(&bad)));
+    assert_eq!(world.blamed(), [("b", Flaw::ReceiptsRoot, 3, 1)]);
+}
