@@ -20,6 +20,7 @@ mod kill;
 mod outbox;
 mod plugin_escapes;
 mod plugin_languages;
+mod plugin_operator;
 mod plugin_tools;
 mod progress;
 mod real_blocks;

@@ -11,6 +11,7 @@ mod batch;
 mod chain;
 mod check;
 mod commit;
+mod component;
 mod coverage;
 mod evidence;
 mod fault;
@@ -42,6 +43,7 @@ pub use check::{Check, Checking};
 pub use commit::{
     BlockRow, Candidate, Commit, CoverageChange, EventBatch, JournalRow, Op, Sighting,
 };
+pub use component::{OnChange, Writer};
 pub use coverage::{Interval, Links};
 pub use evidence::{Anchor, AnchorPolicy, Content, Evidence, Verify};
 pub use fault::{Fault, FaultClass, Flaw, Incident};

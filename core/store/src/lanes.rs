@@ -6,6 +6,7 @@
 
 use crate::{
     arrow_columns::{self, append, constant, u32s},
+    components,
     error::{Result, statement_failed},
     failpoint::Failpoints,
     lane_rows, outbox,
@@ -19,7 +20,7 @@ use duckdb::{
 };
 use event::{
     BlockRange, Cursor, DeadLetter, Descriptor, LaneCommit, LaneId, LaneState, LedgerError,
-    PluginState, PluginTable,
+    PluginState, PluginTable, Writer,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -30,10 +31,20 @@ use std::{
 /// left the last time, whichever is more: so the work stays proportional to what is written.
 const COMPACT_AFTER_VERSIONS: u64 = 200_000;
 
+/// Who writes the lanes of a plugin, as it was let in.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    tables: Vec<PluginTable>,
+    version: String,
+    logic_version: u32,
+    /// Digest of the component, in hex.
+    component: Option<String>,
+}
+
 /// What the writer remembers of the lanes it opened.
 #[derive(Debug, Default)]
 pub(crate) struct Lanes {
-    plugins: BTreeMap<String, Vec<PluginTable>>,
+    plugins: BTreeMap<String, Opened>,
     /// The newest row of each lane as it was last written: there is no other writer.
     rows: LaneRows,
     versions_since_compaction: u64,
@@ -44,6 +55,12 @@ impl Lanes {
     /// Forgets the rows of a plugin's lanes: they were changed beside it.
     pub(crate) fn forget_plugin(&mut self, plugin: &str) {
         self.rows.retain(|lane, _| lane.plugin != plugin);
+    }
+
+    /// Forgets a plugin whose lanes are gone.
+    pub(crate) fn close_plugin(&mut self, plugin: &str) {
+        self.forget_plugin(plugin);
+        self.plugins.remove(plugin);
     }
 }
 
@@ -65,12 +82,50 @@ pub(crate) fn open(
     lane: &LaneId,
     descriptor: &Descriptor,
 ) -> Result<LaneState> {
+    prepare(conn, lanes, lane, (descriptor, None))?;
+    as_it_stands(conn, lane)
+}
+
+/// Opens a lane for this writer, or says why it is held.
+pub(crate) fn open_for(
+    conn: &Connection,
+    lanes: &mut Lanes,
+    lane: &LaneId,
+    writer: &Writer,
+) -> Result<LaneState> {
+    let held = atomically(conn, || components::admit(conn, lane, writer))?;
+    // Those of other chains may be handled anew, too.
+    lanes.forget_plugin(&lane.plugin);
+    if held.is_some() {
+        return Ok(LaneState { held, ..as_it_stands(conn, lane)? });
+    }
+    let component = writer.component.as_ref().map(alloy_primitives::hex::encode);
+    prepare(conn, lanes, lane, (&writer.descriptor, component))?;
+    as_it_stands(conn, lane)
+}
+
+fn prepare(
+    conn: &Connection,
+    lanes: &mut Lanes,
+    lane: &LaneId,
+    (descriptor, component): (&Descriptor, Option<String>),
+) -> Result<()> {
     atomically(conn, || {
         refuse_name(conn, &lane.plugin)?;
         lane_rows::prepare(conn, &lane.plugin, descriptor)
     })?;
-    lanes.plugins.insert(lane.plugin.clone(), descriptor.tables.clone());
+    let opened = Opened {
+        tables: descriptor.tables.clone(),
+        version: descriptor.version.clone(),
+        logic_version: descriptor.logic_version,
+        component,
+    };
+    lanes.plugins.insert(lane.plugin.clone(), opened);
     lanes.rows.remove(lane);
+    Ok(())
+}
+
+fn as_it_stands(conn: &Connection, lane: &LaneId) -> Result<LaneState> {
     let Some(row) = newest(conn, lane)? else {
         return Ok(LaneState { generation: 1, ..LaneState::default() });
     };
@@ -83,6 +138,7 @@ pub(crate) fn open(
         state: state(conn, lane, row.generation)?,
         halted: row.halted,
         retry_from: retry_from(conn, lane, row.generation)?,
+        held: None,
     })
 }
 
@@ -234,13 +290,13 @@ pub(crate) fn write(
 ) -> Result<Written> {
     let mut written = Written { rows, versions: 0 };
     for commit in commits {
-        let tables = lanes.plugins.get(&commit.lane.plugin);
-        let tables = tables.ok_or_else(|| fault(&commit.lane, "was not opened"))?;
+        let opened = lanes.plugins.get(&commit.lane.plugin);
+        let opened = opened.ok_or_else(|| fault(&commit.lane, "was not opened"))?;
         let stored = match written.rows.remove(&commit.lane) {
             Some(row) => Some(row),
             None => newest(conn, &commit.lane)?,
         };
-        let (row, versions) = apply_one(conn, tables, commit, stored)?;
+        let (row, versions) = apply_one(conn, opened, commit, stored)?;
         written.rows.insert(commit.lane.clone(), row);
         written.versions += versions;
     }
@@ -257,11 +313,11 @@ fn fault(lane: &LaneId, what: &str) -> LedgerError {
 /// Returns the row of the lane as it stands then, and the number of versions written.
 fn apply_one(
     conn: &Connection,
-    tables: &[PluginTable],
+    opened: &Opened,
     commit: &LaneCommit,
     newest: Option<LaneRow>,
 ) -> Result<(LaneRow, u64)> {
-    let lane = &commit.lane;
+    let (lane, tables) = (&commit.lane, opened.tables.as_slice());
     let generation = commit.generation;
     if newest.as_ref().map(|row| row.cursor) != commit.before {
         return Err(fault(lane, "was moved by someone else"));
@@ -295,7 +351,10 @@ fn apply_one(
         last_batch: before + commit.batches.len() as u64,
         halted: commit.halted.clone(),
     };
-    write_lane(conn, lane, row.is_some(), &written_row)?;
+    match row {
+        Some(_) => update_lane(conn, lane, &written_row)?,
+        None => insert_lane(conn, commit, &written_row, opened)?,
+    }
     if commit.drop_older {
         drop_older(conn, tables, lane, generation)?;
     }
@@ -412,30 +471,50 @@ fn write_letter(
     .map_err(statement_failed)
 }
 
-fn write_lane(conn: &Connection, lane: &LaneId, is_stored: bool, row: &LaneRow) -> Result<()> {
+fn update_lane(conn: &Connection, lane: &LaneId, row: &LaneRow) -> Result<()> {
     let next_block = row.cursor.next_block;
     // In the text, because it is the same at each commit and a parameter that is NULL is planned anew.
     let halted = row.halted.as_deref().map_or_else(|| "NULL".to_owned(), text);
-    let sql = match is_stored {
-        true => format!(
-            // What was asked for is done once the lane has gone back that far.
-            "UPDATE lanes SET halted = {halted},
-                retry_from = CASE WHEN retry_from >= {next_block} THEN NULL ELSE retry_from END,
-                start_block = ?, undo_floor = ?, next_block = ?,
-                next_seq = ?, next_batch = ?, journal_seq = ?, last_batch = ?
-                WHERE plugin = ? AND chain = ? AND generation = ?"
-        ),
-        false => format!(
-            "INSERT INTO lanes (halted, start_block, undo_floor, next_block, next_seq, next_batch,
-                journal_seq, last_batch, plugin, chain, generation)
-                VALUES ({halted}, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        ),
-    };
+    let sql = format!(
+        // What was asked for is done once the lane has gone back that far.
+        "UPDATE lanes SET halted = {halted},
+            retry_from = CASE WHEN retry_from >= {next_block} THEN NULL ELSE retry_from END,
+            start_block = ?, undo_floor = ?, next_block = ?,
+            next_seq = ?, next_batch = ?, journal_seq = ?, last_batch = ?
+            WHERE plugin = ? AND chain = ? AND generation = ?"
+    );
+    execute_lane(conn, &sql, lane, row)
+}
+
+/// The first commit of a generation.
+fn insert_lane(
+    conn: &Connection,
+    commit: &LaneCommit,
+    row: &LaneRow,
+    opened: &Opened,
+) -> Result<()> {
+    let or_null = |value: &Option<String>| value.as_deref().map_or_else(|| "NULL".into(), text);
+    // Delivery numbers go on over generations; this one begins here.
+    let first_seq = commit.before.map_or(1, |before| before.next_seq);
+    let sql = format!(
+        "INSERT INTO lanes (halted, component, version, logic_version, first_seq,
+            start_block, undo_floor, next_block, next_seq, next_batch,
+            journal_seq, last_batch, plugin, chain, generation)
+            VALUES ({}, {}, {}, {}, {first_seq}, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        or_null(&row.halted),
+        or_null(&opened.component),
+        text(&opened.version),
+        opened.logic_version,
+    );
+    execute_lane(conn, &sql, &commit.lane, row)
+}
+
+fn execute_lane(conn: &Connection, sql: &str, lane: &LaneId, row: &LaneRow) -> Result<()> {
     let LaneRow { generation, start_block, undo_floor, cursor, last_batch, .. } = row;
     let Cursor { next_block, next_seq, next_batch, journal_seq } = cursor;
     let changed = execute_cached(
         conn,
-        &sql,
+        sql,
         params![
             start_block,
             undo_floor,
@@ -468,7 +547,9 @@ fn drop_older(
             ),
         )?;
     }
-    lane_rows::delete(conn, tables, lane, &format!("_generation < {generation}"))
+    let older = format!("_generation < {generation}");
+    lane_rows::delete(conn, tables, lane, &older)?;
+    lane_rows::drop_undeclared(conn, tables, lane, &older)
 }
 
 /// Drops versions that a newer one supersedes and that no undo can bring back.
