@@ -30,6 +30,8 @@ pub(crate) struct NewPlugin {
 /// The file, as it was read and as it is to become.
 #[derive(Debug)]
 pub(crate) struct Edit {
+    /// From where its paths are seen.
+    folder: PathBuf,
     path: PathBuf,
     before: String,
     document: DocumentMut,
@@ -46,7 +48,8 @@ impl Edit {
                 .context(format!("the configuration {} cannot be read", path.display()))
                 .hint("`headcount config check` tells every mistake in it")
         })?;
-        Ok(Self { path: real, before, document })
+        let folder = std::path::absolute(path)?.parent().map(Path::to_owned).unwrap_or_default();
+        Ok(Self { folder, path: real, before, document })
     }
 
     /// Returns the text as it is to become.
@@ -56,9 +59,9 @@ impl Edit {
 
     /// How a component is to stand in the file: seen from its folder where it is below it.
     pub(crate) fn told_path(&self, component: &Path) -> String {
-        let folder = self.path.parent().unwrap_or(Path::new(""));
-        let real = component.canonicalize().unwrap_or_else(|_| component.to_owned());
-        escaped(&real.strip_prefix(folder).unwrap_or(&real).display().to_string())
+        // A link stays one: another component may come behind it.
+        let path = std::path::absolute(component).unwrap_or_else(|_| component.to_owned());
+        escaped(&path.strip_prefix(&self.folder).unwrap_or(&path).display().to_string())
     }
 
     /// Adds a plugin behind the others.

@@ -253,7 +253,11 @@ impl LaneRun {
                 return Ok(Admitted::Lane(Box::new(stored)));
             };
             let news = news.get_or_insert_with(|| {
-                tracing::warn!(plugin = id.plugin, reason = held, "held");
+                tracing::warn!(
+                    plugin = id.plugin,
+                    reason = held,
+                    "held until it is upgraded, rebuilt or resumed"
+                );
                 // Only to hear of a change, and of the end.
                 let filters = filters.iter().cloned().map(Arc::new).collect();
                 self.owner.watch(id.clone(), filters, stored.start_block, self.content)

@@ -79,12 +79,10 @@ pub(crate) fn admit(conn: &Connection, lane: &LaneId, writer: &Writer) -> Result
     Ok(None)
 }
 
-/// Has lanes handle everything again, in a generation of its own: what this one wrote is shown meanwhile.
-/// A lane that has handled nothing has nothing to do again.
+/// Has lanes handle everything again. A lane that has handled nothing has nothing to do again.
 pub(crate) fn begin_anew(conn: &Connection, which: &str) -> Result<()> {
     let sql = format!(
-        "UPDATE lanes SET retry_from = start_block, halted = NULL,
-            undo_floor = greatest(undo_floor, start_block + 1)
+        "UPDATE lanes SET retry_from = start_block, halted = NULL
             WHERE {which} AND next_block > start_block AND {NEWEST}"
     );
     run(conn, &sql)

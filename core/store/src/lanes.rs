@@ -129,15 +129,20 @@ fn as_it_stands(conn: &Connection, lane: &LaneId) -> Result<LaneState> {
     let Some(row) = newest(conn, lane)? else {
         return Ok(LaneState { generation: 1, ..LaneState::default() });
     };
+    let retry_from = retry_from(conn, lane, row.generation)?;
+    // What begins anew does so in a generation of its own, also where its rows could be undone: they are
+    // shown until then, and tables that another component has no longer are left behind with them.
+    let begins_anew = retry_from.is_some_and(|block| block <= row.start_block);
+    let undo_floor = if begins_anew { row.start_block.saturating_add(1) } else { 0 };
     Ok(LaneState {
         cursor: Some(row.cursor),
         generation: row.generation,
         start_block: row.start_block,
-        undo_floor: row.undo_floor,
+        undo_floor: row.undo_floor.max(undo_floor),
         batches: batches(conn, lane, row.generation)?,
         state: state(conn, lane, row.generation)?,
         halted: row.halted,
-        retry_from: retry_from(conn, lane, row.generation)?,
+        retry_from,
         held: None,
     })
 }

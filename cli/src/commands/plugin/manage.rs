@@ -53,7 +53,12 @@ impl Managed {
         }
         report.config = Some(self.path.clone());
         let Some(OwnerTold { pid, reloaded }) =
-            reload_owner(&self.ledger.path, environment, &self.path)?
+            reload_owner(&self.ledger.path, environment, &self.path).map_err(|error| {
+                let path = self.path.display();
+                error.context(format!(
+                    "{path} is changed, and nobody could be asked to take it over"
+                ))
+            })?
         else {
             return Ok(());
         };

@@ -49,7 +49,9 @@ pub(crate) fn name_of(plugin: &PluginConfig, compiling: &Compiling) -> Option<St
         return Some(name.clone());
     }
     let host = compiling.host().ok()?;
-    let loaded = inputs::load_one(&host, plugin, (compiling, Grants::any())).ok()?;
+    // Whichever component is there now.
+    let plugin = PluginConfig { sha256: None, ..plugin.clone() };
+    let loaded = inputs::load_one(&host, &plugin, (compiling, Grants::any())).ok()?;
     Some(event::Plugin::descriptor(&loaded).name.clone())
 }
 

@@ -120,6 +120,7 @@ async fn change(
         let count = running.plan.sinks.len();
         told.push(format!("configuration: other sinks, {count} of them"));
     }
+    let mut restarted = Vec::new();
     for (index, becoming) in becoming.into_iter().enumerate() {
         let chain = &mut running.chains[index];
         let is_other = chain.filters != becoming.filters;
@@ -139,9 +140,15 @@ async fn change(
         chain.filters = becoming.filters;
         // A lane asks for what matches it of all that is followed, so it has to ask anew.
         if is_other || plugins.is_some() {
-            running.stop_lanes(index).await?;
-            running.start_lanes(index).await?;
+            restarted.push(index);
         }
+    }
+    // On all chains before any begins: a plugin's tables are those of all of them.
+    for index in &restarted {
+        running.stop_lanes(*index).await?;
+    }
+    for index in restarted {
+        running.start_lanes(index).await?;
     }
     Ok(told)
 }
