@@ -14,9 +14,9 @@ use crate::{
     tables::RESERVED_SCHEMAS,
 };
 use duckdb::{
-    Connection, OptionalExt,
+    Connection, OptionalExt, ToSql,
     arrow::array::{BinaryArray, UInt32Array},
-    params,
+    params, params_from_iter,
 };
 use event::{
     BlockRange, Cursor, DeadLetter, Descriptor, LaneCommit, LaneId, LaneState, LedgerError,
@@ -73,6 +73,7 @@ pub(crate) struct LaneRow {
     cursor: Cursor,
     last_batch: u64,
     halted: Option<String>,
+    retry_from: Option<u64>,
 }
 
 /// Makes the tables of a plugin and returns its lane as it stands.
@@ -129,10 +130,9 @@ fn as_it_stands(conn: &Connection, lane: &LaneId) -> Result<LaneState> {
     let Some(row) = newest(conn, lane)? else {
         return Ok(LaneState { generation: 1, ..LaneState::default() });
     };
-    let retry_from = retry_from(conn, lane, row.generation)?;
     // What begins anew does so in a generation of its own, also where its rows could be undone: they are
     // shown until then, and tables that another component has no longer are left behind with them.
-    let begins_anew = retry_from.is_some_and(|block| block <= row.start_block);
+    let begins_anew = row.retry_from.is_some_and(|block| block <= row.start_block);
     let undo_floor = if begins_anew { row.start_block.saturating_add(1) } else { 0 };
     Ok(LaneState {
         cursor: Some(row.cursor),
@@ -142,14 +142,9 @@ fn as_it_stands(conn: &Connection, lane: &LaneId) -> Result<LaneState> {
         batches: batches(conn, lane, row.generation)?,
         state: state(conn, lane, row.generation)?,
         halted: row.halted,
-        retry_from,
+        retry_from: row.retry_from,
         held: None,
     })
-}
-
-fn retry_from(conn: &Connection, lane: &LaneId, generation: u32) -> Result<Option<u64>> {
-    let sql = format!("SELECT retry_from FROM lanes WHERE {}", of_lane(lane, generation));
-    conn.query_row(&sql, [], |row| row.get(0)).map_err(statement_failed)
 }
 
 fn refuse_name(conn: &Connection, plugin: &str) -> Result<()> {
@@ -186,7 +181,7 @@ fn newest(conn: &Connection, lane: &LaneId) -> Result<Option<LaneRow>> {
 fn stored(conn: &Connection, lane: &LaneId, which: &str) -> Result<Option<LaneRow>> {
     let sql = format!(
         "SELECT generation, start_block, undo_floor, next_block, next_seq, next_batch, journal_seq,
-            last_batch, halted FROM lanes WHERE plugin = ? AND chain = ? {which}"
+            last_batch, halted, retry_from FROM lanes WHERE plugin = ? AND chain = ? {which}"
     );
     conn.query_row(&sql, params![lane.plugin, lane.chain.0], |row| {
         Ok(LaneRow {
@@ -201,6 +196,7 @@ fn stored(conn: &Connection, lane: &LaneId, which: &str) -> Result<Option<LaneRo
             },
             last_batch: row.get(7)?,
             halted: row.get(8)?,
+            retry_from: row.get(9)?,
         })
     })
     .optional()
@@ -344,6 +340,9 @@ fn apply_one(
     let mut written = lane_rows::write(conn, tables, commit, before)?;
     written += write_state(conn, commit, before)?;
     write_batches(conn, commit, before)?;
+    if commit.undo_floor > old_floor {
+        drop_final_batches(conn, commit)?;
+    }
     outbox::write(conn, commit, before)?;
     for letter in &commit.dead_letters {
         write_letter(conn, lane, generation, letter)?;
@@ -355,11 +354,11 @@ fn apply_one(
         cursor: commit.after,
         last_batch: before + commit.batches.len() as u64,
         halted: commit.halted.clone(),
+        // What was asked for is done once the lane has gone back that far.
+        retry_from: (row.as_ref().and_then(|row| row.retry_from))
+            .filter(|from| *from < commit.after.next_block),
     };
-    match row {
-        Some(_) => update_lane(conn, lane, &written_row)?,
-        None => insert_lane(conn, commit, &written_row, opened)?,
-    }
+    write_lane(conn, commit, opened, (row.as_ref(), &written_row))?;
     if commit.drop_older {
         drop_older(conn, tables, lane, generation)?;
     }
@@ -428,17 +427,25 @@ fn write_state(conn: &Connection, commit: &LaneCommit, before: u64) -> Result<u6
     Ok(len as u64)
 }
 
+/// Notes the batches that the lane may have to go back to.
 fn write_batches(conn: &Connection, commit: &LaneCommit, before: u64) -> Result<()> {
-    let len = commit.batches.len();
+    let numbered = (before + 1..).zip(&commit.batches);
+    let rows: Vec<(u64, &BlockRange)> =
+        numbered.filter(|(_, batch)| batch.first() >= commit.undo_floor).collect();
+    let len = rows.len();
     let columns = vec![
         arrow_columns::texts(std::iter::repeat_n(commit.lane.plugin.as_str(), len)),
         constant(commit.lane.chain.0, len),
         u32s(vec![commit.generation; len]),
-        arrow_columns::u64s((before + 1..=before + len as u64).collect()),
-        arrow_columns::u64s(commit.batches.iter().map(BlockRange::first).collect()),
-        arrow_columns::u64s(commit.batches.iter().map(BlockRange::last).collect()),
+        arrow_columns::u64s(rows.iter().map(|(number, _)| *number).collect()),
+        arrow_columns::u64s(rows.iter().map(|(_, batch)| batch.first()).collect()),
+        arrow_columns::u64s(rows.iter().map(|(_, batch)| batch.last()).collect()),
     ];
-    append(conn, "main", "lane_batches", columns)?;
+    append(conn, "main", "lane_batches", columns)
+}
+
+/// Forgets the batches that are final: nothing goes back to them.
+fn drop_final_batches(conn: &Connection, commit: &LaneCommit) -> Result<()> {
     let sql = "DELETE FROM lane_batches
         WHERE plugin = ? AND chain = ? AND generation = ? AND first_block < ?";
     let LaneId { plugin, chain } = &commit.lane;
@@ -476,64 +483,87 @@ fn write_letter(
     .map_err(statement_failed)
 }
 
-fn update_lane(conn: &Connection, lane: &LaneId, row: &LaneRow) -> Result<()> {
-    let next_block = row.cursor.next_block;
-    // In the text, because it is the same at each commit and a parameter that is NULL is planned anew.
-    let halted = row.halted.as_deref().map_or_else(|| "NULL".to_owned(), text);
-    let sql = format!(
-        // What was asked for is done once the lane has gone back that far.
-        "UPDATE lanes SET halted = {halted},
-            retry_from = CASE WHEN retry_from >= {next_block} THEN NULL ELSE retry_from END,
-            start_block = ?, undo_floor = ?, next_block = ?,
-            next_seq = ?, next_batch = ?, journal_seq = ?, last_batch = ?
-            WHERE plugin = ? AND chain = ? AND generation = ?"
-    );
-    execute_lane(conn, &sql, lane, row)
-}
-
-/// The first commit of a generation.
-fn insert_lane(
+/// Writes what changed of a lane's row: an `UPDATE` takes its time for each column.
+fn write_lane(
     conn: &Connection,
     commit: &LaneCommit,
-    row: &LaneRow,
     opened: &Opened,
+    (before, row): (Option<&LaneRow>, &LaneRow),
 ) -> Result<()> {
-    let or_null = |value: &Option<String>| value.as_deref().map_or_else(|| "NULL".into(), text);
-    // Delivery numbers go on over generations; this one begins here.
-    let first_seq = commit.before.map_or(1, |before| before.next_seq);
-    let sql = format!(
-        "INSERT INTO lanes (halted, component, version, logic_version, first_seq,
-            start_block, undo_floor, next_block, next_seq, next_batch,
-            journal_seq, last_batch, plugin, chain, generation)
-            VALUES ({}, {}, {}, {}, {first_seq}, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        or_null(&row.halted),
-        or_null(&opened.component),
-        text(&opened.version),
-        opened.logic_version,
-    );
-    execute_lane(conn, &sql, &commit.lane, row)
+    let (lane, generation) = (&commit.lane, row.generation);
+    let changed = match before {
+        None => {
+            // Delivery numbers go on over generations; this one begins here.
+            let first_seq = commit.before.map_or(1, |before| before.next_seq);
+            let sql = "INSERT INTO lanes (plugin, chain, generation, start_block, undo_floor,
+                next_block, next_seq, next_batch, journal_seq, last_batch, halted, retry_from,
+                component, version, logic_version, first_seq)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+            let Cursor { next_block, next_seq, next_batch, journal_seq } = row.cursor;
+            conn.execute(
+                sql,
+                params![
+                    lane.plugin,
+                    lane.chain.0,
+                    generation,
+                    row.start_block,
+                    row.undo_floor,
+                    next_block,
+                    next_seq,
+                    next_batch,
+                    journal_seq,
+                    row.last_batch,
+                    row.halted,
+                    row.retry_from,
+                    opened.component,
+                    opened.version,
+                    opened.logic_version,
+                    first_seq
+                ],
+            )
+            .map_err(statement_failed)?
+        }
+        Some(before) => {
+            let (old, new) = (numbers(before), numbers(row));
+            let moved = old.iter().zip(&new).filter(|(old, new)| old != new);
+            let (mut columns, values): (Vec<String>, Vec<u64>) =
+                moved.map(|(_, (column, value))| (format!("{column} = ?"), *value)).unzip();
+            // In the text: a parameter that is NULL is planned anew.
+            if before.halted != row.halted {
+                let halted = row.halted.as_deref().map_or_else(|| "NULL".to_owned(), text);
+                columns.push(format!("halted = {halted}"));
+            }
+            if before.retry_from != row.retry_from {
+                columns.push("retry_from = NULL".to_owned());
+            }
+            if columns.is_empty() {
+                return Ok(());
+            }
+            let sql = format!(
+                "UPDATE lanes SET {} WHERE plugin = ? AND chain = ? AND generation = ?",
+                columns.join(", ")
+            );
+            let (plugin, chain) = (&lane.plugin, lane.chain.0);
+            let values = values.iter().map(|value| value as &dyn ToSql);
+            let all = values.chain([plugin as &dyn ToSql, &chain, &generation]);
+            execute_cached(conn, &sql, params_from_iter(all))?
+        }
+    };
+    if changed == 1 { Ok(()) } else { Err(fault(lane, &format!("is stored {changed} times"))) }
 }
 
-fn execute_lane(conn: &Connection, sql: &str, lane: &LaneId, row: &LaneRow) -> Result<()> {
-    let LaneRow { generation, start_block, undo_floor, cursor, last_batch, .. } = row;
-    let Cursor { next_block, next_seq, next_batch, journal_seq } = cursor;
-    let changed = execute_cached(
-        conn,
-        sql,
-        params![
-            start_block,
-            undo_floor,
-            next_block,
-            next_seq,
-            next_batch,
-            journal_seq,
-            last_batch,
-            lane.plugin,
-            lane.chain.0,
-            generation
-        ],
-    )?;
-    if changed == 1 { Ok(()) } else { Err(fault(lane, &format!("is stored {changed} times"))) }
+/// The columns of a lane's row that count something.
+const fn numbers(row: &LaneRow) -> [(&'static str, u64); 7] {
+    let Cursor { next_block, next_seq, next_batch, journal_seq } = row.cursor;
+    [
+        ("start_block", row.start_block),
+        ("undo_floor", row.undo_floor),
+        ("next_block", next_block),
+        ("next_seq", next_seq),
+        ("next_batch", next_batch),
+        ("journal_seq", journal_seq),
+        ("last_batch", row.last_batch),
+    ]
 }
 
 fn drop_older(

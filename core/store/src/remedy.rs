@@ -72,8 +72,15 @@ pub(crate) fn apply(conn: &Connection, lanes: &mut Lanes, remedy: &Remedy) -> Re
         ),
         Remedy::Remove(plugin) => components::remove(conn, lanes, plugin),
     })?;
-    if let Remedy::Resume(plugin) | Remedy::Rebuild(plugin) | Remedy::Decide(plugin, ..) = remedy {
-        lanes.forget_plugin(plugin);
+    match remedy {
+        Remedy::Resume(plugin) | Remedy::Rebuild(plugin) | Remedy::Decide(plugin, ..) => {
+            lanes.forget_plugin(plugin);
+        }
+        Remedy::RetryEvents(lane, _) => lanes.forget_plugin(&lane.plugin),
+        Remedy::DropEvents(..)
+        | Remedy::RetryMessages(_)
+        | Remedy::DropMessages(_)
+        | Remedy::Remove(_) => {}
     }
     Ok(count)
 }

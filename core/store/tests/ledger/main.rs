@@ -3,6 +3,7 @@
 
 mod components;
 mod copying;
+mod coverage;
 mod digest;
 mod events;
 mod given;

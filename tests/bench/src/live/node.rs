@@ -26,8 +26,11 @@ use tokio_tungstenite::{
     tungstenite::{self, Message, Utf8Bytes},
 };
 
-/// Blocks between head and finalized block, as on mainnet.
+/// Blocks between head and finalized block at least, as on mainnet.
 const FINALITY_DEPTH: u64 = 64;
+
+/// Blocks that become final at once, as on mainnet.
+const EPOCH_BLOCKS: u64 = 32;
 
 /// Announcements that a connection may lie behind, at most.
 const ANNOUNCEMENTS_MAX: usize = 64;
@@ -95,7 +98,8 @@ impl LiveNode {
 
 impl Shared {
     fn view(&self) -> View<'_> {
-        View::up_to(&self.chain, self.head.load(Ordering::Acquire), FINALITY_DEPTH)
+        let head = self.head.load(Ordering::Acquire);
+        View::up_to(&self.chain, head, FINALITY_DEPTH + head % EPOCH_BLOCKS)
     }
 }
 
