@@ -12,7 +12,7 @@ pub(crate) use build::Audited;
 use crate::{
     command_error::{CommandError, ErrorKind},
     exit_codes::ExitCode,
-    summary::RangeSummary,
+    summary::{RangeSummary, UndecodedSummary},
 };
 use alloy_primitives::Address;
 use event::BlockNumHash;
@@ -58,6 +58,8 @@ pub(crate) struct AuditReport {
     anchor: AnchorReport,
     filters: Vec<FilterReport>,
     events: Vec<EventReport>,
+    /// Events of which logs are there and none decodes as it was declared.
+    undecoded: Vec<UndecodedSummary>,
     findings: Vec<FindingReport>,
     /// All findings, with those that are not listed.
     findings_by: Vec<FindingCount>,

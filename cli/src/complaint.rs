@@ -107,6 +107,15 @@ pub(crate) fn held(plugin: &str, reason: &str) -> String {
 
 /// Returns what to hear of an event that was found and never decoded.
 pub(crate) fn undecoded(event: &UndecodedSummary) -> String {
+    told_undecoded(event, "they are kept raw; ")
+}
+
+/// Returns the same where nothing is stored.
+pub(crate) fn undecodable(event: &UndecodedSummary) -> String {
+    told_undecoded(event, "")
+}
+
+fn told_undecoded(event: &UndecodedSummary, kept: &str) -> String {
     let UndecodedSummary { contract, signature, count, indexed_declared, indexed_found } = event;
     let logs = if *count == 1 {
         "the only log".into()
@@ -121,7 +130,7 @@ pub(crate) fn undecoded(event: &UndecodedSummary) -> String {
              those, as in \"Transfer(address indexed from, ...)\""
         ),
     };
-    format!("{logs} of {signature} at {contract} {not}, they are kept raw; {why}")
+    format!("{logs} of {signature} at {contract} {not}, {kept}{why}")
 }
 
 #[cfg(test)]

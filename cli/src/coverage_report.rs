@@ -35,6 +35,8 @@ pub(crate) enum Known {
     Open,
     /// One node's word.
     SingleSource,
+    /// Several nodes gave them, and what they said was not compared.
+    NotCompared,
     /// Several nodes' word.
     Agreed,
     /// Proved.
@@ -83,7 +85,7 @@ struct FilterReport {
     name: String,
     id: String,
     range: Option<RangeSummary>,
-    /// Blocks by how well they are known; all five are there.
+    /// Blocks by how well they are known; all six are there.
     blocks: BTreeMap<Known, u64>,
     ranges: Vec<RangeReport>,
 }
@@ -98,14 +100,21 @@ struct RangeReport {
     nodes: Vec<String>,
 }
 
-const ALL: [Known; 5] =
-    [Known::Proved, Known::Agreed, Known::SingleSource, Known::Open, Known::Unprovable];
+const ALL: [Known; 6] = [
+    Known::Proved,
+    Known::Agreed,
+    Known::NotCompared,
+    Known::SingleSource,
+    Known::Open,
+    Known::Unprovable,
+];
 
 impl Known {
     const fn shown(self) -> (&'static str, char) {
         match self {
             Self::Proved => ("proved", '#'),
             Self::Agreed => ("agreed", '='),
+            Self::NotCompared => ("not compared", '~'),
             Self::SingleSource => ("single source", '-'),
             Self::Open => ("open", '.'),
             Self::Unprovable => ("unprovable", 'x'),

@@ -124,6 +124,46 @@ impl NodeSpec {
     }
 }
 
+impl NodeSpec {
+    /// Whether both are reached in the same way: what differs for a server, as a header, makes two.
+    fn is_same(&self, other: &Self) -> bool {
+        self.endpoint.place() == other.endpoint.place() && self.headers == other.headers
+    }
+}
+
+impl Endpoint {
+    /// Returns what tells it from others, however it is written. May hold a key.
+    fn place(&self) -> String {
+        match self {
+            Self::Http(url) | Self::Ws(url) => same_written(url.expose()),
+            Self::Ipc(path) | Self::Recording(path) => {
+                let path = path.canonicalize().unwrap_or_else(|_| path.clone());
+                path.to_string_lossy().into_owned()
+            }
+        }
+    }
+}
+
+/// Returns a URL in one way of writing it: scheme and host in lower case, no usual port, no bare `/`.
+fn same_written(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let scheme = scheme.to_ascii_lowercase();
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let (user, host) = match authority.rsplit_once('@') {
+        Some((user, host)) => (format!("{user}@"), host),
+        None => (String::new(), authority),
+    };
+    let host = host.to_ascii_lowercase();
+    let usual = match scheme.as_str() {
+        "http" | "ws" => ":80",
+        _ => ":443",
+    };
+    let host = host.strip_suffix(usual).unwrap_or(&host);
+    let path = if path == "/" { "" } else { path };
+    format!("{scheme}://{user}{host}{path}")
+}
+
 /// Returns all nodes that the flags name, files of nodes included, with unique names.
 pub(crate) fn nodes_of_flags(
     flags: &[String],
@@ -142,6 +182,30 @@ pub(crate) fn nodes_of_flags(
     make_names_unique(&mut nodes);
     Ok(nodes)
 }
+
+/// Returns the first node that is one of those before it, and that one: under two names its word would
+/// count for two.
+pub(crate) fn named_twice(nodes: &[NodeSpec]) -> Option<(&NodeSpec, &NodeSpec)> {
+    let again = |(at, node): (usize, &'_ NodeSpec)| {
+        nodes[..at].iter().position(|before| before.is_same(node)).map(|before| (before, at))
+    };
+    let (before, at) = nodes.iter().enumerate().find_map(again)?;
+    Some((&nodes[before], &nodes[at]))
+}
+
+/// Refuses one node under two names.
+pub(crate) fn check_apart(nodes: &[NodeSpec]) -> Result<(), CommandError> {
+    let Some((first, second)) = named_twice(nodes) else { return Ok(()) };
+    Err(CommandError::usage(format!(
+        "{} and {} are one node, {}",
+        first.name, second.name, second.endpoint
+    ))
+    .context("a node named twice would count as two that agree")
+    .hint(TWICE_HINT))
+}
+
+/// What to do about a node that is named twice.
+pub(crate) const TWICE_HINT: &str = "leave one of them out, or name another node";
 
 /// Reads a file with a node per line; `#` starts a comment where a line or a word starts.
 fn nodes_of_file(path: &Path) -> Result<Vec<NodeSpec>, CommandError> {
@@ -276,6 +340,30 @@ mod tests {
             let node = parse(text).unwrap();
             assert_eq!(node.name, name, "{text}");
             assert!(!format!("{node:?} {}", node.endpoint).contains("KEY"), "{text}");
+        }
+    }
+
+    #[test]
+    fn one_url_under_two_names_is_one_node_however_it_is_written() {
+        let twice = |first: &str, second: &str| {
+            let nodes = [parse("x=https://other.example").unwrap(), parse(first).unwrap()];
+            let nodes: Vec<NodeSpec> = nodes.into_iter().chain([parse(second).unwrap()]).collect();
+            check_apart(&nodes).map_err(|error| error.to_string())
+        };
+        for (first, second) in [
+            ("a=https://node.example/KEY", "b=https://node.example/KEY"),
+            ("https://node.example", "HTTPS://Node.example:443/"),
+            ("http://10.0.0.1:80", "b=http://10.0.0.1"),
+        ] {
+            let error = twice(first, second).unwrap_err();
+            assert!(error.contains("one node") && !error.contains("KEY"), "{error}");
+        }
+        for (first, second) in [
+            ("https://node.example/KEY1", "https://node.example/KEY2"),
+            ("http://node.example:8545", "http://node.example:8546"),
+            ("http://node.example:8545", "ws://node.example:8545"),
+        ] {
+            assert_eq!(twice(first, second), Ok(()));
         }
     }
 

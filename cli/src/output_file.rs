@@ -12,6 +12,9 @@ use std::{
 };
 use store::Ownership;
 
+/// Names of files that belong to a ledger end in these.
+const BELONGING: [&str; 4] = ["wal", "lock", "sock", "copy"];
+
 /// Where output goes.
 #[derive(Debug)]
 pub(crate) struct OutputFile {
@@ -65,6 +68,12 @@ impl OutputFile {
         force: bool,
     ) -> Result<Self, CommandError> {
         let mut output = Self::file(path.clone(), ledger, force)?;
+        // Beside a file of the rest of the name it would be taken for that file's log, lock or socket.
+        let belonging = path.extension().and_then(|extension| extension.to_str());
+        if let Some(suffix) = belonging.filter(|suffix| BELONGING.contains(suffix)) {
+            let what = format!("{} would be the .{suffix} file of another ledger", path.display());
+            return Err(CommandError::usage(what).hint("name it otherwise, as in copy.duckdb"));
+        }
         let log = with_suffix(&path, ".wal");
         if path.exists() {
             let owned = Ownership::take(&path).map_err(|error| {

@@ -370,6 +370,9 @@ impl Summary {
             format!("{}:{} is being looked at by process {process}", range.first, range.last)
         });
         words.extend(looks);
+        if let Some(look) = self.second_look.as_ref().filter(|look| look.lacks_other_node) {
+            words.push(format!("{} wait for another node", blocks(look.without_other_node)));
+        }
         if !self.is_only_skipped() {
             let (new, known) = (grouped(self.events.new), grouped(self.events.known));
             words.push(format!("{new} new events, {known} known"));
@@ -735,6 +738,14 @@ mod tests {
             "done: blocks 18000000:18009999 (10_000 blocks): 9_000 read, 1_234_567 new events, \
              0 known, 0 blocks open, 0 incidents, 13 calls, 12.3 s"
         );
+        let look = SecondLookSummary {
+            lacks_other_node: true,
+            without_other_node: 1_200,
+            ..SecondLookSummary::default()
+        };
+        let alone = Summary { second_look: Some(look), ..summary() };
+        let told = ": 9_000 read, 1_200 blocks wait for another node, 1_234_567 new events,";
+        assert!(alone.line().contains(told), "{}", alone.line());
         let range = RangeSummary { first: 5, last: 9, count: 5 };
         let skipped = Summary {
             status: Status::Skipped,

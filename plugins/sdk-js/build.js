@@ -3,15 +3,18 @@
 
 import { componentize } from '@bytecodealliance/componentize-js';
 import { mkdir, writeFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
 
 const [out] = process.argv.slice(2);
 try {
+  // Only what says that it fetches imports that, and needs a grant.
+  const { default: plugin } = await import(pathToFileURL(resolve('plugin.js')).href);
   const { component } = await componentize({
-    sourcePath: 'sdk/js/entry.js',
+    sourcePath: plugin?.http ? 'sdk/js/entry-http.js' : 'sdk/js/entry.js',
     witPath: 'wit',
-    worldName: 'event-handler',
-    // The sandbox has no network.
+    worldName: plugin?.http ? 'event-fetcher' : 'event-sender',
+    // The sandbox has no network but that.
     disableFeatures: ['http', 'fetch-event'],
   });
   await mkdir(dirname(out), { recursive: true });

@@ -1,17 +1,7 @@
-// What the component is made of: the imports exist in the sandbox only.
+// What the component of a plugin is made of.
 
-import * as log from 'headcount:plugin/log@0.1.0';
-import * as output from 'headcount:plugin/output@0.1.0';
-import * as state from 'headcount:plugin/state@0.1.0';
 import plugin from '../../plugin.js';
 import { guest } from './guest.js';
+import { imports } from './imports.js';
 
-// The runtime has these and nothing stands behind them; a call would end the guest without a reason.
-const refuse = (why) => () => {
-  throw new Error(why);
-};
-globalThis.fetch = refuse('the sandbox has no network');
-globalThis.setTimeout = refuse('nothing waits for a timer in the sandbox');
-globalThis.setInterval = globalThis.setTimeout;
-
-export const { meta, handler } = guest(plugin, { log, output, state });
+export const { meta, handler } = guest(plugin, imports);

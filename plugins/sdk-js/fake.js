@@ -3,12 +3,19 @@
 import { guest } from './guest.js';
 import { bytes } from './index.js';
 
-/** Keeps rows, state and lines in memory. */
+/** Keeps rows, state, messages, requests and lines in memory. */
 export class FakeHost {
   /** Every row emitted: { table, seq, and its columns as they went over to the host }. */
   rows = [];
   /** State: text of the key's bytes in hexadecimal to bytes. */
   state = new Map();
+  /** Messages enqueued: { sink, key, contentType, body }, the body as text. */
+  messages = [];
+  /** Requests made: { method, url, headers, body, timeoutMs }. */
+  requests = [];
+  /** Answers to requests, in order: { status, headers, body }, the body as text; where there is none left,
+   * nobody answers in time. */
+  answers = [];
   /** Lines logged. */
   lines = [];
   /** Events set aside: { seq, reason }. */
@@ -17,20 +24,34 @@ export class FakeHost {
   /** Runs a plugin over a batch of one block. An event is `{ address, topics, data }` in `0x` text;
    * they are numbered from `firstSeq`. Throws the contract's failure: { tag, val }. */
   handle(plugin, events, config = {}, firstSeq = 1) {
-    const { handler } = guest(plugin, this.#imports());
+    const { handler } = guest(plugin, this.#imports(plugin));
     handler.init(JSON.stringify(config));
     const { rejected } = handler.handle(batch(events, firstSeq));
     this.rejected.push(...rejected);
   }
 
-  #imports() {
+  #imports(plugin) {
     const key = (raw) => Buffer.from(raw).toString('hex');
-    const { state, rows, lines } = this;
+    const { state, rows, lines, messages, requests, answers } = this;
     const set = (raw, value) => state.set(key(raw), value);
     return {
       log: {
         log: (level, message) => lines.push(`${level}: ${message}`),
         count() {},
+      },
+      outbox: {
+        enqueue: (message) => messages.push({ ...message, body: text(message.body) }),
+        isGranted: () => true,
+      },
+      http: plugin.http && {
+        fetch(request) {
+          requests.push({ ...request, body: text(request.body) });
+          const answer = answers.shift();
+          if (!answer) throw { tag: 'timeout' };
+          const { status = 200, headers = [], body = '' } = answer;
+          return { status, headers, body: new TextEncoder().encode(body) };
+        },
+        isGranted: () => true,
       },
       output: {
         emit(table, seqs, columns) {
@@ -57,15 +78,20 @@ export class FakeHost {
   }
 }
 
+/** Bytes as the text that they are in UTF-8. */
+function text(bytes) {
+  return new TextDecoder().decode(bytes);
+}
+
 /** One value of a column: bytes as `0x` text, all else as it is. */
 function value({ data: { tag, val }, nulls }, i) {
   if (nulls.includes(i)) return null;
-  const text = (part) => `0x${Buffer.from(part).toString('hex')}`;
+  const hexadecimal = (part) => `0x${Buffer.from(part).toString('hex')}`;
   switch (tag) {
     case 'fixed':
-      return text(val[1].subarray(val[0] * i, val[0] * (i + 1)));
+      return hexadecimal(val[1].subarray(val[0] * i, val[0] * (i + 1)));
     case 'bytes':
-      return text(val[1].subarray(val[0][i], val[0][i + 1]));
+      return hexadecimal(val[1].subarray(val[0][i], val[0][i + 1]));
     default:
       return val[i];
   }

@@ -13,7 +13,7 @@ export function guest(plugin, imports) {
       init(text) {
         config = JSON.parse(text || '{}');
         try {
-          plugin.init?.(config);
+          plugin.init?.(config, new Host(plugin, imports));
         } catch (error) {
           // Text that is thrown is what the contract returns; an Error would end the guest.
           throw error?.constructor === Error ? error.message : told(error);
@@ -52,7 +52,7 @@ export function descriptor(plugin) {
       startBlock: wanted.startBlock === undefined ? undefined : BigInt(wanted.startBlock),
       decode: wanted.decode ?? false,
     })),
-    tables: Object.entries(plugin.tables).map(([name, table]) => ({
+    tables: Object.entries(plugin.tables ?? {}).map(([name, table]) => ({
       name,
       columns: Object.entries(table.columns).map(([column, type]) => ({
         name: column,

@@ -14,9 +14,10 @@
  * @property {string[]} [events] Events of any contract: `Transfer(address,address,uint256)`.
  * @property {boolean} [decode] Whether `event.args` is wanted for these (false).
  * @property {Subscription[]} [subscriptions] In place of `events`, where more has to be said.
- * @property {Record<string, Table>} tables
- * @property {(config: Record<string, string>) => void} [init] Throws what is wrong with the
- *   operator's configuration.
+ * @property {boolean} [http] Whether it fetches (false). Then it runs only where the operator grants it hosts.
+ * @property {Record<string, Table>} [tables]
+ * @property {(config: Record<string, string>, host: Host) => void} [init] Throws what is wrong with the
+ *   operator's configuration; of the host only `isGranted` and `mayFetch` are of use there.
  * @property {(host: Host, batch: Batch, config: Record<string, string>) => void} handle
  *
  * @typedef {object} Table
@@ -38,6 +39,7 @@
  */
 
 export { Halt, Reject, Retry } from './failures.js';
+export { eventKey } from './host.js';
 
 /** The address in a topic or another word of 32 bytes. */
 export function address(word) {

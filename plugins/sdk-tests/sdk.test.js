@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakeHost } from './sdk/js/fake.js';
 import { descriptor } from './sdk/js/guest.js';
-import { Halt, Reject, Retry, address, bytes, hex, int, uint } from './sdk/js/index.js';
+import { Halt, Reject, Retry, address, bytes, eventKey, hex, int, uint } from './sdk/js/index.js';
 
 const word = (last) => `0x${last.toString(16).padStart(64, '0')}`;
 const one = { address: `0x${'09'.repeat(20)}`, topics: [word(0), word(7)], data: '0x0102' };
@@ -75,6 +75,44 @@ test('state is read and written as bytes or text', () => {
     assert.deepEqual(own.scan('k', 'k').map(([key]) => hex(key)), ['0x6b32']);
   }), [one]);
   assert.deepEqual([...host.state.keys()], ['6b', '6b32']);
+});
+
+test('a message is enqueued with a key that the event keeps', () => {
+  const host = new FakeHost();
+  const tell = (own, { events }) => {
+    for (const event of events) own.enqueue({ sink: 'ops', key: eventKey(event), body: { n: 1 } });
+  };
+  host.handle({ name: 'p', version: '1', events: ['E()'], handle: tell }, [one, one]);
+  const [first, second] = host.messages;
+  assert.equal(first.sink, 'ops');
+  assert.deepEqual([first.contentType, first.body], ['application/json', '{"n":1}']);
+  assert.equal(first.key, `0x${'00'.repeat(32)}:0x${'00'.repeat(32)}:0`);
+  assert.notEqual(first.key, second.key);
+});
+
+test('a host is asked, and what its silence means is said', () => {
+  const host = new FakeHost();
+  host.answers.push({ headers: [['X-Of', 'there']], body: '{"a":1}' }, { status: 503 }, { status: 404 });
+  const thrown = [];
+  const ask = (own) => {
+    const answer = own.fetch('https://a.example/', { headers: { 'x-key': 1 }, body: 'hi', method: 'POST' });
+    assert.deepEqual([answer.orThrow().json(), answer.header('x-of')], [{ a: 1 }, 'there']);
+    for (let i = 0; i < 3; i++) {
+      try {
+        own.fetch('https://a.example/').orThrow();
+      } catch (error) {
+        thrown.push(error);
+      }
+    }
+  };
+  host.handle({ ...plugin(ask), http: true }, [one]);
+  assert.deepEqual(host.requests[0], {
+    method: 'POST', url: 'https://a.example/', headers: [['x-key', '1']], body: 'hi', timeoutMs: 0,
+  });
+  assert.deepEqual(thrown.map((error) => error.message), ['answered 503', 'answered 404', 'no answer in time']);
+  assert.ok(thrown[0] instanceof Retry && thrown[1] instanceof Reject && thrown[2] instanceof Retry);
+  const unsaid = failure((own) => own.fetch('https://a.example/'));
+  assert.deepEqual(unsaid, { tag: 'halt', val: 'a plugin that fetches says so: http: true' });
 });
 
 test('words are read as what they are', () => {

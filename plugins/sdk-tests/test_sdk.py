@@ -3,7 +3,9 @@
 import json
 import unittest
 
-from headcount_plugin import Plugin, address, from_hex, signed, to_hex, unsigned
+from headcount_plugin import (
+    Answer, Halt, Plugin, Reject, Retry, address, event_key, from_hex, signed, to_hex, unsigned,
+)
 from headcount_plugin.failures import told
 from headcount_plugin.fake import FakeEvent, FakeHost
 
@@ -14,11 +16,11 @@ COLUMNS = {
 }
 
 
-def handled(handler, columns=None):
-    plugin = Plugin("p", "1", events=["E()"])
+def handled(handler, columns=None, http=False, answers=()):
+    plugin = Plugin("p", "1", events=["E()"], http=http)
     plugin.table("t", COLUMNS if columns is None else columns)
     plugin.handle(handler)
-    host = FakeHost()
+    host = FakeHost(answers=list(answers))
     host.handle(plugin, [ONE])
     return host
 
@@ -79,6 +81,34 @@ class Sdk(unittest.TestCase):
             self.assertEqual((event.args, event.signature, event.block.number), ({"to": "0x01"}, None, 1))
 
         handled(handler)
+
+    def test_a_message_is_enqueued_with_a_key_that_the_event_keeps(self):
+        def handler(host, batch):
+            for event in batch.events:
+                host.enqueue("ops", event_key(event), {"n": 1})
+
+        [message] = handled(handler).messages
+        zeros = "0x" + "00" * 32
+        self.assertEqual(message, {
+            "sink": "ops", "key": f"{zeros}:{zeros}:0", "content_type": "application/json", "body": b'{"n": 1}',
+        })
+
+    def test_a_host_is_asked_and_what_its_silence_means_is_said(self):
+        def handler(host, batch):
+            answer = host.fetch("https://a.example/", method="POST", headers={"x-key": "k"}, body="hi")
+            self.assertEqual((answer.or_raise().json(), answer.header("x-of")), ({"a": 1}, "there"))
+            for kind, why in [(Retry, "answered 503"), (Reject, "answered 404"), (Retry, "no answer in time")]:
+                with self.assertRaisesRegex(kind, why):
+                    host.fetch("https://a.example/").or_raise()
+
+        answers = [Answer(200, [("X-Of", "there")], b'{"a": 1}'), Answer(503), Answer(404)]
+        host = handled(handler, http=True, answers=answers)
+        self.assertEqual(host.requests[0], {
+            "method": "POST", "url": "https://a.example/", "headers": [("x-key", "k")], "body": b"hi",
+            "timeout_ms": 0,
+        })
+        with self.assertRaisesRegex(Halt, "http=True"):
+            handled(lambda host, batch: host.fetch("https://a.example/"))
 
     def test_words_are_read_as_what_they_are(self):
         self.assertEqual((signed(b"\xff" * 32), unsigned(b"\xff" * 32)), (-1, 2**256 - 1))

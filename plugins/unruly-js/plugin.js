@@ -1,6 +1,6 @@
 // Misbehaves as its configuration tells it; for tests of the host.
 
-import { Halt, Retry } from './sdk/js/index.js';
+import { Halt, Retry, eventKey } from './sdk/js/index.js';
 
 const misdeeds = {
   none() {},
@@ -26,16 +26,27 @@ const misdeeds = {
   number: (host, batch) => host.emit('numbers', [...batch.events][0], { n: 'many' }),
   aside: (host, batch) => host.setAside([...batch.events][0], 'an odd one'),
   prints() { console.log('printed'); console.error('printed too'); },
+  // Asks a host, and tells a sink what it said.
+  asks(host, batch, { url, sink }) {
+    const answer = host.fetch(url, { method: 'POST', headers: { 'x-of': 'js' }, body: 'hello' }).orThrow();
+    for (const event of batch.events) {
+      host.emit('senses', event, { text: answer.text() });
+      host.enqueue({ sink, key: eventKey(event), body: { said: answer.text() } });
+    }
+  },
 };
 
 /** @type {import('./sdk/js/index.js').Plugin} */
 export default {
   name: 'unruly-js',
   version: '0.1.0',
+  http: true,
   events: ['Transfer(address,address,uint256)'],
   tables: { senses: { columns: { text: 'text' } }, numbers: { columns: { n: 'uint64' } } },
-  init({ misdeed = 'none' }) {
+  init({ misdeed = 'none', sink, url }, host) {
+    if (sink && !host.isGranted(sink)) throw new Error(`sink ${sink} is not granted`);
+    if (url?.includes('ftp:') && !host.mayFetch(url)) throw new Error(`${url} is not granted`);
     if (!misdeeds[misdeed]) throw new Error(`no misdeed ${misdeed}`);
   },
-  handle: (host, batch, { misdeed = 'none' }) => misdeeds[misdeed](host, batch),
+  handle: (host, batch, config) => misdeeds[config.misdeed ?? 'none'](host, batch, config),
 };

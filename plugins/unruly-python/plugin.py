@@ -5,9 +5,9 @@ import random
 import socket
 import time
 
-from headcount_plugin import Batch, Halt, Host, Plugin, Retry
+from headcount_plugin import Batch, Halt, Host, Plugin, Retry, event_key
 
-plugin = Plugin("unruly-python", "0.1.0", events=["Transfer(address,address,uint256)"])
+plugin = Plugin("unruly-python", "0.1.0", events=["Transfer(address,address,uint256)"], http=True)
 plugin.table("senses", {"text": "text"})
 plugin.table("numbers", {"n": "uint64"})
 MISDEEDS = {}
@@ -104,10 +104,25 @@ def prints(host: Host, batch: Batch) -> None:
     print("printed")
 
 
+@misdeed
+def asks(host: Host, batch: Batch) -> None:
+    """Asks a host, and tells a sink what it said."""
+    said = host.fetch(plugin.config["url"], method="POST", headers={"x-of": "python"}, body="hello")
+    text = said.or_raise().text()
+    for event in batch.events:
+        host.emit("senses", event, {"text": text})
+        host.enqueue(plugin.config["sink"], event_key(event), {"said": text})
+
+
 @plugin.init
 def check(config: dict[str, str]) -> None:
     if config.get("misdeed", "nothing") not in MISDEEDS:
         raise ValueError(f"no misdeed {config['misdeed']}")
+    sink, url = config.get("sink"), config.get("url", "")
+    if sink is not None and not plugin.is_granted(sink):
+        raise ValueError(f"sink {sink} is not granted")
+    if "ftp:" in url and not plugin.may_fetch(url):
+        raise ValueError(f"{url} is not granted")
 
 
 @plugin.handle

@@ -42,6 +42,8 @@ type Answer = dyn Fn(usize, &str) -> (u16, String) + Send + Sync;
 
 struct Shared {
     answer: Mutex<Box<Answer>>,
+    /// Body of each answer.
+    said: Mutex<String>,
     received: Mutex<Vec<Received>>,
     changed: Condvar,
 }
@@ -65,6 +67,7 @@ impl Receiver {
         let address = listener.local_addr().expect("a bound socket has an address");
         let shared = Arc::new(Shared {
             answer: Mutex::new(Box::new(|_, _| (200, String::new()))),
+            said: Mutex::default(),
             received: Mutex::default(),
             changed: Condvar::new(),
         });
@@ -82,6 +85,11 @@ impl Receiver {
     /// From now on answers so; `answer` is given the number of messages before, and the body.
     pub fn answers(&self, answer: impl Fn(usize, &str) -> (u16, String) + Send + Sync + 'static) {
         *locked(&self.shared.answer) = Box::new(answer);
+    }
+
+    /// From now on answers with this body, as a service that is asked for something does.
+    pub fn says(&self, body: &str) {
+        body.clone_into(&mut locked(&self.shared.said));
     }
 
     /// Returns its URL, without a path.
@@ -141,7 +149,12 @@ impl Shared {
             let (status, headers) = (locked(&self.answer))(before, &body);
             locked(&self.received).push(Received { head, body, status });
             self.changed.notify_all();
-            write!(writer, "HTTP/1.1 {status} Said\r\n{headers}content-length: 0\r\n\r\n")?;
+            let said = locked(&self.said).clone();
+            let length = said.len();
+            write!(
+                writer,
+                "HTTP/1.1 {status} Said\r\n{headers}content-length: {length}\r\n\r\n{said}"
+            )?;
         }
     }
 }

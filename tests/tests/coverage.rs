@@ -30,7 +30,7 @@ fn coverage_draws_what_is_proved_on_one_word_and_open() {
     assert_eq!(report["chains"][0]["finalized"], head);
     assert_eq!(filter["range"], json!({"first": 1, "last": head, "count": head}));
     let blocks = json!({
-        "proved": 20, "agreed": 0, "single_source": 10, "open": head - 30, "unprovable": 0,
+        "proved": 20, "agreed": 0, "not_compared": 0, "single_source": 10, "open": head - 30, "unprovable": 0,
     });
     assert_eq!(filter["blocks"], blocks, "{report:#}");
     let known: Vec<&Value> =

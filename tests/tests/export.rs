@@ -166,6 +166,33 @@ fn a_range_that_is_not_covered_is_told_and_refused_on_demand() {
 }
 
 #[test]
+fn an_event_of_which_no_log_decodes_is_said_by_export_and_by_audit() {
+    let scene = scene!("export, undecoded");
+    let declared = "Transfer(address from, address to, uint256 value)";
+    let (node, contract) = (format!("one={}", scene.node.url()), format!("gold={GOLD}"));
+    let source = ["-r", &node, "-c", &contract, "-e", declared, "-b", "1:40"];
+    scene.run(&[&["replay"][..], &source].concat()).expect_success();
+    let told = scene.run(&["export", "gold.Transfer", "-o", "t.csv", "--quiet"]).expect_success();
+    let said = "have 2 indexed arguments and it declares 0: mark those";
+    assert!(told.stderr.contains("warning: none of ") && told.stderr.contains(said), "{told:?}");
+    let audit = [&["audit", "--format", "json", "--no-ledger"][..], &source].concat();
+    let told = scene.program.run(audit).expect_success();
+    assert!(told.stderr.contains("warning: none of ") && told.stderr.contains(said), "{told:?}");
+    let report: Value = serde_json::from_str(&told.stdout).unwrap();
+    let undecoded = &report["undecoded"][0];
+    assert_eq!(undecoded["indexed_declared"], 0);
+    assert_eq!(undecoded["indexed_found"], 2);
+    assert!(undecoded["count"].as_u64().unwrap() > 0);
+    // Declared as it is logged there is nothing to say.
+    let source = ["-r", &node, "-c", &contract, "-e", TRANSFER, "-b", "1:40"];
+    let audit = [&["audit", "--format", "json", "--no-ledger"][..], &source].concat();
+    let told = scene.program.run(audit).expect_success();
+    let report: Value = serde_json::from_str(&told.stdout).unwrap();
+    assert_eq!(report["undecoded"], serde_json::json!([]));
+    assert!(!told.stderr.contains("none of"), "{told:?}");
+}
+
+#[test]
 fn what_cannot_be_exported_is_a_plain_error_with_a_hint() {
     let scene = scene!("export, wrong");
     scene.replay("1:10", "off");

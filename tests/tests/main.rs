@@ -19,6 +19,7 @@ mod interrupted;
 mod kill;
 mod outbox;
 mod plugin_escapes;
+mod plugin_http;
 mod plugin_languages;
 mod plugin_operator;
 mod plugin_tools;

@@ -83,3 +83,46 @@ fn whatever_one_plugin_does_the_other_and_the_ledger_are_as_without_it() {
         assert_eq!(scene.program.query(&beset, &rows)[0]["n"], 0, "{misdeed}");
     }
 }
+
+#[test]
+fn a_plugin_sees_and_changes_nothing_of_the_state_of_another_one() {
+    let scene = match Scene::set_up() {
+        Ok(scene) => scene,
+        Err(missing) => skip!("plugin state: {missing}"),
+    };
+    let (Some(balances), Some(unruly)) =
+        (Program::plugin("erc20_balances"), Program::plugin("unruly"))
+    else {
+        skip!("plugin state: the plugins are not built (make plugins)");
+    };
+    let ledger = scene.ledger();
+    let replayed =
+        |misdeeds| replayed(&scene, &ledger.display().to_string(), &balances, &unruly, misdeeds);
+    let state = |plugin: &str| -> Vec<(String, String)> {
+        // The last version of each key.
+        let sql = format!(
+            "SELECT key::VARCHAR AS k, arg_max(coalesce(value::VARCHAR, 'gone'), batch) AS v
+             FROM main.plugin_state WHERE plugin = '{plugin}' GROUP BY 1 ORDER BY 1"
+        );
+        let text = |row: &Value, name: &str| row[name].as_str().unwrap().to_owned();
+        let rows = scene.program.query(&ledger, &sql);
+        rows.iter().map(|row| (text(row, "k"), text(row, "v"))).collect()
+    };
+    // One of the two is there before the other begins, whichever has the keys that count.
+    replayed(&["keep"]);
+    let kept = state("does-keep");
+    let keeper = |key: &str| (key.to_owned(), "of the keeper".to_owned());
+    assert_eq!(kept, [keeper(""), keeper("shared"), keeper("treasure")]);
+    replayed(&["keep", "rob"]);
+    assert_eq!(state("does-keep"), kept);
+    let own = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let saw = own("saw", "0 keys, 0 values");
+    assert_eq!(state("does-rob"), [saw, own("shared", "of the robber")]);
+    // Again from the first block on, beside all that either has by now.
+    let rebuild = ["plugin", "rebuild", "does-keep", "--ledger", &ledger.display().to_string()];
+    scene.program.run(rebuild).expect_success();
+    replayed(&["keep", "rob"]);
+    assert_eq!(state("does-keep"), kept);
+    let checked = ["ledger", "check", "--ledger", &ledger.display().to_string()];
+    assert_eq!(scene.program.run(checked).expect_success().stdout.trim(), "ok");
+}

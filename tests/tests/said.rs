@@ -59,7 +59,9 @@ fn coverage_calls_a_filter_what_the_user_called_it_and_health_says_that_a_node_i
     let alone = health(&[&one]);
     assert!(alone.contains("lacks-other-node"), "{alone}");
     assert!(alone.contains("60 final blocks rest on one node's word"), "{alone}");
-    let other = format!("two={}", node.url());
+    let chain = Arc::new(RecordedChain::load().expect("the recording is part of the project"));
+    let second = ScriptedNode::honest(&chain);
+    let other = format!("two={}", second.url());
     assert!(!health(&[&one, &other]).contains("lacks-other-node"));
     drop(folder);
 }
@@ -86,6 +88,14 @@ fn what_is_refused_later_is_refused_at_once_with_a_hint_that_helps() {
     std::fs::write(folder.path().join("bad.toml"), config).unwrap();
     let audit = ["audit", "-r", &one, "-c", GOLD, "-e", TRANSFER, "-b", "0:9"];
     let audit: Vec<&str> = audit.iter().chain(&["--require", "agree:2"]).copied().collect();
+    let config = "[chain.a]\n[[chain.a.node]]\nname = \"a\"\nurl = \"http://h.example/KEY\"\n\
+                  [[chain.a.node]]\nname = \"b\"\nurl = \"HTTP://h.example:80/KEY\"\n";
+    std::fs::write(folder.path().join("twice.toml"), config).unwrap();
+    let config = "[chain.a]\nverify = \"agree:2\"\n[[chain.a.node]]\nurl = \"http://h.example\"\n";
+    std::fs::write(folder.path().join("few.toml"), config).unwrap();
+    let other = format!("other={}", node.url());
+    let twice: Vec<&str> = ["replay", "-r", &one, "-r", &other, "-b", "0:9"].to_vec();
+    program.run(replay(&one, "0:9")).expect_success();
     for (words, said) in [
         (&["plugin", "new", "main"][..], "hint: "),
         (&["plugin", "new", "Memory"], "hint: "),
@@ -93,6 +103,13 @@ fn what_is_refused_later_is_refused_at_once_with_a_hint_that_helps() {
         (&["drill", "--keep", "there"], "that is a folder: name a file"),
         (&["config", "check", "--config", "bad.toml"], "bad.toml:4:13: the value of header"),
         (&audit, "or choose --require prove"),
+        (&["config", "check", "--config", "twice.toml"], "twice.toml:7:7: a and b are one node"),
+        (
+            &["config", "check", "--config", "few.toml"],
+            "add a [[chain.a.node]] of another operator",
+        ),
+        (&twice, "would count as two that agree"),
+        (&["snapshot", "x.wal", "--ledger", "l.duckdb"], "name it otherwise"),
     ] {
         let told = program.run(words).expect_code(2);
         assert!(told.stderr.contains(said), "{words:?}: {}", told.stderr);

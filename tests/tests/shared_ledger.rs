@@ -314,7 +314,9 @@ fn if_busy_says_whether_to_skip_or_to_wait() {
     let told = format!("skipped: process {} uses the ledger\n", owner.0.id());
     assert_eq!(skipped.stdout, told);
     let late = scene.replay(&node, "31:60", &["--if-busy", "wait", "--max-time", "1s"]);
-    assert!(late.expect_code(75).stderr.contains("in use"));
+    let late = late.expect_code(75);
+    assert!(late.stderr.contains("in use"), "{}", late.stderr);
+    assert!(late.stderr.contains("--if-busy wait has waited"), "{}", late.stderr);
     let wait = replay(&node.name(), "31:60").into_iter().chain(["--if-busy".into(), "wait".into()]);
     let mut waiting = Ended(scene.program.start(wait));
     held.open();

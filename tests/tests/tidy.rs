@@ -33,6 +33,8 @@ const OWNERS: [(&str, &str); 20] = [
     ("reqwest", "node"),
     // Where messages go, beside where questions go.
     ("reqwest", "sink"),
+    // What plugins fetch.
+    ("reqwest", "host"),
     ("tokio-rustls", "node"),
     ("tokio-tungstenite", "node"),
     // The server end, for drills.

@@ -5,7 +5,10 @@ use super::{
     FilterReport, FindingCount, FindingReport, Held, LedgerReport, LogReport, NodeReport,
     SpanReport, Status, VERSION, labels,
 };
-use crate::{exit_codes::ExitCode, plan::AuditPlan, secret::redacted};
+use crate::{
+    complaint::undecodable, exit_codes::ExitCode, plan::AuditPlan, secret::redacted,
+    summary::UndecodedSummary,
+};
 use ::audit::{Finding, Status as BlockStatus, Verdict, Who};
 use event::{AnchorPolicy, BlockRange, ChainProfile, EventSchema, Filter, Node, Verify};
 use pipeline::{AnchorFound, AuditOutcome, Greeting};
@@ -20,6 +23,8 @@ pub(crate) struct Audited<'a> {
     pub(crate) schemas: &'a [EventSchema],
     /// Events by schema.
     pub(crate) counts: Vec<u64>,
+    /// Events of which logs are there and none decodes.
+    pub(crate) undecoded: Vec<UndecodedSummary>,
     pub(crate) outcome: AuditOutcome,
     pub(crate) ledger: LedgerReport,
     pub(crate) code: Vec<CodeReport>,
@@ -63,6 +68,7 @@ impl AuditReport {
                     count,
                 })
                 .collect(),
+            undecoded: audited.undecoded,
             findings: findings.collect(),
             findings_by: verdict
                 .counts
@@ -167,6 +173,7 @@ fn warnings(audited: &Audited<'_>) -> Vec<String> {
             warnings.push(format!("{name}: no event matched; check addresses and signatures"));
         }
     }
+    warnings.extend(audited.undecoded.iter().map(undecodable));
     for code in audited.code.iter().filter(|code| code.has_code.is_none()) {
         let address = code.address;
         warnings.push(format!("whether {address} has code is not known: {}", code.detail));

@@ -21,9 +21,10 @@ type File = (&'static str, String);
 type AsItIs = (&'static str, &'static str);
 
 /// The interface, whatever the language.
-const INTERFACE: [AsItIs; 2] = [
+const INTERFACE: [AsItIs; 3] = [
     ("wit/headcount-plugin.wit", include_str!("../../../wit/headcount-plugin.wit")),
     ("wit/headcount-outbox.wit", include_str!("../../../wit/headcount-outbox.wit")),
+    ("wit/headcount-http.wit", include_str!("../../../wit/headcount-http.wit")),
 ];
 
 /// Refuses what names no plugin, or nothing in its language.

@@ -43,8 +43,9 @@ const AFTER_HELP: &str = "\
 Words:
   proved         every block is excluded by its bloom or recomputed from its receipts
   agreed         several nodes said the same, or were read by blooms and have the same hash
+  not compared   several nodes gave it, and what they said was not compared
   single source  one node's word, with or without a look at blooms
-  open           not covered: nothing is claimed of it
+  open           not covered, or not as a replay demanded; or nodes differ and nothing shows who is right
   unprovable     not proved, and receipts that were read for it did not hold up
 
 Examples:

@@ -3,6 +3,7 @@
 use crate::{
     command_error::CommandError,
     commands::{PlaceArgs, ledger::ledger_to_read},
+    complaint::undecoded,
     environment::Environment,
     exit_codes::ExitCode,
     output_file::OutputFile,
@@ -126,6 +127,9 @@ pub(crate) fn cmd_export(
     let rows = look.export(&export.select, form)?;
     drop(look);
     output.finish()?;
+    if let Some(event) = &export.undecoded {
+        writeln!(stderr(), "warning: {}", undecoded(event))?;
+    }
     if !args.quiet {
         let events = if rows == 1 { "event" } else { "events" };
         let mut err = stderr().lock();

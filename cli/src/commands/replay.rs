@@ -74,7 +74,8 @@ pub(crate) struct ReplayArgs {
     #[arg(long, value_name = "TIME")]
     pub(crate) max_time: Option<String>,
 
-    /// What to do where another process uses the ledger, a running `watch` for example
+    /// What to do where another process uses the ledger, a running `watch` for example. With `wait` a
+    /// --max-time that is over before the ledger is free ends it with exit code 75
     #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
     pub(crate) if_busy: IfBusy,
 

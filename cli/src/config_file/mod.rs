@@ -19,6 +19,7 @@ use crate::{
 use alloy_primitives::Address;
 use dispatcher::Poison;
 use event::{AnchorPolicy, Check, Finality, OnChange, Verify, Visibility};
+use host::HostGrant;
 use std::{
     collections::BTreeMap,
     fs,
@@ -112,6 +113,8 @@ pub(crate) struct PluginConfig {
     pub(crate) config: BTreeMap<String, Secret>,
     /// Names of the sinks that it may send to.
     pub(crate) sinks: Vec<String>,
+    /// Hosts that it may ask over HTTP.
+    pub(crate) hosts: Vec<HostGrant>,
     /// Memory limit.
     pub(crate) memory_mib: Option<u32>,
     /// Time limit of one call.
@@ -220,6 +223,8 @@ wasm = "plugins/balances.wasm"
 finality = "depth:12"
 config = { token = "${KEY}", depth = 3 }
 sinks = ["ops"]
+http = ["api.example.com", "http://127.0.0.1:8080"]
+http_private = ["rates.internal:8443"]
 poison = "halt"
 on_change = "rebuild"
 limits = { memory_mib = 64, deadline_ms = 500 }
@@ -262,6 +267,15 @@ attempts = 7
         assert_eq!(config.plugins[0].memory_mib, Some(64));
         assert_eq!(config.plugins[0].finality, Some(Visibility::Depth(12)));
         assert_eq!(config.plugins[0].sinks, ["ops"]);
+        let shown: Vec<String> = config.plugins[0].hosts.iter().map(|h| h.to_string()).collect();
+        let expected = ["https://api.example.com", "http://127.0.0.1:8080"];
+        assert_eq!(
+            (&shown[..2], shown[2].as_str()),
+            (&expected.map(str::to_owned)[..], "https://rates.internal:8443")
+        );
+        assert!(
+            config.plugins[0].hosts[2].is_private() && !config.plugins[0].hosts[0].is_private()
+        );
         assert_eq!(config.plugins[0].poison, Poison::Halt);
         assert_eq!(config.plugins[0].on_change, OnChange::Rebuild);
         let sink = &config.sinks[0];
@@ -364,6 +378,24 @@ finality = "soon"
             "11:8: a contract is named `usdc`, too",
             "15:1: a second plugin of this file without a name",
             "18:8: `select` cannot name a plugin",
+        ];
+        assert_eq!(found.len(), expected.len(), "{found:#?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found.contains(expected), "{expected}: {found}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_granted_by_its_name_and_nothing_else() {
+        let found = mistakes(
+            "[[plugin]]\nwasm = \"p.wasm\"\nhttp = [\"*.example.com\", \"https://a.example/v1\"]\n\
+             http_private = [\"a@b.example\", \"2130706433\"]\n",
+        );
+        let expected = [
+            "3:9: `*.example.com` cannot be granted: a host is granted by its whole name, without `*`",
+            "3:26: `https://a.example/v1` cannot be granted: it is a host with or without a port",
+            "4:17: `a@b.example` cannot be granted: it is a host with or without a port",
+            "4:32: `2130706433` cannot be granted: it is the address 127.0.0.1: write it so",
         ];
         assert_eq!(found.len(), expected.len(), "{found:#?}");
         for (found, expected) in found.iter().zip(expected) {

@@ -10,7 +10,7 @@ use crate::{
     duration::parse_duration,
     environment::Environment,
     event_spec::{EventSpec, EventSpecError},
-    node_spec::{NodeSpec, make_names_unique},
+    node_spec::{NodeSpec, TWICE_HINT, make_names_unique, named_twice},
     plugin_name::{self, check_plugin_name},
     proof_level::{self, check_anchor},
     range::parse_count,
@@ -22,6 +22,7 @@ use crate::{
 use alloy_primitives::hex;
 use dispatcher::Poison;
 use event::{AnchorPolicy, Check, Finality, OnChange, Verify, Visibility};
+use host::HostGrant;
 use sha2::Digest;
 use std::{cell::RefCell, collections::BTreeSet, fs, num::NonZeroU32, ops::Range, path::Path};
 use toml::de::{DeTable, DeValue};
@@ -43,8 +44,21 @@ const CHAIN: [&str; 11] = [
 const PER_SECOND: &str = "second_look_requests_per_second";
 const NODE: [&str; 4] = ["name", "url", "headers", "timeout"];
 const CONTRACT: [&str; 7] = ["name", "chain", "address", "addresses", "events", "abi", "start"];
-const PLUGIN: [&str; 9] =
-    ["name", "wasm", "sha256", "finality", "poison", "on_change", "config", "limits", "sinks"];
+const PLUGIN: [&str; 11] = [
+    "name",
+    "wasm",
+    "sha256",
+    "finality",
+    "poison",
+    "on_change",
+    "config",
+    "limits",
+    "sinks",
+    HTTP,
+    HTTP_PRIVATE,
+];
+const HTTP: &str = "http";
+const HTTP_PRIVATE: &str = "http_private";
 const SINK: [&str; 5] = ["url", "headers", "secret", "timeout", "attempts"];
 const LIMITS: [&str; 2] = ["memory_mib", "deadline_ms"];
 
@@ -99,8 +113,18 @@ fn chains(source: &Source<'_>, root: &Table<'_>) -> Vec<ChainConfig> {
 }
 
 fn chain(source: &Source<'_>, name: &str, table: &Table<'_>) -> ChainConfig {
-    let mut nodes: Vec<NodeSpec> =
-        table.tables("node", &NODE).iter().filter_map(|table| node(source, table)).collect();
+    let mut nodes: Vec<NodeSpec> = Vec::new();
+    for table in table.tables("node", &NODE) {
+        let Some(node) = node(source, &table) else { continue };
+        nodes.push(node);
+        if let Some((first, second)) = named_twice(&nodes) {
+            // Its own name is of more use than its place, which may be a secret.
+            let message = format!("{} and {} are one node", first.name, second.name);
+            let span = table.value("url").map_or(table.span.clone(), |url| url.span());
+            source.wrong(&span, message, Some(TWICE_HINT.to_owned()));
+            nodes.pop();
+        }
+    }
     tell_second_node_names(source, table);
     make_names_unique(&mut nodes);
     let per_second = positive(source, table, PER_SECOND);
@@ -368,6 +392,7 @@ fn plugin(source: &Source<'_>, table: &Table<'_>, name: Option<String>) -> Optio
         check_component(source, table, (&wasm, &wasm_text), sha256.as_deref());
     }
     let sinks = Vec::new();
+    let hosts = hosts(source, table);
     Some(PluginConfig {
         name,
         wasm,
@@ -377,6 +402,7 @@ fn plugin(source: &Source<'_>, table: &Table<'_>, name: Option<String>) -> Optio
         on_change,
         config,
         sinks,
+        hosts,
         memory_mib,
         deadline_ms,
     })
@@ -414,6 +440,24 @@ fn unread(text: &Text, error: &std::io::Error) -> String {
         true => format!("the file cannot be read: {error}"),
         false => format!("`{}` cannot be read: {error}", text.text),
     }
+}
+
+/// Hosts that are granted; those of `http_private` may be of this machine and of private networks.
+fn hosts(source: &Source<'_>, table: &Table<'_>) -> Vec<HostGrant> {
+    let mut hosts = Vec::new();
+    for (key, is_private) in [(HTTP, false), (HTTP_PRIVATE, true)] {
+        for value in table.list(key) {
+            let Some(text) = source.text_of(key, value) else { continue };
+            let read = |text: &str| {
+                HostGrant::parse(text, is_private).map_err(|why| {
+                    let hint = "name a host as in \"api.example.com\" or \"http://10.0.0.7:8080\"";
+                    (format!("`{text}` cannot be granted: {why}"), Some(hint.to_owned()))
+                })
+            };
+            hosts.extend(source.parsed(key, &text, read));
+        }
+    }
+    hosts
 }
 
 /// The sinks that a plugin may send to.

@@ -8,7 +8,7 @@ use crate::{
     contract_spec::{ANY_CONTRACT, ContractSpec},
     environment::Environment,
     event_spec::{EventSpec, EventSpecError},
-    node_spec::{NodeSpec, nodes_of_flags, wrong_node},
+    node_spec::{NodeSpec, check_apart, nodes_of_flags, wrong_node},
     second_look::SecondLookPlan,
     suggest::closest,
 };
@@ -125,7 +125,9 @@ pub(super) fn nodes(
     environment: &Environment,
 ) -> Result<Vec<NodeSpec>, CommandError> {
     if !flags.is_empty() {
-        return nodes_of_flags(flags, environment);
+        let nodes = nodes_of_flags(flags, environment)?;
+        check_apart(&nodes)?;
+        return Ok(nodes);
     }
     if let Some(chain) = chain.filter(|chain| !chain.nodes.is_empty()) {
         return Ok(chain.nodes.clone());

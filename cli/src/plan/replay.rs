@@ -31,7 +31,7 @@ pub(crate) enum IfBusy {
     /// Read for that process, and take its place when it ends
     #[default]
     Join,
-    /// Wait until it has ended
+    /// Wait until it has ended, with --max-time no longer than that: then exit code 75
     Wait,
     /// Say so in one line and end with exit code 0
     Skip,

@@ -22,15 +22,20 @@ use crate::{
     interrupt::Interrupt,
     plan::AuditPlan,
     range::Bounds,
+    summary::UndecodedSummary,
 };
 use ::audit::EventKey;
 use event::{AnchorPolicy, BlockRange, Decoder, EventSchema, Prover};
 use pipeline::{AuditRequest, Timer};
 use std::{
+    collections::BTreeMap,
     io::{Write, stderr},
     sync::Arc,
     time::Instant,
 };
+
+/// Arguments that a log can have indexed, and none.
+const INDEXED_MAX: u8 = 4;
 
 /// Nodes that must agree on the last block where several are named.
 const AGREED_DEFAULT: u8 = 2;
@@ -77,6 +82,9 @@ pub(super) async fn run(
         false => None,
     };
     let order = counting_order(schemas.schemas());
+    let misfits = misfits(schemas.schemas());
+    let events = order.iter().map(|at| key_of(&schemas.schemas()[*at]));
+    let events = events.chain(misfits.iter().map(|misfit| misfit.key(schemas.schemas())));
     let request = AuditRequest {
         profile: profile.clone(),
         filters: filters.clone(),
@@ -87,7 +95,7 @@ pub(super) async fn run(
             .or((plan.chain.nodes.len() > 1).then_some(AnchorPolicy::Agreed(AGREED_DEFAULT))),
         nodes: nodes.iter().map(OpenNode::for_replay).collect(),
         concurrency: usize::from(plan.concurrency.get()),
-        events: order.iter().map(|at| key_of(&schemas.schemas()[*at])).collect(),
+        events: events.collect(),
     };
     let lines = Lines::new(environment, plan.quiet);
     let stop = stop(interrupt.clone(), plan.max_time);
@@ -106,6 +114,8 @@ pub(super) async fn run(
     for (at, count) in order.iter().zip(&outcome.verdict.events) {
         counts[*at] = *count;
     }
+    let found = outcome.verdict.events.get(order.len()..).unwrap_or_default();
+    let undecoded = undecoded(schemas.schemas(), &counts, &misfits, found);
     let scratch = scratch.map(scratch::Scratch::close).transpose()?;
     let sql_on = scratch.as_ref().map(|closed| closed.path.clone()).or(ledger.path());
     let expected = {
@@ -121,6 +131,7 @@ pub(super) async fn run(
         filters: &filters,
         schemas: schemas.schemas(),
         counts,
+        undecoded,
         outcome,
         ledger: ledger.told(),
         code,
@@ -179,4 +190,52 @@ fn key_of(schema: &EventSchema) -> EventKey {
         topic0: schema.topic0,
         topics: u8::try_from(topics).unwrap_or(u8::MAX),
     }
+}
+
+/// Logs of a declared event with another number of indexed arguments than declared: they do not decode.
+struct Misfit {
+    schema: usize,
+    indexed: u8,
+}
+
+impl Misfit {
+    fn key(&self, schemas: &[EventSchema]) -> EventKey {
+        let EventSchema { addresses, topic0, .. } = &schemas[self.schema];
+        EventKey { addresses: addresses.clone(), topic0: *topic0, topics: self.indexed + 1 }
+    }
+}
+
+fn misfits(schemas: &[EventSchema]) -> Vec<Misfit> {
+    let mut misfits = Vec::new();
+    for (schema, declared) in schemas.iter().enumerate().filter(|(_, s)| s.topic0.is_some()) {
+        let indexed = declared.columns.iter().filter(|column| column.indexed).count();
+        let others = (0..INDEXED_MAX).filter(|other| usize::from(*other) != indexed);
+        misfits.extend(others.map(|indexed| Misfit { schema, indexed }));
+    }
+    misfits
+}
+
+/// Returns the events of which logs were found and none decoded.
+fn undecoded(
+    schemas: &[EventSchema],
+    counts: &[u64],
+    misfits: &[Misfit],
+    found: &[u64],
+) -> Vec<UndecodedSummary> {
+    let mut undecoded: BTreeMap<usize, UndecodedSummary> = BTreeMap::new();
+    for (misfit, count) in misfits.iter().zip(found).filter(|(_, count)| **count > 0) {
+        let schema = &schemas[misfit.schema];
+        if counts[misfit.schema] > 0 {
+            continue;
+        }
+        let told = undecoded.entry(misfit.schema).or_insert_with(|| UndecodedSummary {
+            contract: schema.contract.clone(),
+            signature: schema.signature.clone(),
+            count: 0,
+            indexed_declared: schema.columns.iter().filter(|column| column.indexed).count(),
+            indexed_found: usize::from(misfit.indexed),
+        });
+        told.count += count;
+    }
+    undecoded.into_values().collect()
 }

@@ -9,7 +9,11 @@ use crate::{
     config_file::ContractConfig,
     coverage_report::{ChainCoverage, CoverageReport, FilterCoverage, Known, Part},
 };
-use event::{Anchor, BlockRange, ChainId, Content, Flaw, Interval, Value};
+use aggregator::{Admission, Aggregator, Policy};
+use event::{
+    Anchor, AnchorPolicy, BlockRange, BlockRanges, ChainId, ChainProfile, ChainState, Content,
+    Demand, Filter, Flaw, Interval, Value, Verify,
+};
 use std::ops::ControlFlow;
 
 /// Flaws of receipts that were to prove a block.
@@ -25,16 +29,75 @@ pub(crate) fn coverage(
     for chain in ledger.chains()? {
         let state = ledger.load(chain)?;
         let unproved = unproved(ledger, chain)?;
-        let filters = state.coverage.iter().filter(|(_, intervals)| !intervals.is_empty());
-        let filters = filters.map(|(filter, intervals)| FilterCoverage {
-            name: names.told(filter),
-            id: filter.id().to_string(),
-            parts: parts(intervals, state.finalized, &unproved),
+        let owed = Owed::of(chain, &state);
+        let none = Vec::new();
+        let covered = state.coverage.iter().map(|(filter, intervals)| (&**filter, intervals));
+        // What was demanded and of which nothing is covered is told, too.
+        let has_coverage = |filter: &Filter| state.coverage.iter().any(|(f, _)| **f == *filter);
+        let demanded = owed.demands.iter().map(|demand| &demand.filter);
+        let mut demanded: Vec<&Filter> = demanded.filter(|filter| !has_coverage(filter)).collect();
+        demanded.dedup();
+        let all = covered.chain(demanded.into_iter().map(|filter| (filter, &none)));
+        let filters = all.filter_map(|(filter, intervals)| {
+            let known = parts(intervals, state.finalized, &unproved);
+            let parts = opened(known, &owed.blocks(filter));
+            let (name, id) = (names.told(filter), filter.id().to_string());
+            (!parts.is_empty()).then_some(FilterCoverage { name, id, parts })
         });
         let filters = filters.collect();
         chains.push(ChainCoverage { chain: chain.0, finalized: state.finalized, filters });
     }
     Ok(CoverageReport::new(chains))
+}
+
+/// What is open although it is covered.
+struct Owed {
+    known: Aggregator,
+    /// What was demanded and is missing still.
+    demands: Vec<Demand>,
+}
+
+impl Owed {
+    fn of(chain: ChainId, state: &ChainState) -> Self {
+        let policy = Policy {
+            verify: Verify::Off,
+            anchor: AnchorPolicy::OneNode,
+            admission: Admission::OneNode,
+        };
+        let known = Aggregator::new(ChainProfile::ethereum(chain), policy, state.clone());
+        Self { demands: known.owed(), known }
+    }
+
+    /// Blocks of a filter of which more was demanded, or that nodes differ in.
+    fn blocks(&self, filter: &Filter) -> BlockRanges {
+        let all = BlockRange::new(0, u64::MAX);
+        let mut blocks = all.map(|all| self.known.undecided(filter, all)).unwrap_or_default();
+        let demands = self.demands.iter().filter(|demand| demand.filter == *filter);
+        demands.flat_map(|demand| demand.blocks.iter()).for_each(|range| blocks.add(range));
+        blocks
+    }
+}
+
+/// Calls blocks open that are owed, whatever is known of them, and adds those of which nothing is.
+fn opened(parts: Vec<Part>, owed: &BlockRanges) -> Vec<Part> {
+    let told: BlockRanges = parts.iter().map(|part| part.range).collect();
+    let mut opened: Vec<Part> = Vec::new();
+    for part in parts {
+        if part.known == Known::Unprovable {
+            opened.push(part);
+            continue;
+        }
+        let own = owed.iter().filter_map(|range| range.intersection(&part.range));
+        opened.extend(own.map(|range| Part { range, known: Known::Open, ..part.clone() }));
+        let rest = owed.outside(part.range).into_iter();
+        opened.extend(rest.map(|range| Part { range, ..part.clone() }));
+    }
+    for range in owed.iter().flat_map(|range| told.outside(range)) {
+        let part = Part { range, known: Known::Open, content: None, anchor: None, nodes: vec![] };
+        opened.push(part);
+    }
+    opened.sort_by_key(|part| part.range.first());
+    opened
 }
 
 /// Returns ranges for which receipts did not hold up.
@@ -91,6 +154,7 @@ fn known(interval: &Interval) -> Known {
         (Content::Receipts, _) => Known::Proved,
         (Content::Agreed(_), _) => Known::Agreed,
         (Content::Bloom, Anchor::AgreedHash(_)) if interval.nodes.len() > 1 => Known::Agreed,
+        (Content::Claimed | Content::Bloom, _) if interval.nodes.len() > 1 => Known::NotCompared,
         (Content::Claimed | Content::Bloom, _) => Known::SingleSource,
     }
 }
@@ -137,9 +201,32 @@ mod tests {
         let one = interval(range(10, 19), Content::Bloom);
         let evidence = Evidence { content: Content::Bloom, anchor: Anchor::AgreedHash(3) };
         let nodes = vec![NodeId::new("a"), NodeId::new("b"), NodeId::new("c")];
+        assert_eq!(known(&Interval { nodes: nodes.clone(), ..one.clone() }), Known::NotCompared);
         assert_eq!(known(&Interval { evidence, nodes, ..one.clone() }), Known::Agreed);
         assert_eq!(known(&Interval { evidence, ..one.clone() }), Known::SingleSource);
         assert_eq!(known(&one), Known::SingleSource);
+    }
+
+    #[test]
+    fn what_is_owed_is_open_whatever_is_known_of_it() {
+        let intervals = [interval(range(10, 19), Content::Bloom)];
+        let owed: BlockRanges = [range(5, 6), range(12, 13), range(18, 25)].into_iter().collect();
+        let found = opened(parts(&intervals, Some(21), &[]), &owed);
+        let found: Vec<(u64, u64, Known)> =
+            found.iter().map(|part| (part.range.first(), part.range.last(), part.known)).collect();
+        assert_eq!(
+            found,
+            [
+                (5, 6, Known::Open),
+                (10, 11, Known::SingleSource),
+                (12, 13, Known::Open),
+                (14, 17, Known::SingleSource),
+                (18, 19, Known::Open),
+                (20, 21, Known::Open),
+                (22, 25, Known::Open),
+            ]
+        );
+        assert_eq!(opened(parts(&[], None, &[]), &owed).len(), 3);
     }
 
     #[test]

@@ -9,13 +9,13 @@ use crate::{
     command_error::{CommandError, ErrorKind},
     range::{Bounds, RangeSpec},
     suggest::closest,
-    summary::RangeSummary,
+    summary::{RangeSummary, UndecodedSummary},
 };
 use aggregator::{Admission, Aggregator, Policy};
 use alloy_primitives::Address;
 use event::{
     AnchorPolicy, AnyOf, BlockRange, ChainId, ChainProfile, ChainState, EventSchema, Evidence,
-    FileForm, Filter, Verify,
+    FileForm, Filter, Value, Verify,
 };
 use std::{fmt, ops::ControlFlow, sync::Arc};
 
@@ -55,6 +55,8 @@ pub(crate) struct Export {
     pub(crate) completeness: Completeness,
     /// Where it has fewer blocks than were asked for.
     pub(crate) shortened: Option<String>,
+    /// The event, where it has no row although logs of it are there.
+    pub(crate) undecoded: Option<UndecodedSummary>,
 }
 
 /// Whether every block of a range is covered.
@@ -104,10 +106,11 @@ pub(crate) fn prepare(ledger: &mut Look, wanted: &Wanted) -> Result<Export, Comm
                 .hint(format!("its columns: headcount query \"describe {table}\""))
         })?;
     }
+    let undecoded = undecoded(ledger, &table, chain, completeness.range)?;
     let select = select::statement(&table, chain, completeness.range, wanted, &covering);
     let shortened = wanted.range.zip(completeness.range);
     let shortened = shortened.and_then(|(wanted, range)| wanted.shortened(range));
-    Ok(Export { select, completeness, shortened })
+    Ok(Export { select, completeness, shortened, undecoded })
 }
 
 /// Finds the table by its name, whatever the case.
@@ -129,6 +132,31 @@ fn find(ledger: &mut Look, name: &str) -> Result<Table, CommandError> {
         None => failed.hint(format!("it has {RAW} (raw logs), {}", names.join(", "))),
     }
     .hint("other tables: headcount query --format csv \"select ...\""))
+}
+
+/// Says where none of an event's logs decoded: what is exported of it is empty for no better reason.
+fn undecoded(
+    ledger: &mut Look,
+    table: &Table,
+    chain: ChainId,
+    range: Option<BlockRange>,
+) -> Result<Option<UndecodedSummary>, CommandError> {
+    let (Table::Typed(schema), Some(range)) = (table, range) else { return Ok(None) };
+    let Some(statement) = select::undecoded(schema, chain, range) else { return Ok(None) };
+    let mut found = None;
+    ledger.query(&statement, &mut |_, row| {
+        if let [Value::Int(count), Value::Int(indexed)] = row.as_slice() {
+            found = u64::try_from(*count).ok().zip(usize::try_from(*indexed).ok());
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(found.filter(|(count, _)| *count > 0).map(|(count, indexed_found)| UndecodedSummary {
+        contract: schema.contract.clone(),
+        signature: schema.signature.clone(),
+        count,
+        indexed_declared: schema.columns.iter().filter(|column| column.indexed).count(),
+        indexed_found,
+    }))
 }
 
 fn chain_of(ledger: &mut Look, wanted: Option<ChainId>) -> Result<ChainId, CommandError> {

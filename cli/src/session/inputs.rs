@@ -146,7 +146,8 @@ fn load_plugin(
     config: &PluginConfig,
     compiling: &Compiling,
 ) -> Result<Box<dyn Plugin>, CommandError> {
-    let grants = Grants::sinks(config.sinks.iter().cloned());
+    let sinks = Grants::sinks(config.sinks.iter().cloned());
+    let grants = sinks.with_hosts(config.hosts.clone());
     let bytes = read_component(config)?;
     let loaded = load_component(host, config, &bytes, (compiling, grants))?;
     let loaded = loaded.map_err(|error| refused(&config.wasm, error))?;
@@ -210,9 +211,14 @@ pub(super) fn refused(path: &Path, error: LoadError) -> CommandError {
         LoadError::Engine(_) | LoadError::Unreadable(_) => {
             (ErrorKind::LocalIo, "this machine has no room for it: look at disk, memory, limits")
         }
-        LoadError::Config(_) => {
-            (ErrorKind::Usage, "write what it wants under `config` of its [[plugin]], or `sinks`")
-        }
+        LoadError::Config(_) => (
+            ErrorKind::Usage,
+            "write what it wants under `config` of its [[plugin]], or `sinks`, or `http`",
+        ),
+        LoadError::NoHostGranted { .. } => (
+            ErrorKind::Usage,
+            "where it may reach one, name it under its [[plugin]]: http = [\"api.example.com\"]",
+        ),
         _ => (
             ErrorKind::Usage,
             "build it for wasm32-wasip2 against the interface in wit/ of this version",

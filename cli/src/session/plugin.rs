@@ -42,6 +42,8 @@ pub(crate) struct PluginRun {
     pub(crate) chain_id: Option<u64>,
     /// Whether every batch is one block.
     pub(crate) one_block: bool,
+    /// Whether hosts are asked that the configuration grants the plugin.
+    pub(crate) allow_http: bool,
 }
 
 /// What a plugin wrote over events of a ledger.
@@ -65,8 +67,12 @@ pub(crate) fn test_plugin(
     compiling: &Compiling,
 ) -> Result<Tested, CommandError> {
     let host = compiling.host().map_err(CommandError::bug)?;
-    // Nothing is sent.
-    let mut plugin = inputs::load_one(&host, config, (compiling, Grants::any()))?;
+    // No message is sent.
+    let grants = match run.allow_http {
+        true => Grants::any().with_hosts(config.hosts.clone()),
+        false => Grants::any(),
+    };
+    let mut plugin = inputs::load_one(&host, config, (compiling, grants))?;
     let mut recorded = Recorded::find(event::Plugin::descriptor(&plugin), ledger, run)?;
     let mut watched = Watched::new(&mut plugin, Change::None);
     let told = recorded.rehearse(&mut watched, run.one_block)?;

@@ -23,15 +23,18 @@ use crate::{
     summary::{Status, Summary},
 };
 use abi::Schemas;
-use event::{Anchor, BlockRange, ChainProfile, Filter, Interval, Prover};
+use event::{Anchor, BlockRange, BlockRanges, ChainProfile, Filter, Interval, Prover};
 use pipeline::{
     OwnerHandle, ReplayError, ReplayOutcome, ReplayRequest, SecondLookRequest, Timer, Watcher,
 };
 use relay::Role;
 use std::{
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
+
+/// Why blocks are open that are covered.
+const UNDECIDED: &str = "nodes differ, and no receipts show who is right";
 
 /// Owners that end while one replay is their client, at most.
 const OWNERS_MAX: u32 = 1_000;
@@ -182,7 +185,14 @@ async fn wait_or_skip(
                 let status = Status::Interrupted;
                 Ok(Some((Summary { status, more: true, ledger, ..Summary::default() }, code)))
             }
-            None => Err(seeker.busy(pid).into()),
+            None => {
+                let waited = plan.max_time.map_or(0, |max| max.as_secs());
+                let error = CommandError::from(seeker.busy(pid));
+                Err(error.context(format!(
+                    "nothing was read: --if-busy wait has waited for as long as --max-time allows, \
+                     {waited} s"
+                )))
+            }
         }
     }
 }
@@ -272,6 +282,58 @@ impl Run<'_> {
         let looked = looked.await;
         lines.clear();
         outcome.add(looked?);
+        Ok(())
+    }
+
+    /// Has what nodes differ in decided by receipts, notes what is owed, and adds to `outcome` what stays
+    /// open although it is covered: this time, and as long as it is so.
+    async fn settle(
+        &self,
+        owner: &OwnerHandle,
+        range: Option<BlockRange>,
+        verify: event::Verify,
+        outcome: &mut ReplayOutcome,
+    ) -> Result<(), ReplayError> {
+        let Self { plan, profile, filters, .. } = self;
+        let head = self.nodes.iter().map(|node| node.greeting.status.head.number).max();
+        // Without a range all that is covered is meant.
+        let meant = match plan.second_look {
+            true => head.and_then(|head| BlockRange::new(0, head)),
+            false => range,
+        };
+        if let Some(meant) = meant.filter(|_| !outcome.stopped) {
+            let request = ReplayRequest {
+                profile: profile.clone(),
+                filters: filters.clone(),
+                range: meant,
+                verify,
+                needed: verify,
+                is_second_look: false,
+                refetch: true,
+                nodes: self.nodes.iter().map(OpenNode::for_replay).collect(),
+                concurrency: usize::from(plan.concurrency.get()),
+                width_max: None,
+                pace: None,
+                reporter: Arc::from("replay"),
+            };
+            let prover: Arc<dyn Prover> = Arc::new(proof::Proof);
+            let lines = Lines::new(self.environment, plan.quiet);
+            let left = plan.max_time.map(|max| max.saturating_sub(self.begun.elapsed()));
+            let stop = stop(self.interrupt.clone(), left);
+            let timer = &*self.timer;
+            let settled =
+                pipeline::settle_undecided(request, owner, prover, timer, stop, &lines).await;
+            lines.clear();
+            let (part, undecided) = settled?;
+            outcome.add_part(&part);
+            let told: BlockRanges = outcome.open.iter().map(|(range, _)| *range).collect();
+            let untold = undecided.iter().flat_map(|range| told.outside(range));
+            outcome.open.extend(untold.map(|range| (range, UNDECIDED.to_owned())));
+        }
+        if let Some(range) = range {
+            let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+            owner.demand(profile.chain, filters.clone(), range, verify, now_s);
+        }
         Ok(())
     }
 

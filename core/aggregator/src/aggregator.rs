@@ -20,13 +20,16 @@ use crate::{
 };
 use event::{
     Ack, AnchorPolicy, BlockNumHash, BlockRange, BlockRanges, BlockRow, ChainProfile, ChainState,
-    Commit, Content, EventId, Evidence, Filter, FilterId, Flaw, Incident, JournalRow, Judgement,
-    Op, Report, Verify,
+    Commit, Content, Demand, EventId, Evidence, Filter, FilterId, Flaw, Incident, JournalRow,
+    Judgement, NodeId, Op, Report, Verify,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
+
+/// Incidents remembered, at most, so that a second look does not tell them once more.
+const TOLD_AGAIN_MAX: usize = 4_096;
 
 /// When a log becomes an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +106,10 @@ pub struct Aggregator {
     pub(crate) looked: BTreeMap<FilterId, BlockRanges>,
     /// Candidates that were dropped, told with the next commit.
     pub(crate) dropped: Vec<EventId>,
+    /// What runs demanded and did not get.
+    pub(crate) demands: Vec<Demand>,
+    /// Incidents that were told lately, by node, first block, flaw and detail.
+    pub(crate) told_again: BTreeSet<(NodeId, u64, String, String)>,
 }
 
 impl Aggregator {
@@ -126,6 +133,8 @@ impl Aggregator {
             proved: BTreeSet::new(),
             looked: state.looked.into_iter().collect(),
             dropped: Vec::new(),
+            demands: state.demands,
+            told_again: BTreeSet::new(),
         };
         aggregator.see_covered(&held);
         aggregator.recall(state.sightings);
@@ -302,7 +311,7 @@ impl Aggregator {
         };
 
         let due = self.sightings_due(&report, &judgement);
-        let polled = self.polled(&report, &judgement, &refused);
+        let polled = self.polled(&report, &refused);
         let given = given_ids(&report, None, |i| due[i] || polled.key(i).is_some());
         cut.commit.sightings = self.sightings.cut(&report, &due, &given);
         self.vote(&report, &judgement, &polled, given);
@@ -322,13 +331,20 @@ impl Aggregator {
 
         self.show(&report, &judgement, &polled, &rows);
         let tallies = self.tallies(&polled, &decided, &known);
-        let ruling =
-            Ruling { refused: &refused, decided: &decided, tallies: &tallies, nothing_admitted };
+        let unagreed = self.open_for_agreement(&report);
+        let ruling = Ruling {
+            refused: &refused,
+            decided: &decided,
+            tallies: &tallies,
+            unagreed: &unagreed,
+            nothing_admitted,
+        };
         let mut standings = self.standings(&report, &judgement, &ruling);
         if let Some(look) = look {
             let standings = &mut standings;
             self.settle_differences(&report, &judgement, look, &decided, standings, &mut cut);
         }
+        self.note_shared(&report, &ruling, &standings, &mut cut);
         let closed: Vec<bool> = standings.iter().map(|standing| standing.open.is_none()).collect();
         let unreported = self.unreported(nothing_admitted);
         let pieces = pieces(&report, &judgement, &standings, &unreported, self.checkpoint());
@@ -349,7 +365,21 @@ impl Aggregator {
         cut.commit.finalized = self.rose().or(cut.commit.finalized);
         cut.commit.incidents.append(&mut self.incidents);
         cut.commit.candidates_closed.append(&mut self.dropped);
+        self.tell_once(report.is_second_look, &mut cut.commit.incidents);
         cut.outcome(&self.coverage)
+    }
+
+    /// A block that nodes differ in is read through some of them more than once: what is wrong with
+    /// their answers is told once.
+    fn tell_once(&mut self, is_second_look: bool, incidents: &mut Vec<Incident>) {
+        incidents.retain(|told| {
+            let (flaw, detail) = (told.flaw.to_string(), told.detail.clone());
+            let key = (told.node.clone(), told.range.first(), flaw, detail);
+            self.told_again.insert(key) || !is_second_look
+        });
+        while self.told_again.len() > TOLD_AGAIN_MAX {
+            self.told_again.pop_first();
+        }
     }
 
     #[cfg(test)]

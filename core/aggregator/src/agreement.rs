@@ -2,14 +2,16 @@
 //!
 //! An answer counts for a node once it was given without doubt, also when the node gave another
 //! one before or after, and only when all of it is admitted: a block is never called agreed while
-//! an event of the agreed answer is not in the ledger. Does not blame anybody.
+//! an event of the agreed answer is not in the ledger. That so many nodes have the block at all is asked
+//! besides: one node's header, whatever its bloom or receipts show, is one node's word. Does not blame
+//! anybody.
 
-use crate::votes::{Answer, Ballot};
-use event::{Content, EventId};
-use std::borrow::Cow;
+use crate::votes::{Answer, Ballot, Vote};
+use event::{Content, EventId, NodeId};
+use std::{borrow::Cow, collections::BTreeSet};
 
 /// What a ballot comes to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     /// Strongest content shown with an answer that is admitted, agreement included.
     pub(crate) content: Option<Content>,
@@ -17,6 +19,10 @@ pub(crate) struct Tally {
     pub(crate) nodes: usize,
     /// Whether nodes gave different answers without doubt.
     pub(crate) differs: bool,
+    /// Nodes that have this very block, whatever they said of its logs.
+    pub(crate) headers: usize,
+    /// Nodes that gave the answer that counts: what receipts show, or what most gave; sorted.
+    pub(crate) by: Vec<NodeId>,
 }
 
 /// Tells what is admitted.
@@ -46,7 +52,24 @@ impl Ballot {
             tally.content = tally.content.max(Some(agreed));
         }
         tally.differs = answers > 1;
+        tally.headers = self.votes.iter().map(|vote| &vote.node).collect::<BTreeSet<_>>().len();
+        tally.by = self.supporters(admitted).into_iter().cloned().collect();
         tally
+    }
+
+    /// Returns the nodes by whose word the block is closed.
+    fn supporters(&self, admitted: &Admitted<'_>) -> BTreeSet<&NodeId> {
+        if self.shown.is_some() {
+            let said_it = |vote: &&Vote| {
+                vote.content == Content::Receipts || self.is_shown(&self.answers[vote.answer])
+            };
+            return self.votes.iter().filter(said_it).map(|vote| &vote.node).collect();
+        }
+        let answers = self.answers.iter().enumerate().filter_map(|(index, answer)| {
+            let nodes = self.nodes_of(index, false);
+            self.is_admitted(answer, nodes.len(), admitted).then_some(nodes)
+        });
+        answers.max_by_key(BTreeSet::len).unwrap_or_default()
     }
 
     fn is_admitted(&self, answer: &Answer, nodes: usize, admitted: &Admitted<'_>) -> bool {
@@ -60,15 +83,24 @@ impl Ballot {
 }
 
 /// Returns in words how far a block is from the agreement of `needed` nodes.
-pub(crate) fn lacks_agreement(tally: Tally, needed: u8) -> Cow<'static, str> {
-    let said = match tally.nodes {
+pub(crate) fn lacks_agreement(tally: &Tally, needed: u8) -> Cow<'static, str> {
+    let differ = if tally.differs { "nodes differ: " } else { "" };
+    format!("{differ}{} said so", some_of(tally.nodes, needed)).into()
+}
+
+/// Returns in words that fewer than `needed` nodes have the block.
+pub(crate) fn lacks_headers(tally: &Tally, needed: u8) -> Cow<'static, str> {
+    format!("{} shown this block", some_of(tally.headers, needed)).into()
+}
+
+fn some_of(nodes: usize, needed: u8) -> String {
+    let said = match nodes {
         0 => "none",
         1 => "one",
         2 => "two",
         3 => "three",
         _ => "some",
     };
-    let have = if tally.nodes > 1 { "have" } else { "has" };
-    let differ = if tally.differs { "nodes differ: " } else { "" };
-    format!("{differ}{said} of {needed} nodes {have} said so").into()
+    let have = if nodes > 1 { "have" } else { "has" };
+    format!("{said} of {needed} nodes {have}")
 }

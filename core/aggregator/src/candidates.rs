@@ -33,6 +33,10 @@ impl Candidates {
         self.count == 0
     }
 
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Candidate> {
+        self.by_block.values().flat_map(BTreeMap::values)
+    }
+
     pub(crate) fn in_block(&self, hash: &B256) -> impl Iterator<Item = &Candidate> {
         self.by_block.get(hash).into_iter().flat_map(BTreeMap::values)
     }

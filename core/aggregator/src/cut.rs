@@ -38,6 +38,7 @@ impl Cut {
     /// Nothing of the report is taken, and its range stays open.
     pub(crate) fn refused(mut self, report: &Report, reason: &str) -> Outcome {
         self.ack.open = vec![(report.range, reason.to_owned())];
+        self.ack.unshared = vec![report.range];
         self.outcome(&Coverage::default())
     }
 

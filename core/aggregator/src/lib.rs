@@ -13,6 +13,7 @@ mod candidates;
 mod canonical;
 mod coverage;
 mod cut;
+mod demands;
 mod extend;
 mod finality;
 mod held;

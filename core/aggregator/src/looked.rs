@@ -1,7 +1,7 @@
 //! Which blocks were read through a second node, and which still are to be. Does not say by whom.
 
 use crate::{aggregator::Aggregator, coverage::adjacent};
-use event::{BlockRange, Commit, Filter, FilterId, Seen, Verify};
+use event::{BlockNumHash, BlockRange, Commit, Filter, FilterId, Interval, Seen, Verify};
 
 /// Ranges remembered per filter, at most. What is forgotten of them is read once more, where there is
 /// a node that has not.
@@ -18,15 +18,16 @@ impl Aggregator {
             .flat_map(|covered| covered.touching(range))
             .filter(|interval| interval.evidence.content >= required)
             .filter_map(|interval| {
+                let leads_to = self.leads_to(interval);
                 let range = interval.range.intersection(&range)?;
-                Some(Seen { range, nodes: interval.nodes.clone() })
+                Some(Seen { range, nodes: interval.nodes.clone(), leads_to })
             })
             .collect();
         covered.sort_by_key(|seen| (seen.range.first(), seen.range.last()));
         let mut due: Vec<Seen> = Vec::new();
         // What several filters cover is told once.
         let mut next = Some(range.first());
-        for Seen { range, nodes } in covered {
+        for Seen { range, nodes, leads_to } in covered {
             let first = next.map(|next| range.first().max(next));
             let Some(range) = first.and_then(|first| BlockRange::new(first, range.last())) else {
                 continue;
@@ -36,12 +37,20 @@ impl Aggregator {
                 match due.last_mut() {
                     Some(last) if last.nodes == nodes && adjacent(&last.range, &range) => {
                         last.range = last.range.hull(range);
+                        last.leads_to = leads_to;
                     }
-                    _ => due.push(Seen { range, nodes: nodes.clone() }),
+                    _ => due.push(Seen { range, nodes: nodes.clone(), leads_to }),
                 }
             }
         }
         due
+    }
+
+    /// Returns the last block of an interval, where it is final and its headers are known to link.
+    fn leads_to(&self, interval: &Interval) -> Option<BlockNumHash> {
+        let number = interval.range.last();
+        let hash = interval.links?.last_hash;
+        self.canonical.is_final(number).then_some(BlockNumHash { number, hash })
     }
 
     fn not_looked(&self, filter: FilterId, range: BlockRange) -> Vec<BlockRange> {

@@ -79,23 +79,21 @@ impl Cutter<'_> {
         let Some(content) = standing.content else { return };
         let anchor = match self.anchored_to {
             Some(checkpoint) if range.last() <= checkpoint.number => Anchor::Checkpoint,
-            _ => Anchor::OneNode,
+            _ => standing.anchor,
         };
         let evidence = Evidence { content, anchor };
-        let node = &self.report.node;
+        let nodes = match standing.is_by_report {
+            true => with(&self.report.node, &standing.nodes),
+            false => standing.nodes.clone(),
+        };
         if let Some(last) = self.pieces.intervals.last_mut()
             && adjacent(&last.range, &range)
             && last.evidence == evidence
-            && (if standing.nodes.is_empty() {
-                last.nodes.len() == 1
-            } else {
-                last.nodes == with(node, &standing.nodes)
-            })
+            && last.nodes == nodes
         {
             last.range = last.range.hull(range);
             return;
         }
-        let nodes = with(node, &standing.nodes);
         self.pieces.intervals.push(Interval { range, evidence, nodes, links: None });
     }
 }

@@ -17,8 +17,8 @@ use crate::{
     votes::{BallotKey, Vote},
 };
 use event::{
-    Anchor, BlockRange, Content, EventId, Flaw, Incident, Judgement, NodeId, Report, Sighting,
-    Verify,
+    Anchor, BlockRange, BlockRanges, Content, EventId, Flaw, Incident, Judgement, NodeId, Report,
+    Sighting, Verify,
 };
 use std::collections::BTreeMap;
 
@@ -63,17 +63,14 @@ impl Aggregator {
     }
 
     /// Returns the ballots of the report's blocks whose votes are kept.
-    pub(crate) fn polled(
-        &self,
-        report: &Report,
-        judgement: &Judgement,
-        refused: &[bool],
-    ) -> Polled {
-        let required = self.policy.verify.required();
+    pub(crate) fn polled(&self, report: &Report, refused: &[bool]) -> Polled {
         let agree = matches!(self.policy.verify, Verify::Agree(_));
         if self.canonical.is_settled(report.range.last()) && !agree {
             return Polled::default();
         }
+        // Where nodes must agree, each block is voted on until so many have it: also one without logs,
+        // and one that a header's bloom excludes.
+        let open = if agree { self.open_for(report) } else { BlockRanges::default() };
         let mut keys = vec![None; report.blocks.len()];
         let filter = report.filter.id();
         for (i, block) in report.blocks.iter().enumerate().filter(|(i, _)| !refused[*i]) {
@@ -81,11 +78,16 @@ impl Aggregator {
             let key = BallotKey { number, hash, filter };
             let can_change = !self.canonical.is_settled(number)
                 && (!self.canonical.is_final(number) || self.votes.has_block(number, hash));
-            let is_open =
-                agree && (judgement.blocks[i].content < required || self.votes.get(&key).is_some());
+            let is_open = open.contains(number) || (agree && self.votes.get(&key).is_some());
             keys[i] = (can_change || is_open).then_some(key);
         }
         Polled { keys }
+    }
+
+    /// Returns the blocks of the report that are not covered as the policy demands.
+    pub(crate) fn open_for(&self, report: &Report) -> BlockRanges {
+        let missing = self.missing(&report.filter, report.range, self.policy.verify);
+        missing.into_iter().map(|(range, _)| range).collect()
     }
 
     /// Takes the votes of a report. `given` holds the ids of all its rows in polled blocks.

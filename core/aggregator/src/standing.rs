@@ -5,10 +5,13 @@
 use crate::{
     admission::Decided,
     aggregator::{Admission, Aggregator},
-    agreement::{Tally, lacks_agreement},
+    agreement::{Tally, lacks_agreement, lacks_headers},
+    coverage::{adjacent, merge_nodes},
+    cut::Cut,
 };
-use event::{Content, Judgement, NodeId, Report, Verify};
-use std::borrow::Cow;
+use alloy_primitives::B256;
+use event::{Anchor, BlockRange, BlockRanges, Content, Judgement, NodeId, Report, Verify};
+use std::{borrow::Cow, collections::BTreeMap};
 
 /// How one block of the report stands.
 #[derive(Clone, Debug)]
@@ -19,6 +22,10 @@ pub(crate) struct Standing {
     pub(crate) open: Option<Cow<'static, str>>,
     /// Nodes that spoke earlier for what is admitted now.
     pub(crate) nodes: Vec<NodeId>,
+    /// Whether it is covered by the report's own word, too; else only by theirs.
+    pub(crate) is_by_report: bool,
+    /// Why its header is believed, where no checkpoint says more.
+    pub(crate) anchor: Anchor,
 }
 
 /// What was found out about the blocks of a report.
@@ -28,6 +35,8 @@ pub(crate) struct Ruling<'a> {
     pub(crate) decided: &'a Decided,
     /// Per block: the votes, where they are kept; empty where none are.
     pub(crate) tallies: &'a [Option<Tally>],
+    /// Blocks that so many nodes have to have before they are closed.
+    pub(crate) unagreed: &'a BlockRanges,
     /// Whether the report has logs of which none may enter.
     pub(crate) nothing_admitted: bool,
 }
@@ -44,11 +53,67 @@ impl Aggregator {
     ) -> Vec<Standing> {
         let standing = |i: usize| {
             let required = self.policy.verify.required_at(report.blocks[i].number);
-            let (content, open) = self.stands(judgement, ruling, i, required);
-            let nodes = ruling.decided.nodes.get(&(i as u32)).cloned().unwrap_or_default();
-            Standing { content, open, nodes }
+            let (mut content, mut open) = self.stands((report, judgement), ruling, i, required);
+            let mut nodes = ruling.decided.nodes.get(&(i as u32)).cloned().unwrap_or_default();
+            let (mut anchor, mut is_by_report) = (Anchor::OneNode, true);
+            // It is closed by the words of all of them, of which only the last is in this report.
+            if let Verify::Agree(needed) = self.policy.verify
+                && ruling.unagreed.contains(report.blocks[i].number)
+                && let Some(tally) = ruling.tallies.get(i).and_then(Option::as_ref)
+                && tally.headers >= usize::from(needed)
+                && tally.content >= Some(required)
+            {
+                // That of a node whose own answer is not whole may be the last header that was needed.
+                if content < Some(required) {
+                    is_by_report = content.is_some() || tally.by.is_empty();
+                    (content, open) = (Some(required), None);
+                }
+                merge_nodes(&mut nodes, &tally.by);
+                anchor = Anchor::AgreedHash(needed);
+            }
+            Standing { content, open, nodes, is_by_report, anchor }
         };
         (0..judgement.blocks.len()).map(standing).collect()
+    }
+
+    /// Returns the blocks of the report that so many nodes have to have before they are closed.
+    pub(crate) fn open_for_agreement(&self, report: &Report) -> BlockRanges {
+        match self.policy.verify {
+            Verify::Agree(_) => self.open_for(report),
+            _ => BlockRanges::default(),
+        }
+    }
+
+    /// Says which blocks too few nodes have, and drops what waits in blocks that others than those agreed
+    /// on have at the same height: nobody asks for them again.
+    pub(crate) fn note_shared(
+        &mut self,
+        report: &Report,
+        ruling: &Ruling<'_>,
+        standings: &[Standing],
+        cut: &mut Cut,
+    ) {
+        let Verify::Agree(needed) = self.policy.verify else { return };
+        let mut agreed = BTreeMap::new();
+        for (i, block) in report.blocks.iter().enumerate() {
+            if !ruling.unagreed.contains(block.number) {
+                continue;
+            }
+            let tally = ruling.tallies.get(i).and_then(Option::as_ref);
+            let is_shared = tally.is_some_and(|tally| tally.headers >= usize::from(needed));
+            if is_shared && standings[i].open.is_none() && self.canonical.is_settled(block.number) {
+                agreed.insert(block.number, block.hash);
+            } else if !is_shared {
+                let block = BlockRange::one(block.number);
+                match cut.ack.unshared.last_mut() {
+                    Some(last) if adjacent(last, &block) => *last = last.hull(block),
+                    _ => cut.ack.unshared.push(block),
+                }
+            }
+        }
+        let is_gone =
+            |number, hash: &B256| agreed.get(&number).is_some_and(|agreed| agreed != hash);
+        self.dropped.extend(self.candidates.drop_blocks(is_gone));
     }
 
     /// Returns how blocks stand that are in the range but not in the report.
@@ -59,7 +124,7 @@ impl Aggregator {
             false => is_short.then_some("no header was read".into()),
         };
         let content = (!nothing_admitted).then_some(Content::Claimed);
-        Standing { content, open, nodes: Vec::new() }
+        Standing { content, open, nodes: Vec::new(), is_by_report: true, anchor: Anchor::OneNode }
     }
 
     const fn waits(&self) -> bool {
@@ -68,14 +133,15 @@ impl Aggregator {
 
     fn stands(
         &self,
-        judgement: &Judgement,
+        (report, judgement): (&Report, &Judgement),
         ruling: &Ruling<'_>,
         i: usize,
         required: Content,
     ) -> (Option<Content>, Option<Cow<'static, str>>) {
-        let verdict = judgement.blocks[i];
+        let (verdict, number) = (judgement.blocks[i], report.blocks[i].number);
         let decision = &ruling.decided.blocks[i];
-        let tally = ruling.tallies.get(i).copied().flatten().unwrap_or_default();
+        let none = Tally::default();
+        let tally = ruling.tallies.get(i).and_then(Option::as_ref).unwrap_or(&none);
         // What is stored must leave a trace in coverage: by it a later report of the block, also
         // after a restart, is compared with what is stored.
         let is_stored = decision.known + decision.entered > 0;
@@ -101,6 +167,15 @@ impl Aggregator {
                 _ => "less is shown than the policy demands".into(),
             };
             (Some(level), Some(open))
+        } else if let Verify::Agree(needed) = self.policy.verify
+            && tally.headers < usize::from(needed)
+            && ruling.unagreed.contains(number)
+        {
+            // One node may be on another chain: its blooms and receipts are of its own headers. Of final
+            // blocks nothing is covered where nothing is stored: its headers stand in nobody's way.
+            let is_covered = is_stored || !self.canonical.is_settled(number);
+            let content = is_covered.then_some(level.min(Content::Bloom));
+            (content, Some(lacks_headers(tally, needed)))
         } else {
             (Some(level.min(required)), None)
         }

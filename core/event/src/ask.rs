@@ -53,6 +53,11 @@ pub enum Ask {
         /// Which.
         block: BlockNumHash,
     },
+    /// `eth_getBlockReceipts` by hash of each block, in JSON-RPC batches.
+    ReceiptsOf {
+        /// Which; at least one.
+        blocks: Vec<BlockNumHash>,
+    },
     /// `eth_syncing`.
     Syncing,
     /// `net_peerCount`.
@@ -125,6 +130,9 @@ pub enum Answer {
     Headers(Vec<BlockAnswer>),
     /// To [`Ask::Receipts`], in the node's order.
     Receipts(Vec<Receipt>),
+    /// To [`Ask::ReceiptsOf`]: one for each block, in the order asked. A block without an answer of its
+    /// own is a fault beside the others, never an empty list.
+    ReceiptsOf(Vec<Result<Vec<Receipt>, Fault>>),
     /// To [`Ask::Syncing`]: whether the node says that it is catching up.
     Syncing(bool),
     /// To [`Ask::PeerCount`].

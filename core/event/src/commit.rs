@@ -1,8 +1,8 @@
 //! One atomic write to the ledger, as the aggregator cuts it.
 
 use crate::{
-    BlockRange, BlockRanges, ChainId, EventId, Filter, FilterId, Incident, Interval, Logs, NodeId,
-    TypedRows, Via,
+    BlockRange, BlockRanges, ChainId, Demand, EventId, Filter, FilterId, Incident, Interval, Logs,
+    NodeId, TypedRows, Via,
 };
 use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
@@ -145,6 +145,9 @@ pub struct Commit {
     /// All blocks of a filter that were read through a second node: they take the place of those that
     /// are stored.
     pub looked: Vec<(FilterId, BlockRanges)>,
+    /// What is owed: each takes the place of what is stored of the same filter and level, and one
+    /// without blocks is gone.
+    pub demands: Vec<Demand>,
 }
 
 impl Commit {
@@ -163,6 +166,7 @@ impl Commit {
             incidents: Vec::new(),
             finalized: None,
             looked: Vec::new(),
+            demands: Vec::new(),
         }
     }
 

@@ -2,9 +2,9 @@
 
 use crate::{
     BatchBlock, BlockNumHash, BlockRange, BlockRanges, BlockRow, Candidate, ChainId, Commit,
-    DecodeStats, Decoder, Descriptor, EventId, EventSchema, Filter, FilterId, Incident, Interval,
-    JournalRow, Logs, Message, NodeId, OnChange, OutboxLine, OutboxStep, Outgoing, PluginState,
-    Report, Sighting, StateWrite, TableRows, Writer,
+    DecodeStats, Decoder, Demand, Descriptor, EventId, EventSchema, Filter, FilterId, Incident,
+    Interval, JournalRow, Logs, Message, NodeId, OnChange, OutboxLine, OutboxStep, Outgoing,
+    PluginState, Report, Sighting, StateWrite, TableRows, Writer,
 };
 use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
@@ -72,6 +72,8 @@ pub struct Ack {
     pub agreed: u64,
     /// Blocks of which it said something else while nothing shows who is right, in order.
     pub differs: Vec<BlockRange>,
+    /// Blocks that fewer nodes have than must agree, in order: receipts of one of them decide nothing.
+    pub unshared: Vec<BlockRange>,
     /// Flaws recorded.
     pub incidents: u64,
     /// The first of them, in words; the ledger has all.
@@ -100,6 +102,9 @@ pub struct Seen {
     pub range: BlockRange,
     /// Nodes that reported them, and in a second look those that could not give them this time.
     pub nodes: Vec<NodeId>,
+    /// The last of them, or a block above it whose headers lead down to them, as the ledger knows it:
+    /// who has another block there is on another chain. `None` where no header was read.
+    pub leads_to: Option<BlockNumHash>,
 }
 
 /// What is to be read through a second node.
@@ -140,6 +145,8 @@ pub struct ChainState {
     pub journal_seq: u64,
     /// Blocks of each filter that were read through a second node, by filter.
     pub looked: Vec<(FilterId, BlockRanges)>,
+    /// What runs demanded and did not get, by filter and level.
+    pub demands: Vec<Demand>,
 }
 
 /// A lane: one plugin on one chain.

@@ -13,6 +13,7 @@ mod check;
 mod commit;
 mod component;
 mod coverage;
+mod demand;
 mod evidence;
 mod fault;
 mod filter;
@@ -45,6 +46,7 @@ pub use commit::{
 };
 pub use component::{OnChange, Writer};
 pub use coverage::{Interval, Links};
+pub use demand::Demand;
 pub use evidence::{Anchor, AnchorPolicy, Content, Evidence, Verify};
 pub use fault::{Fault, FaultClass, Flaw, Incident};
 pub use filter::{AnyOf, Filter, FilterId};

@@ -34,6 +34,12 @@ impl BlockRanges {
         parts
     }
 
+    /// Whether the block is in the set.
+    pub fn contains(&self, number: u64) -> bool {
+        let at = self.0.partition_point(|held| held.last() < number);
+        self.0.get(at).is_some_and(|held| held.contains(number))
+    }
+
     /// Returns the ranges, in order.
     pub fn iter(&self) -> impl Iterator<Item = BlockRange> {
         self.0.iter().copied()

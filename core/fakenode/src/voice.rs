@@ -9,6 +9,7 @@ use crate::{
 };
 use alloy_primitives::B256;
 use event::{Answer, Ask, BlockNumHash, BlockRange, Fault, FaultClass, Filter, Head, Tag};
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use sim::{SimNode, Told};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -139,12 +140,16 @@ impl Voice {
         let (mut status, mut retry_after_s) = (200, None);
         let mut rest = calls;
         while !rest.is_empty() {
-            let run = headers_in_a_row(rest);
-            let said = match run {
-                0 | 1 => vec![self.one(&rest[0], is_socket).await],
-                _ => self.headers(&rest[..run], is_socket).await,
+            let (run, receipts) = (headers_in_a_row(rest), receipts_in_a_row(rest));
+            let said = match (run, receipts) {
+                (0 | 1, 0 | 1) => vec![self.one(&rest[0], is_socket).await],
+                // Each has its own answer, and all are there after the time that one takes.
+                (_, 2..) => {
+                    join_all(rest[..receipts].iter().map(|call| self.one(call, is_socket))).await
+                }
+                (_, _) => self.headers(&rest[..run], is_socket).await,
             };
-            let taken = run.max(1);
+            let taken = run.max(receipts).max(1);
             for (call, said) in rest[..taken].iter().zip(said) {
                 match said {
                     Said::Result(result) => {
@@ -224,6 +229,8 @@ impl Voice {
             Answer::Logs(logs) => json::logs(logs, &told.removed),
             Answer::Headers(headers) => headers.first().map_or(Value::Null, json::block),
             Answer::Receipts(receipts) => receipts.iter().map(json::receipt).collect(),
+            // Never asked of the node: a batch is as many calls.
+            Answer::ReceiptsOf(_) => Value::Null,
             Answer::Syncing(false) => json!(false),
             Answer::Syncing(true) => {
                 json!({"startingBlock": "0x0", "currentBlock": "0x1", "highestBlock": "0x2"})
@@ -384,6 +391,10 @@ fn asked(method: &str, range: BlockRange) -> Asked {
 fn headers_in_a_row(calls: &[Call]) -> usize {
     let Some(first) = calls.first().and_then(Call::header_number) else { return 0 };
     calls.iter().zip(first..).take_while(|(call, n)| call.header_number() == Some(*n)).count()
+}
+
+fn receipts_in_a_row(calls: &[Call]) -> usize {
+    calls.iter().take_while(|call| call.method == "eth_getBlockReceipts").count()
 }
 
 fn error_object(id: &Value, words: &Words) -> Value {

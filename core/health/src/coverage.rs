@@ -16,7 +16,8 @@ pub struct OpenRange {
     pub filter: String,
     /// Blocks.
     pub range: BlockRange,
-    /// How long its first block has been final, in milliseconds, by the chain's own time.
+    /// How long it has been open, in milliseconds: since its first block was final, by the chain's own
+    /// time up to the newest block and by the clock from there; or by the clock since it was demanded.
     pub open_ms: u64,
     /// Whether that is longer than the deadline.
     pub is_late: bool,
@@ -116,25 +117,37 @@ pub(crate) fn judge(sample: &ChainSample, view: &ChainView) -> LedgerVerdict {
         LedgerState::Unread(why) => return LedgerVerdict::Unread(why.clone()),
         LedgerState::Read(ledger) => ledger,
     };
-    let owes = |filter: &&FilterCoverage| filter.start.is_some() || !filter.covered.is_empty();
-    let filters = ledger.coverage.iter().filter(owes);
+    let is_judged = |filter: &&FilterCoverage| {
+        filter.start.is_some() || !filter.covered.is_empty() || !filter.owed.is_empty()
+    };
+    let filters = ledger.coverage.iter().filter(is_judged);
     let count = filters.clone().count() as u64;
     if count == 0 {
         return LedgerVerdict::Ok { filters: 0, through: None, open: Vec::new() };
     }
-    // Without the nodes' word, holes below the highest covered block are holes all the same.
-    let highest = filters.clone().flat_map(|filter| &filter.covered).map(BlockRange::last).max();
-    let Some(owed) = view.finalized.or(highest) else {
-        return LedgerVerdict::Ok { filters: count, through: None, open: Vec::new() };
-    };
     let deadline_ms = sample.deadline_ms;
     let mut open: Vec<OpenRange> =
-        filters.clone().flat_map(|filter| open_ranges(filter, owed, deadline_ms, view)).collect();
+        filters.clone().flat_map(|filter| demanded(filter, sample)).collect();
+    // Without the nodes' word, holes below the highest covered block are holes all the same.
+    let highest = filters.clone().flat_map(|filter| &filter.covered).map(BlockRange::last).max();
+    let owed = view.finalized.or(highest);
+    if let Some(owed) = owed {
+        // A chain that stands still does not stop the clock.
+        let since_ms = idle_ms(sample, ledger, view, owed);
+        let holes = filters.clone().flat_map(|filter| open_ranges(filter, owed, since_ms, view));
+        open.extend(holes);
+    }
+    for open in &mut open {
+        open.is_late = open.open_ms > deadline_ms;
+    }
     open.sort_by(|a, b| b.open_ms.cmp(&a.open_ms).then_with(|| a.filter.cmp(&b.filter)));
     let late = open.iter().filter(|open| open.is_late).count();
     if late > 0 {
         open.truncate(late.min(OPEN_RANGES_MAX));
         return LedgerVerdict::Late { open, count: late as u64 };
+    }
+    if owed.is_none() {
+        return LedgerVerdict::Ok { filters: count, through: None, open };
     }
     if view.finalized.is_none() {
         return without_finalized(sample, ledger, view, filters);
@@ -173,6 +186,30 @@ fn without_finalized<'a>(
     }
 }
 
+/// Returns how long ago the newest block that is known was made, by the clock; from there on no block
+/// tells the time.
+fn idle_ms(sample: &ChainSample, ledger: &LedgerSample, view: &ChainView, owed: u64) -> u64 {
+    let of_ledger = || {
+        let (number, at_s) = ledger.dated?;
+        let age_ms = sample.now_s.saturating_sub(at_s).saturating_mul(1_000);
+        Some(age_ms.saturating_sub(view.blocks_ms(owed.saturating_sub(number))))
+    };
+    let age_ms = view.head_age_ms.or_else(of_ledger).unwrap_or(0);
+    // The next block is due only then.
+    age_ms.saturating_sub(view.block_time_ms)
+}
+
+/// Returns what runs demanded and did not get: open since then.
+fn demanded(filter: &FilterCoverage, sample: &ChainSample) -> Vec<OpenRange> {
+    let open = |(range, since_s): &(BlockRange, u64)| OpenRange {
+        filter: filter.filter.clone(),
+        range: *range,
+        open_ms: sample.now_s.saturating_sub(*since_s).saturating_mul(1_000),
+        is_late: false,
+    };
+    filter.owed.iter().map(open).collect()
+}
+
 fn sorted(filter: &FilterCoverage) -> Vec<BlockRange> {
     let mut covered = filter.covered.clone();
     covered.sort_unstable();
@@ -183,7 +220,7 @@ fn sorted(filter: &FilterCoverage) -> Vec<BlockRange> {
 fn open_ranges(
     filter: &FilterCoverage,
     owed: u64,
-    deadline_ms: u64,
+    since_ms: u64,
     view: &ChainView,
 ) -> Vec<OpenRange> {
     let covered = sorted(filter);
@@ -195,9 +232,10 @@ fn open_ranges(
         if let Some(last) = range.first().min(owed.saturating_add(1)).checked_sub(1)
             && let Some(hole) = BlockRange::new(next, last)
         {
-            let open_ms = view.blocks_ms(owed.saturating_sub(hole.first()));
-            let is_late = open_ms > deadline_ms;
-            open.push(OpenRange { filter: filter.filter.clone(), range: hole, open_ms, is_late });
+            let final_ms = view.blocks_ms(owed.saturating_sub(hole.first()));
+            let open_ms = final_ms.saturating_add(since_ms);
+            let filter = filter.filter.clone();
+            open.push(OpenRange { filter, range: hole, open_ms, is_late: false });
         }
         next = next.max(range.last().saturating_add(1));
     }

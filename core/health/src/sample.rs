@@ -177,13 +177,15 @@ pub struct FilterCoverage {
     pub start: Option<u64>,
     /// What is covered as the policy demands, in any order.
     pub covered: Vec<BlockRange>,
+    /// What runs demanded beyond that and did not get, with since when, in Unix seconds.
+    pub owed: Vec<(BlockRange, u64)>,
 }
 
 /// What the ledger says of the chain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LedgerSample {
-    /// Coverage, which is owed up to the finalized block. A filter without any and without a start
-    /// owes nothing yet.
+    /// Coverage, which is owed up to the finalized block. A filter without any, without a start and
+    /// without a demand owes nothing yet.
     pub coverage: Vec<FilterCoverage>,
     /// The block below which nothing changes any more.
     pub final_block: Option<BlockNumHash>,

@@ -91,7 +91,12 @@ fn covered(ranges: &[(u64, u64)]) -> LedgerState {
     let covered = ranges.iter().map(|(first, last)| range(*first, *last)).collect();
     let last = ranges.last().map_or(0, |(_, last)| *last);
     LedgerState::Read(LedgerSample {
-        coverage: vec![FilterCoverage { filter: "usdc".into(), start: None, covered }],
+        coverage: vec![FilterCoverage {
+            filter: "usdc".into(),
+            start: None,
+            covered,
+            owed: vec![],
+        }],
         final_block: Some(block(0, last).block),
         dated: Some((last, block(0, last).timestamp)),
         halted: None,
@@ -414,10 +419,46 @@ fn an_interval_open_past_the_deadline_is_exit_1() {
 }
 
 #[test]
+fn an_interval_stays_open_by_the_clock_where_the_chain_stands_still() {
+    let mut sample = chain(vec![good("a")]);
+    sample.ledger = covered(&[(18_000_000, FINALIZED - 3)]);
+    let open = |sample: &ChainSample| match judge(sample).ledger {
+        LedgerVerdict::Ok { open, .. } => (open[0].range, open[0].open_ms, false),
+        LedgerVerdict::Late { open, .. } => (open[0].range, open[0].open_ms, true),
+        other => panic!("{other:?}"),
+    };
+    let hole = range(FINALIZED - 2, FINALIZED);
+    assert_eq!(open(&sample), (hole, 24_000, false));
+    // Not one block more in an hour: the blocks say 24 seconds.
+    sample.now_s += 3_600;
+    let (range, open_ms, is_late) = open(&sample);
+    assert!(range == hole && is_late && open_ms >= 3_600_000, "{open_ms}");
+}
+
+#[test]
+fn what_was_demanded_and_not_shown_is_open_by_the_clock_since_then() {
+    let mut sample = chain(vec![good("a")]);
+    sample.ledger = covered(&[(18_000_000, FINALIZED)]);
+    expect(&judge(&sample), &[OK], "ok", 0);
+    let demanded = |sample: &mut ChainSample, since_s: u64| {
+        let LedgerState::Read(ledger) = &mut sample.ledger else { panic!("it was read") };
+        ledger.coverage[0].owed = vec![(range(18_000_010, 18_000_019), since_s)];
+    };
+    demanded(&mut sample, NOW_S - 60);
+    let health = judge(&sample);
+    expect(&health, &[OK], "ok", 0);
+    let LedgerVerdict::Ok { open, .. } = &health.ledger else { panic!("{health:#?}") };
+    assert_eq!((open[0].range, open[0].open_ms), (range(18_000_010, 18_000_019), 60_000));
+    demanded(&mut sample, NOW_S - 1_801);
+    expect(&judge(&sample), &[OK], "coverage-late", 1);
+}
+
+#[test]
 fn f89_a_filter_that_is_owed_and_was_never_read_is_open_from_its_start() {
     let mut sample = chain(vec![good("a")]);
     let owed = |start: Option<u64>| {
-        let coverage = vec![FilterCoverage { filter: "new".into(), start, covered: vec![] }];
+        let coverage =
+            vec![FilterCoverage { filter: "new".into(), start, covered: vec![], owed: vec![] }];
         LedgerState::Read(LedgerSample { coverage, ..LedgerSample::default() })
     };
     sample.ledger = owed(Some(18_000_000));

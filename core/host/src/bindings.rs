@@ -4,7 +4,7 @@
 
 wasmtime::component::bindgen!({
     path: "../../wit",
-    world: "event-sender",
+    world: "event-fetcher",
     // What hands much to a guest can stop it; the contract has no error for that.
     imports: {
         "headcount:plugin/state.get-many": trappable,

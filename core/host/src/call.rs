@@ -5,6 +5,8 @@ use crate::{
     bindings::headcount::plugin::{log, output, state, types},
     console::Console,
     fence::Fence,
+    fetching::Fetcher,
+    http::Fetches,
     limits::{COLUMN_BYTES, ENTRY_BYTES, FIELD_BYTES, METRIC_NAME_BYTES},
     outbox::Staged,
     rows, wasi,
@@ -40,6 +42,7 @@ pub(crate) struct Call {
     /// Bytes of the writes.
     written_bytes: usize,
     pub(crate) outbox: Staged,
+    pub(crate) http: Fetches,
     lines: Vec<LogLine>,
     line_bytes: usize,
     suppressed: usize,
@@ -55,6 +58,7 @@ pub(crate) struct Subject<'a> {
     pub(crate) state_bytes: usize,
     pub(crate) seqs: std::ops::Range<u64>,
     pub(crate) grants: Arc<Grants>,
+    pub(crate) fetcher: Arc<Fetcher>,
 }
 
 impl Call {
@@ -77,7 +81,8 @@ impl Call {
             writes: BTreeMap::new(),
             state_bytes: subject.state_bytes,
             written_bytes: 0,
-            outbox: Staged::new(limits, subject.grants),
+            outbox: Staged::new(limits, Arc::clone(&subject.grants)),
+            http: Fetches::new(limits, subject.grants, subject.fetcher),
             lines: Vec::new(),
             line_bytes: 0,
             suppressed: 0,
@@ -95,6 +100,7 @@ impl Call {
             state_bytes: self.state_bytes,
             outbox_messages: self.outbox.len(),
             outbox_bytes: self.outbox.bytes(),
+            http_calls: self.http.len(),
             log_lines: self.lines.len(),
             log_bytes: self.line_bytes,
         }

@@ -49,7 +49,7 @@ impl Host {
         let engine = Engine::new(&settings).map_err(|e| LoadError::engine(&e))?;
         let mut linker = Linker::new(&engine);
         wasi::link(&mut linker).map_err(|e| LoadError::engine(&e))?;
-        crate::bindings::EventSender::add_to_linker::<_, wasmtime::component::HasSelf<Call>>(
+        crate::bindings::EventFetcher::add_to_linker::<_, wasmtime::component::HasSelf<Call>>(
             &mut linker,
             |call| call,
         )

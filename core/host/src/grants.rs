@@ -1,11 +1,18 @@
 //! What an operator lets one plugin do beyond reading its batch and writing its own rows and state.
 
+use crate::{HostGrant, host_grant};
+use reqwest::Url;
 use std::collections::BTreeSet;
 
-/// The sinks that a plugin may send to; by default none.
+/// What a plugin is told where nothing is sent, whatever was granted.
+const NOTHING_SENT: &str = "nothing is sent in this run: `plugin test --allow-http` asks the hosts that \
+                            the configuration grants";
+
+/// The sinks that a plugin may send to, and the hosts that it may ask; by default none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grants {
     sinks: Sinks,
+    hosts: Hosts,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,27 +21,68 @@ enum Sinks {
     Any,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Hosts {
+    Named(Vec<HostGrant>),
+    /// A plugin may be made to ask hosts, and none is asked.
+    Unasked,
+}
+
 impl Default for Sinks {
     fn default() -> Self {
         Self::Named(BTreeSet::new())
     }
 }
 
+impl Default for Hosts {
+    fn default() -> Self {
+        Self::Named(Vec::new())
+    }
+}
+
 impl Grants {
     /// Grants these sinks.
     pub fn sinks(names: impl IntoIterator<Item = String>) -> Self {
-        Self { sinks: Sinks::Named(names.into_iter().collect()) }
+        Self { sinks: Sinks::Named(names.into_iter().collect()), ..Self::default() }
     }
 
-    /// Grants whatever is asked for: for a run that sends nothing.
+    /// Grants whatever is asked for: for a run that sends nothing. A host is not asked either; a plugin
+    /// that wants to is told so.
     pub const fn any() -> Self {
-        Self { sinks: Sinks::Any }
+        Self { sinks: Sinks::Any, hosts: Hosts::Unasked }
+    }
+
+    /// Grants these hosts, in place of what was granted of them.
+    #[must_use]
+    pub fn with_hosts(self, hosts: Vec<HostGrant>) -> Self {
+        Self { hosts: Hosts::Named(hosts), ..self }
     }
 
     pub(crate) fn has_sink(&self, name: &str) -> bool {
         match &self.sinks {
             Sinks::Named(names) => names.contains(name),
             Sinks::Any => true,
+        }
+    }
+
+    /// Whether a plugin that asks hosts may be run at all.
+    pub(crate) fn has_hosts(&self) -> bool {
+        match &self.hosts {
+            Hosts::Named(hosts) => !hosts.is_empty(),
+            Hosts::Unasked => true,
+        }
+    }
+
+    /// Whether requests to a URL are granted, though perhaps not made in this run.
+    pub(crate) fn may_fetch(&self, url: &str) -> bool {
+        matches!(self.hosts, Hosts::Unasked) || self.host_of(url).is_ok()
+    }
+
+    /// Returns the URL to ask and the grant that it falls under; or why not.
+    pub(crate) fn host_of(&self, url: &str) -> Result<(Url, HostGrant), String> {
+        match &self.hosts {
+            Hosts::Named(hosts) => host_grant::granted(url, hosts),
+            Hosts::Unasked => Err(NOTHING_SENT.to_owned()),
         }
     }
 }

@@ -57,6 +57,16 @@ pub struct Limits {
     pub outbox_bytes: usize,
     /// Bytes of the body of one message.
     pub outbox_message_bytes: usize,
+    /// Requests over HTTP.
+    pub http_calls: usize,
+    /// Bytes of URL and body of one request.
+    pub http_request_bytes: usize,
+    /// Bytes of the body of one answer.
+    pub http_response_bytes: usize,
+    /// Headers of one request, and of one answer.
+    pub http_headers: usize,
+    /// Bytes of those headers.
+    pub http_header_bytes: usize,
     /// Log lines.
     pub log_lines: usize,
     /// Bytes of those lines, with [`FIELD_BYTES`] for each field.
@@ -83,6 +93,11 @@ impl Default for Limits {
             outbox_messages: 1_000,
             outbox_bytes: 16 << 20,
             outbox_message_bytes: 256 << 10,
+            http_calls: 16,
+            http_request_bytes: 1 << 20,
+            http_response_bytes: 4 << 20,
+            http_headers: 100,
+            http_header_bytes: 64 << 10,
             log_lines: 1_000,
             log_bytes: 64 << 10,
             metrics: 100,

@@ -1,6 +1,6 @@
 //! Why a file is no plugin for this host, in words that say what to do.
 
-use crate::wasi;
+use crate::{Grants, wasi};
 use wasmtime::{Engine, component::types};
 
 /// The contract that this host speaks.
@@ -8,7 +8,9 @@ const PACKAGE: &str = "headcount:plugin/";
 const VERSION: &str = "0.1.0";
 /// Any 0.1 does: within it interfaces only gain functions.
 const COMPATIBLE: &str = "0.1.";
-const IMPORTS: [&str; 5] = ["types", "log", "output", "state", "outbox"];
+const IMPORTS: [&str; 6] = ["types", "log", "output", "state", "outbox", HTTP];
+/// What only a plugin with a grant may import.
+const HTTP: &str = "http";
 const EXPORTS: [&str; 2] = ["meta", "handler"];
 
 /// Why a plugin could not be loaded.
@@ -46,6 +48,12 @@ pub enum LoadError {
         /// What it asks for.
         import: String,
     },
+    /// Wants to ask hosts, and none was granted.
+    #[error("plugin wants {import}, and no host is granted to it")]
+    NoHostGranted {
+        /// What it asks for.
+        import: String,
+    },
     /// Does not link or compile.
     #[error("plugin cannot be compiled: {0}")]
     Compile(String),
@@ -80,7 +88,7 @@ impl LoadError {
 /// Says of an import that plugins ask for by habit why there is none.
 fn why_not(import: &str) -> &'static str {
     if import.starts_with("wasi:http/") {
-        ": the sandbox has no network"
+        ": the sandbox has no network; what plugins ask hosts with is headcount:plugin/http"
     } else if wasi::LINKED.iter().any(|linked| import.starts_with(linked)) {
         ": the sandbox has this of WASI 0.2 only"
     } else {
@@ -103,7 +111,11 @@ pub(crate) fn check_header(bytes: &[u8]) -> Result<(), LoadError> {
 }
 
 /// Compares imports and exports with what is there, before linking would say it worse.
-pub(crate) fn check_interfaces(engine: &Engine, ty: &types::Component) -> Result<(), LoadError> {
+pub(crate) fn check_interfaces(
+    engine: &Engine,
+    ty: &types::Component,
+    grants: &Grants,
+) -> Result<(), LoadError> {
     let imports = ty.imports(engine).map(|(name, _)| name);
     for name in imports.chain(ty.exports(engine).map(|(name, _)| name)) {
         let version = own_interface(name).map(|(_, version)| version);
@@ -120,6 +132,10 @@ pub(crate) fn check_interfaces(engine: &Engine, ty: &types::Component) -> Result
         };
         if !is_known {
             return Err(LoadError::NotGranted { import: name.to_owned() });
+        }
+        let wants_hosts = own_interface(name).is_some_and(|(interface, _)| interface == HTTP);
+        if wants_hosts && !grants.has_hosts() {
+            return Err(LoadError::NoHostGranted { import: name.to_owned() });
         }
     }
     for export in EXPORTS {

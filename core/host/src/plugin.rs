@@ -3,12 +3,13 @@
 use crate::{
     Grants, Limits, LoadError, Usage,
     bindings::{
-        EventSender, EventSenderPre,
+        EventFetcher, EventFetcherPre,
         headcount::plugin::types::{Failure, Outcome},
     },
     call::{Call, Subject, entry_bytes},
     describe,
     engine::{STACK_BYTES, TICK_MS},
+    fetching::{Fetcher, System},
     load, network, said, wire,
 };
 use event::{Batch, Descriptor, Effects, Plugin, PluginFault, PluginState, PluginTable, Rejection};
@@ -29,10 +30,11 @@ const TOO_MUCH_AT_ONCE: &str = "fuel allocated for hostcalls has been exhausted"
 /// A component that was checked and described itself. See [`event::Plugin`].
 pub struct LoadedPlugin {
     engine: Engine,
-    component: EventSenderPre<Call>,
+    component: EventFetcherPre<Call>,
     config: String,
     limits: Arc<Limits>,
     grants: Arc<Grants>,
+    fetcher: Arc<Fetcher>,
     descriptor: Descriptor,
     tables: Arc<[PluginTable]>,
     digest: [u8; 32],
@@ -59,13 +61,13 @@ impl LoadedPlugin {
         (limits, grants): (Limits, Grants),
     ) -> Result<Self, LoadError> {
         let ty = component.component_type();
-        load::check_interfaces(engine, &ty)?;
+        load::check_interfaces(engine, &ty, &grants)?;
         let (interface, imports) = load::interfaces(engine, &ty);
         let mut linker = linker.clone();
         network::link(&mut linker, engine, &ty).map_err(|e| LoadError::compile(&e))?;
         let component = linker
             .instantiate_pre(component)
-            .and_then(EventSenderPre::new)
+            .and_then(EventFetcherPre::new)
             .map_err(|e| LoadError::compile(&e))?;
         let mut plugin = Self {
             engine: engine.clone(),
@@ -73,6 +75,7 @@ impl LoadedPlugin {
             config: config.to_owned(),
             limits: Arc::new(limits),
             grants: Arc::new(grants),
+            fetcher: Arc::new(Fetcher::new(Arc::new(System))),
             descriptor: Descriptor {
                 name: String::new(),
                 version: String::new(),
@@ -136,12 +139,13 @@ impl LoadedPlugin {
             state_bytes: 0,
             seqs: 0..0,
             grants: Arc::clone(&self.grants),
+            fetcher: Arc::clone(&self.fetcher),
         };
         Call::new(&self.limits, subject)
     }
 
     /// Makes a fresh guest, with its deadline running.
-    fn start(&self, call: Call) -> Result<(Store<Call>, EventSender), PluginFault> {
+    fn start(&self, call: Call) -> Result<(Store<Call>, EventFetcher), PluginFault> {
         let mut store = Store::new(&self.engine, call);
         store.limiter(|call| &mut call.fence);
         // The tick that is under way counts, so one more.
@@ -186,7 +190,7 @@ impl LoadedPlugin {
     fn run(
         &self,
         store: &mut Store<Call>,
-        guest: &EventSender,
+        guest: &EventFetcher,
         batch: &Batch,
     ) -> Result<Outcome, PluginFault> {
         let handler = guest.headcount_plugin_handler();
@@ -195,6 +199,7 @@ impl LoadedPlugin {
             Ok(Err(reason)) => return Err(PluginFault::Halt(said::reason(reason))),
             Err(e) => return Err(self.fault(store, &e)),
         }
+        store.data_mut().http.is_open = true;
         match handler.call_handle(&mut *store, &wire::batch(batch)) {
             Ok(Ok(outcome)) => Ok(outcome),
             Ok(Err(failure)) => Err(refusal(failure)),
@@ -239,6 +244,7 @@ impl Plugin for LoadedPlugin {
             state_bytes: self.count_state(state),
             seqs: seqs.clone(),
             grants: Arc::clone(&self.grants),
+            fetcher: Arc::clone(&self.fetcher),
         };
         let begun = Instant::now();
         let (mut store, guest) = self.start(Call::new(&self.limits, subject))?;

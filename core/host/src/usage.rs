@@ -17,6 +17,8 @@ pub struct Usage {
     pub outbox_messages: usize,
     /// Bytes of those messages, as the limit counts them.
     pub outbox_bytes: usize,
+    /// Requests over HTTP, also those that were denied.
+    pub http_calls: usize,
     /// Log lines.
     pub log_lines: usize,
     /// Bytes of those lines.
@@ -33,6 +35,7 @@ impl Usage {
         self.state_bytes = self.state_bytes.max(other.state_bytes);
         self.outbox_messages = self.outbox_messages.max(other.outbox_messages);
         self.outbox_bytes = self.outbox_bytes.max(other.outbox_bytes);
+        self.http_calls = self.http_calls.max(other.http_calls);
         self.log_lines = self.log_lines.max(other.log_lines);
         self.log_bytes = self.log_bytes.max(other.log_bytes);
     }

@@ -19,6 +19,7 @@ mod replay;
 mod second_look;
 mod spread;
 mod timer;
+mod undecided;
 mod watch;
 
 pub use audit::{
@@ -38,6 +39,7 @@ pub use replay::{
 };
 pub use second_look::{LookedThrough, SecondLook, SecondLookRequest, second_look};
 pub use timer::{SleepFuture, Timer};
+pub use undecided::settle_undecided;
 pub use watch::{
     ChainView, Change, LookedAgain, NodeLine, WatchOutcome, WatchRequest, WatchWatcher, watch,
 };

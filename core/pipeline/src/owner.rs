@@ -389,6 +389,24 @@ impl Owner {
                 let aggregator = self.chains.get(&chain).map(|(_, aggregator)| aggregator);
                 let _ = reply.send(aggregator.map(Aggregator::waiting).unwrap_or_default());
             }
+            Message::Undecided { chain, filters, range, reply } => {
+                let aggregator = self.chains.get(&chain).map(|(_, aggregator)| aggregator);
+                let of = |filter: Filter| {
+                    let blocks = aggregator.map(|a| a.undecided(&filter, range));
+                    let blocks: Vec<BlockRange> = blocks.iter().flat_map(|b| b.iter()).collect();
+                    blocks.into_iter().map(move |range| (range, vec![filter.clone()]))
+                };
+                let _ = reply.send(filters.into_iter().flat_map(of).collect());
+            }
+            Message::Demand { chain, filters, range, verify, now_s } => {
+                let chain = self.chains.get_mut(&chain);
+                let commit = chain.and_then(|(_, a)| a.demand(&filters, range, verify, now_s));
+                if let Some(commit) = commit {
+                    self.commits.push(commit);
+                    // Nobody waits for an ack that would have it written.
+                    self.flush()?;
+                }
+            }
             Message::Held { chain, reply } => {
                 let mut held = self.chains.get(&chain).map_or_else(Held::new, |(_, a)| a.held());
                 held.push(("commits to write", self.commits.len()));

@@ -67,6 +67,7 @@ impl Pace {
 fn calls_of(ask: &Ask) -> u64 {
     match ask {
         Ask::Headers { range } => range.count(),
+        Ask::ReceiptsOf { blocks } => blocks.len() as u64,
         _ => 1,
     }
 }

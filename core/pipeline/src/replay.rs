@@ -158,6 +158,16 @@ impl ReplayOutcome {
         self.doubts.extend(next.doubts);
     }
 
+    /// Adds what reading some of the blocks once more came to.
+    pub fn add_part(&mut self, part: &Self) {
+        self.new_events += part.new_events;
+        self.incidents += part.incidents;
+        self.told.extend(part.told.iter().cloned());
+        self.told.truncate(INCIDENTS_TOLD_MAX);
+        self.decoded += part.decoded;
+        self.stopped |= part.stopped;
+    }
+
     /// Adds what a second look came to.
     pub fn add(&mut self, look: SecondLook) {
         self.new_events += look.recovered;
@@ -209,6 +219,7 @@ pub async fn replay(
             outcome: ReplayOutcome::default(),
             reasons: BTreeMap::new(),
             heard: BTreeMap::new(),
+            shared: BlockRanges::default(),
             work: Work::new(),
         };
         reading.run(stop.as_mut()).await?;
@@ -250,6 +261,8 @@ struct Reading<'a> {
     reasons: BTreeMap<u64, (BlockRange, String)>,
     /// What each node reported of it.
     heard: BTreeMap<NodeId, BlockRanges>,
+    /// What as many nodes have as must agree.
+    shared: BlockRanges,
     /// What is missing.
     work: Work,
 }
@@ -330,6 +343,7 @@ impl Reading<'_> {
                     outcome: &mut self.outcome,
                     reasons: &mut self.reasons,
                     heard: self.heard.entry(node.status.node.clone()).or_default(),
+                    shared: &mut self.shared,
                     given_up: &mut given_up,
                 };
                 drive.run(request, self.prover.clone(), pass.clone(), stop.as_mut()).await?;
@@ -348,7 +362,7 @@ impl Reading<'_> {
     }
 
     /// Asks for the receipts of blocks of which enough nodes spoke, and not alike. What too few of them
-    /// spoke of stays open.
+    /// spoke of stays open, and what too few of them have: receipts are of one node's block.
     async fn settle<F: Future<Output = ()> + FusedFuture>(
         &mut self,
         needed: u8,
@@ -371,7 +385,7 @@ impl Reading<'_> {
             let is_spoken_of = |number: &u64| {
                 let block = BlockRange::one(*number);
                 let heard = self.heard.values().filter(|heard| heard.outside(block).is_empty());
-                heard.count() >= needed
+                self.shared.contains(*number) && heard.count() >= needed
             };
             let numbers = (range.first()..=range.last()).filter(is_spoken_of);
             let ranges: BlockRanges = numbers.map(BlockRange::one).collect();
@@ -511,6 +525,8 @@ struct Drive<'a> {
     reasons: &'a mut BTreeMap<u64, (BlockRange, String)>,
     /// What the node reported.
     heard: &'a mut BlockRanges,
+    /// What as many nodes have as must agree.
+    shared: &'a mut BlockRanges,
     given_up: &'a mut GivenUp,
 }
 
@@ -600,6 +616,10 @@ impl Drive<'_> {
 
     fn on_ack(&mut self, about: About, ack: Acked) -> Result<(), ReplayError> {
         self.heard.add(about.0);
+        if let Ok(Ok(ack)) = &ack {
+            let unshared: BlockRanges = ack.unshared.iter().copied().collect();
+            unshared.outside(about.0).into_iter().for_each(|shared| self.shared.add(shared));
+        }
         take_ack(about, ack, self.progress, self.outcome, self.reasons)?;
         self.tell("reading");
         Ok(())

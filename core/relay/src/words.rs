@@ -72,6 +72,28 @@ pub enum Request {
         /// Where.
         range: BlockRange,
     },
+    /// Which final blocks have logs that only some nodes told?
+    Undecided {
+        /// Chain.
+        chain: ChainId,
+        /// Filters.
+        filters: Vec<Filter>,
+        /// Where.
+        range: BlockRange,
+    },
+    /// This was demanded of blocks: what is missing of it is owed.
+    Demand {
+        /// Chain.
+        chain: ChainId,
+        /// Filters.
+        filters: Vec<Filter>,
+        /// Where.
+        range: BlockRange,
+        /// What was to be shown.
+        verify: Verify,
+        /// The time, in Unix seconds.
+        now_s: u64,
+    },
     /// These blocks of a filter were read through a second node.
     Looked {
         /// Chain.
@@ -194,7 +216,7 @@ pub enum Reply {
     Ack(Ack),
     /// To what asks for nothing.
     Done,
-    /// To `Missing`.
+    /// To `Missing` and `Undecided`.
     Missing(Vec<(BlockRange, Vec<Filter>)>),
     /// To `Claim`.
     Claimed(Claimed),
@@ -348,8 +370,8 @@ pub(crate) mod tests {
     use super::*;
     use alloy_primitives::{B64, Bloom, U256, keccak256};
     use event::{
-        Fault, FaultClass, Header, Log, Logs, OnChange, Outcome, REPORT_VERSION, Receipt,
-        ReportedBlock, Via,
+        BlockNumHash, Fault, FaultClass, Header, Log, Logs, OnChange, Outcome, REPORT_VERSION,
+        Receipt, ReportedBlock, Seen, Via,
     };
 
     /// A report with something in every member.
@@ -435,7 +457,11 @@ pub(crate) mod tests {
             Reply::Ack(Ack { seq: 1, open: vec![(report().range, "o".into())], ..Ack::default() }),
             Reply::Claimed(Claimed { work: vec![], held: vec![(report().range, 9)] }),
             Reply::ToLook(ToLook {
-                seen: vec![],
+                seen: vec![Seen {
+                    range: report().range,
+                    nodes: vec![NodeId::new("a")],
+                    leads_to: Some(BlockNumHash { number: 8, hash: B256::repeat_byte(8) }),
+                }],
                 without_other: vec![],
                 held: vec![(report().range, 7)],
                 through: 8,
@@ -481,7 +507,7 @@ pub(crate) mod tests {
         let digest = keccak256(&wire).to_string();
         assert_eq!(
             (digest.as_str(), crate::PROTOCOL),
-            ("0xbfab1b93e4e4fa3426e340a302a931308f2bb5c3053de5aa22f4e459de5c90fe", 6)
+            ("0x794dc04509a986889331f6b6bb630aa48ebba555323772042a8a94f3e5465d40", 6)
         );
     }
 

@@ -83,6 +83,8 @@ impl Answering<'_> {
                 tamper_receipts(&mut receipts, found.id(), &self.view, self.active);
                 Ok(Answer::Receipts(receipts))
             }
+            // A batch is as many questions, of which the node asks itself one after the other.
+            Ask::ReceiptsOf { .. } => Err(self.unknown(ask, "a batch")),
             Ask::Syncing => Ok(Answer::Syncing(self.has(&Trouble::SaysSyncing))),
             Ask::PeerCount => {
                 Ok(Answer::PeerCount(if self.has(&Trouble::NoPeers) { 0 } else { PEERS }))

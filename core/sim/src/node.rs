@@ -8,7 +8,8 @@ use crate::{
     rng::{hash, key_of},
 };
 use alloy_primitives::B256;
-use event::{Answer, AnswerFuture, Ask, ChainId, Fault, Hint, HintFuture, Node, NodeId};
+use event::{Answer, AnswerFuture, Ask, ChainId, Fault, Hint, HintFuture, Node, NodeId, Receipt};
+use futures_util::{FutureExt, future::join_all};
 use pipeline::Timer;
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -227,6 +228,14 @@ impl Node for SimNode {
     }
 
     fn ask(&self, ask: Ask) -> AnswerFuture<'_> {
+        // A batch of receipts is as many questions, each as good as the rules let it be.
+        if let Ask::ReceiptsOf { blocks } = ask {
+            let told = blocks.into_iter().map(|block| self.ask(Ask::Receipts { block }));
+            let told = join_all(told.collect::<Vec<_>>());
+            return Box::pin(
+                told.map(|told| Ok(Answer::ReceiptsOf(told.into_iter().map(receipts).collect()))),
+            );
+        }
         // Sent when it is asked, not when somebody first waits for the answer.
         let sent = self.send(&ask);
         Box::pin(async move { self.tell_sent(ask, sent, false).await.map(|told| told.answer) })
@@ -271,6 +280,13 @@ impl crate::world::State {
     }
 }
 
+fn receipts(answer: Result<Answer, Fault>) -> Result<Vec<Receipt>, Fault> {
+    match answer? {
+        Answer::Receipts(receipts) => Ok(receipts),
+        _ => Ok(Vec::new()),
+    }
+}
+
 /// Returns a number that stands for what was answered.
 fn told(told: &Result<Told, Fault>) -> u64 {
     match told.as_ref().map(|told| &told.answer) {
@@ -281,6 +297,7 @@ fn told(told: &Result<Told, Fault>) -> u64 {
             hash(headers.len() as u64, &[last])
         }
         Ok(Answer::Receipts(receipts)) => receipts.len() as u64,
+        Ok(Answer::ReceiptsOf(told)) => told.len() as u64,
         Ok(Answer::ChainId(chain)) => chain.0,
         Ok(Answer::Syncing(syncing)) => u64::from(*syncing),
         Ok(Answer::PeerCount(count)) => *count,

@@ -6,7 +6,7 @@ use crate::{
         addresses, append, constant, data, decoded, fixed, fixed_or_null, hashes, record_batch,
         texts, topics, u32s, u64s,
     },
-    blocks, candidates, coverage,
+    blocks, candidates, coverage, demands,
     error::{Result, statement_failed},
     few_rows::{FEW_ROWS_MAX, append_batch},
     lanes,
@@ -97,6 +97,7 @@ fn write(ledger: &DuckLedger, known: &mut Known, commits: &[Commit], first: u64)
         write_refuted(&ledger.conn, commit)?;
         write_finalized(&ledger.conn, commit)?;
         looked::write(&ledger.conn, commit)?;
+        demands::write(&ledger.conn, commit)?;
     }
     write_incidents(&ledger.conn, commits)?;
     Ok(next)

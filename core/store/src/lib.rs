@@ -13,6 +13,7 @@ mod candidates;
 mod check;
 mod components;
 mod coverage;
+mod demands;
 mod digest;
 mod error;
 mod events;

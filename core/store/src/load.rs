@@ -3,6 +3,7 @@
 use crate::{
     blocks,
     coverage::NODE_SEPARATOR,
+    demands,
     error::{Result, statement_failed},
     looked,
     sql::{hash_at, hash_or_null_at, number, parsed_at, wrong_text},
@@ -32,14 +33,18 @@ pub(crate) fn chain_state(conn: &Connection, chain: ChainId) -> Result<ChainStat
         finalized,
         journal_seq: number(conn, "SELECT coalesce(max(seq), 0)::UBIGINT FROM journal")?,
         looked: looked::read(conn, chain)?,
+        demands: demands::read(conn, chain)?,
     })
 }
 
-/// Returns the chains that something is covered of, in order.
+/// Returns the chains that something is covered of, or was demanded, in order.
 pub(crate) fn chains(conn: &Connection) -> Result<Vec<ChainId>> {
-    let mut statement = conn
-        .prepare("SELECT DISTINCT chain FROM coverage ORDER BY chain")
-        .map_err(statement_failed)?;
+    let sql = format!(
+        "SELECT chain FROM coverage UNION SELECT TRY_CAST(split_part(key, ':', 2) AS UBIGINT) AS chain
+            FROM meta WHERE starts_with(key, '{}:') ORDER BY chain",
+        demands::KEY
+    );
+    let mut statement = conn.prepare(&sql).map_err(statement_failed)?;
     let rows = statement.query_map([], |row| row.get(0).map(ChainId)).map_err(statement_failed)?;
     rows.collect::<duckdb::Result<_>>().map_err(statement_failed)
 }

@@ -2,12 +2,12 @@
 
 use crate::{
     backoff::{ATTEMPTS_MAX, backoff_ms, is_of_the_range, is_tried_again},
-    chunk::{Chunk, Context, Part, Step},
+    chunk::{Chunk, Context, Part, Step, receipts_of},
     width::{FIRST_WIDTH, WIDTH_MAX, Width},
 };
 use event::{
     Answer, Ask, BlockNumHash, BlockRange, ChainProfile, Fault, FaultClass, Filter, NodeId, Prover,
-    Report, Verify,
+    Receipt, Report, Verify,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -278,6 +278,7 @@ impl Backfill {
             return;
         }
         match answer {
+            Ok(Answer::ReceiptsOf(items)) => self.on_receipts(call, items, now_ms),
             Ok(answer) => self.on_success(call, answer, now_ms),
             Err(fault) => self.on_fault(call, fault, now_ms),
         }
@@ -287,7 +288,7 @@ impl Backfill {
         if matches!(call.part, Part::ByHash(_) | Part::Receipts(_)) {
             self.lost_parts = 0;
         }
-        if let (Part::Logs, Answer::Logs(logs)) = (call.part, &answer) {
+        if let (Part::Logs, Answer::Logs(logs)) = (&call.part, &answer) {
             let (count, bytes) = (logs.logs.len() as u64, logs.bytes);
             if let Ask::Logs { filter, range } = &call.ask {
                 self.width(filter).on_answer(range.count(), bytes);
@@ -298,6 +299,57 @@ impl Backfill {
         let Some(chunk) = self.chunks.get_mut(&call.chunk) else { return };
         let step = chunk.on_answer(call.part, answer, self.caps_refuted, &self.context);
         self.take(call.chunk, step, now_ms);
+    }
+
+    /// Takes the receipts of several blocks, each with its own fault.
+    fn on_receipts(&mut self, call: Call, items: Vec<Result<Vec<Receipt>, Fault>>, now_ms: u64) {
+        let (Part::Receipts(places), Ask::ReceiptsOf { blocks }) = (&call.part, &call.ask) else {
+            return self.on_success(call, Answer::ReceiptsOf(items), now_ms);
+        };
+        if items.len() != places.len() {
+            return self.on_success(call, Answer::ReceiptsOf(items), now_ms);
+        }
+        let attempts = call.attempts + 1;
+        let is_hopeless = self.lost_parts >= LOST_PARTS_MAX;
+        let (mut given, mut lost, mut paced, mut alone) = (vec![], vec![], vec![], vec![]);
+        let mut pause_ms = None;
+        for ((place, block), item) in places.iter().zip(blocks).zip(items) {
+            match item {
+                Ok(receipts) => given.push((*place, receipts)),
+                Err(fault) if !is_hopeless && is_for_the_batch(&fault.class) => {
+                    alone.push((*place, *block));
+                }
+                Err(fault) => {
+                    if let FaultClass::Rate { retry_after_ms } = fault.class {
+                        let wait = retry_after_ms.unwrap_or_else(|| backoff_ms(call.attempts));
+                        pause_ms = pause_ms.max(Some(wait));
+                    }
+                    match !is_hopeless && is_tried_again(&fault, attempts) {
+                        true => paced.push((*place, *block)),
+                        false => lost.push(fault),
+                    }
+                }
+            }
+        }
+        if let Some(wait) = pause_ms {
+            self.paused_until = self.paused_until.max(now_ms + wait);
+        }
+        match given.is_empty() {
+            true => self.lost_parts = self.lost_parts.saturating_add(lost.len() as u32),
+            false => self.lost_parts = 0,
+        }
+        let id = call.chunk;
+        let Some(chunk) = self.chunks.get_mut(&id) else { return };
+        let again = alone.len() + usize::from(!paced.is_empty());
+        let step = chunk.on_receipts(given, lost, again, &self.context);
+        // What may have failed because others were asked with it is asked alone, and counts anew.
+        let alone = alone.chunks(1).map(receipts_of).collect();
+        self.enqueue(id, alone);
+        if !paced.is_empty() {
+            let (part, ask) = receipts_of(&paced);
+            self.retry_at(now_ms + backoff_ms(attempts), Call { part, ask, attempts, ..call });
+        }
+        self.take(id, step, now_ms);
     }
 
     fn take(&mut self, id: u64, step: Step, now_ms: u64) {
@@ -388,13 +440,17 @@ impl Backfill {
         if is_wide && fault.class == FaultClass::Busy && call.attempts >= BUSY_TRIES_MAX {
             return self.on_refusal(call.chunk, fault, now_ms);
         }
-        let can_do_without = chunk.can_do_without(call.part);
+        let can_do_without = chunk.can_do_without(&call.part);
         let is_hopeless = can_do_without && self.lost_parts >= LOST_PARTS_MAX;
         if !is_hopeless && is_tried_again(&fault, call.attempts) {
             return self.retry_at(now_ms + backoff_ms(call.attempts), call);
         }
         if can_do_without {
-            self.lost_parts = self.lost_parts.saturating_add(1);
+            let parts = match &call.part {
+                Part::Receipts(places) => places.len() as u32,
+                _ => 1,
+            };
+            self.lost_parts = self.lost_parts.saturating_add(parts);
             let step = chunk.on_loss(fault, &self.context);
             return self.take(call.chunk, step, now_ms);
         }
@@ -455,4 +511,16 @@ impl Backfill {
             }
         }
     }
+}
+
+/// Whether a block may not have got its receipts only because others were asked for with it.
+const fn is_for_the_batch(class: &FaultClass) -> bool {
+    matches!(
+        class,
+        FaultClass::Batch
+            | FaultClass::Size
+            | FaultClass::Malformed
+            | FaultClass::Dropped
+            | FaultClass::TimedOut
+    )
 }

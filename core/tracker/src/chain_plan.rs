@@ -21,7 +21,7 @@ pub struct Planned {
 /// that go to the same node are joined.
 pub fn second_look(seen: &[Seen], nodes: &[NodeStatus]) -> Vec<Planned> {
     let mut plan: Vec<Planned> = Vec::new();
-    for Seen { range, nodes: before } in seen {
+    for Seen { range, nodes: before, .. } in seen {
         let others = || {
             nodes.iter().enumerate().filter(|(_, node)| {
                 !before.contains(&node.node) && node.head.number >= range.last()
@@ -81,7 +81,7 @@ mod tests {
 
     fn seen(first: u64, last: u64, nodes: &[&str]) -> Seen {
         let range = BlockRange::new(first, last).unwrap();
-        Seen { range, nodes: nodes.iter().copied().map(NodeId::new).collect() }
+        Seen { range, nodes: nodes.iter().copied().map(NodeId::new).collect(), leads_to: None }
     }
 
     fn planned(first: u64, last: u64, node: Option<usize>, is_other_client: bool) -> Planned {

@@ -17,6 +17,10 @@ use std::{
 
 /// Headers asked for in one go, in blocks: a few JSON-RPC batches, so that they overlap.
 const HEADER_SEGMENT: u64 = 250;
+/// Blocks whose receipts are asked for in one go: a batch or two, and bounds what one question holds.
+const RECEIPT_BLOCKS_MAX: usize = 50;
+/// Questions for receipts that a few blocks are shared between, so that they overlap.
+const RECEIPT_ASKS_MIN: usize = 4;
 /// Round numbers at which providers silently cut answers off (faults.md F21).
 const RESULT_CAPS: [u64; 4] = [1_000, 5_000, 10_000, 20_000];
 
@@ -36,13 +40,14 @@ enum State {
 }
 
 /// Which part of a chunk an answer is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Part {
     Before,
     Logs,
     Headers(BlockRange),
     ByHash(u32),
-    Receipts(u32),
+    /// Of these blocks, by their places in the report.
+    Receipts(Vec<u32>),
     After,
 }
 
@@ -209,8 +214,8 @@ impl Chunk {
                 self.headers.insert(segment.first(), headers);
             }
             (Part::ByHash(index), Answer::Logs(logs)) => self.add_by_hash(index, logs),
-            (Part::Receipts(index), Answer::Receipts(receipts)) => {
-                self.add_receipts(index, receipts);
+            (Part::Receipts(places), Answer::Receipts(receipts)) if places.len() == 1 => {
+                self.add_receipts(places[0], receipts);
             }
             // A node that answers another question is caught by its transport; a fake that does
             // is read again.
@@ -222,9 +227,30 @@ impl Chunk {
     /// Takes the loss of a part that the ladder can do without.
     pub(crate) fn on_loss(&mut self, fault: Fault, context: &Context) -> Step {
         self.waiting = self.waiting.saturating_sub(1);
+        self.lose(fault);
+        self.advance(context)
+    }
+
+    fn lose(&mut self, fault: Fault) {
         if let Some(report) = &mut self.report {
             report.faults.push(fault);
         }
+    }
+
+    /// Takes the receipts of several blocks of one question. `again` are the questions in which what is
+    /// missing of it is asked for once more; what was not given and is not asked for again is lost.
+    pub(crate) fn on_receipts(
+        &mut self,
+        given: Vec<(u32, Vec<Receipt>)>,
+        lost: Vec<Fault>,
+        again: usize,
+        context: &Context,
+    ) -> Step {
+        for (place, receipts) in given {
+            self.add_receipts(place, receipts);
+        }
+        lost.into_iter().for_each(|fault| self.lose(fault));
+        self.waiting = (self.waiting + again).saturating_sub(1);
         self.advance(context)
     }
 
@@ -331,15 +357,15 @@ impl Chunk {
         let due: Vec<(u32, BlockNumHash)> = due.collect();
         let by_hash = next == State::ByHash;
         self.state = next;
-        let ask = |(index, block): (u32, BlockNumHash)| {
-            if by_hash {
+        if by_hash {
+            let ask = |(index, block): (u32, BlockNumHash)| {
                 let filter = self.filter.clone();
                 (Part::ByHash(index), Ask::LogsByHash { filter, block })
-            } else {
-                (Part::Receipts(index), Ask::Receipts { block })
-            }
-        };
-        due.into_iter().map(ask).collect()
+            };
+            return due.into_iter().map(ask).collect();
+        }
+        let at_once = due.len().div_ceil(RECEIPT_ASKS_MIN).clamp(1, RECEIPT_BLOCKS_MAX);
+        due.chunks(at_once).map(receipts_of).collect()
     }
 
     /// Attaches receipts. A block that was refused takes its logs from them.
@@ -514,9 +540,19 @@ impl Chunk {
     }
 
     /// Whether losing this part leaves the report worth sending: its blocks stay in doubt.
-    pub(crate) fn can_do_without(&self, part: Part) -> bool {
+    pub(crate) fn can_do_without(&self, part: &Part) -> bool {
         matches!(part, Part::ByHash(_) | Part::Receipts(_))
     }
+}
+
+/// Returns the question for the receipts of these blocks; their places in the report go with it.
+pub(crate) fn receipts_of(blocks: &[(u32, BlockNumHash)]) -> (Part, Ask) {
+    let places = blocks.iter().map(|(place, _)| *place).collect();
+    let ask = match blocks {
+        [(_, block)] => Ask::Receipts { block: *block },
+        _ => Ask::ReceiptsOf { blocks: blocks.iter().map(|(_, block)| *block).collect() },
+    };
+    (Part::Receipts(places), ask)
 }
 
 pub(crate) fn with_header(block: BlockAnswer, via: Via) -> ReportedBlock {

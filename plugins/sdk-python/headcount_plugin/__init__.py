@@ -7,12 +7,12 @@ it to the sandbox.
 
 from headcount_plugin.events import Batch, Event
 from headcount_plugin.failures import Halt, Reject, Retry
-from headcount_plugin.host import Host
+from headcount_plugin.host import Answer, Host, event_key
 from headcount_plugin.plugin import Plugin, Subscription
 
 __all__ = [
-    "Batch", "Event", "Halt", "Host", "Plugin", "Reject", "Retry", "Subscription",
-    "address", "from_hex", "signed", "to_hex", "unsigned",
+    "Answer", "Batch", "Event", "Halt", "Host", "Plugin", "Reject", "Retry", "Subscription",
+    "address", "event_key", "from_hex", "signed", "to_hex", "unsigned",
 ]
 
 

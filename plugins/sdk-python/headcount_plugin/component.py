@@ -5,11 +5,15 @@ from typing import Any, NoReturn
 
 from componentize_py_types import Err
 from wit_world.exports import meta
-from wit_world.imports import log, output, state, types
+from wit_world.imports import log, outbox, output, state, types
 
 from headcount_plugin.failures import Halt, Reject, Retry, told
+from headcount_plugin.host import Answer
 from headcount_plugin.rows import TYPES
 from plugin import plugin
+
+if plugin.http:
+    from wit_world.imports import http
 
 KINDS = {
     "boolean": output.ColumnData_Boolean,
@@ -54,7 +58,7 @@ class Handler:
 
     def init(self, config: str) -> None:
         try:
-            plugin.set_up(json.loads(config or "{}"))
+            plugin.set_up(json.loads(config or "{}"), Sandbox())
         except Exception as error:
             raise Err(str(error) or told(error)) from error
 
@@ -96,6 +100,39 @@ class Sandbox:
 
     def scan(self, prefix: bytes, after: Any, limit: int) -> list[tuple[bytes, bytes]]:
         return state.scan(prefix, after, limit)
+
+    def enqueue(self, sink: str, key: str, content_type: str, body: bytes) -> None:
+        try:
+            outbox.enqueue(outbox.Message(sink, key, content_type, body))
+        except Err as error:
+            if isinstance(error.value, outbox.OutboxError_UnknownSink):
+                # Only the operator can change that.
+                raise Halt(error.value.value) from error
+            _refused(error)
+
+    def is_granted(self, sink: str) -> bool:
+        return outbox.is_granted(sink)
+
+    def fetch(
+        self, method: str, url: str, headers: list[tuple[str, str]], body: bytes, timeout_ms: int
+    ) -> Answer:
+        if not plugin.http:
+            raise Halt("a plugin that fetches says so: Plugin(..., http=True)")
+        try:
+            answer = http.fetch(http.Request(method, url, headers, body, timeout_ms))
+        except Err as error:
+            match error.value:
+                case http.HttpError_Denied(why):
+                    raise Halt(why) from error
+                case http.HttpError_Timeout():
+                    raise Retry("no answer in time") from error
+                case http.HttpError_Network(why):
+                    raise Retry(why) from error
+            _refused(error)
+        return Answer(answer.status, answer.headers, answer.body)
+
+    def may_fetch(self, url: str) -> bool:
+        return plugin.http and http.is_granted(url)
 
     def log(self, level: str, message: str, fields: list[tuple[str, str]]) -> None:
         log.log(LEVELS[level], message, fields)

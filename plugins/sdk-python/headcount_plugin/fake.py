@@ -5,6 +5,8 @@ from itertools import accumulate
 from types import SimpleNamespace
 from typing import Any, Optional
 
+from headcount_plugin.failures import Halt, Retry
+from headcount_plugin.host import Answer
 from headcount_plugin.plugin import Plugin
 
 
@@ -21,11 +23,17 @@ class FakeEvent:
 
 @dataclass
 class FakeHost:
-    """Keeps rows, state and lines in memory."""
+    """Keeps rows, state, messages, requests and lines in memory."""
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     """Every row emitted: `_table`, `_seq`, and its columns as they went over to the host."""
     state: dict[bytes, bytes] = field(default_factory=dict)
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    """Messages enqueued: `sink`, `key`, `content_type`, `body`."""
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    """Requests made: `method`, `url`, `headers`, `body`, `timeout_ms`."""
+    answers: list[Answer] = field(default_factory=list)
+    """Answers to requests, in order; where there is none left, nobody answers in time."""
     lines: list[str] = field(default_factory=list)
     rejected: list[tuple[int, str]] = field(default_factory=list)
 
@@ -37,7 +45,8 @@ class FakeHost:
         first_seq: int = 1,
     ) -> None:
         """Runs a plugin over a batch of one block, its events numbered from `first_seq`."""
-        plugin.set_up(config or {})
+        self._http = plugin.http
+        plugin.set_up(config or {}, self)
         self.rejected += plugin.run(self, batch(events, first_seq))
 
     def emit(self, table: str, seqs: list[int], columns: list[Any]) -> None:
@@ -57,6 +66,27 @@ class FakeHost:
     def scan(self, prefix: bytes, after: Optional[bytes], limit: int) -> list[tuple[bytes, bytes]]:
         found = (item for item in sorted(self.state.items()) if item[0].startswith(prefix))
         return [item for item in found if after is None or item[0] > after][:limit]
+
+    def enqueue(self, sink: str, key: str, content_type: str, body: bytes) -> None:
+        self.messages.append({"sink": sink, "key": key, "content_type": content_type, "body": body})
+
+    def is_granted(self, sink: str) -> bool:
+        return True
+
+    def fetch(
+        self, method: str, url: str, headers: list[tuple[str, str]], body: bytes, timeout_ms: int
+    ) -> Answer:
+        if not self._http:
+            raise Halt("a plugin that fetches says so: Plugin(..., http=True)")
+        self.requests.append(
+            {"method": method, "url": url, "headers": headers, "body": body, "timeout_ms": timeout_ms}
+        )
+        if not self.answers:
+            raise Retry("no answer in time")
+        return self.answers.pop(0)
+
+    def may_fetch(self, url: str) -> bool:
+        return self._http
 
     def log(self, level: str, message: str, fields: list[tuple[str, str]]) -> None:
         self.lines.append(f"{level}: {message}")

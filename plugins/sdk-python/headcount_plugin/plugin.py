@@ -37,6 +37,7 @@ class Plugin:
         subscriptions: Optional[list[Subscription]] = None,
         logic_version: int = 1,
         visibility: str = "latest",
+        http: bool = False,
     ):
         self.name = name
         self.version = version
@@ -44,12 +45,15 @@ class Plugin:
         """Rises when the same events give other rows."""
         self.visibility = visibility
         """Which blocks it is handed: latest, safe or finalized."""
+        self.http = http
+        """Whether it fetches. Then it runs only where the operator grants it hosts."""
         self.subscriptions = subscriptions or [Subscription(events or [], decode=decode)]
         self.tables: dict[str, dict[str, str]] = {}
         self.keys: dict[str, list[str]] = {}
         self.config: dict[str, str] = {}
         """What the operator configured."""
         self._handle: Optional[Handler] = None
+        self._imports: Optional[Imports] = None
         self._init: Optional[Callable[[dict[str, str]], None]] = None
 
     def table(self, name: str, columns: dict[str, str], key: Optional[list[str]] = None) -> None:
@@ -69,11 +73,20 @@ class Plugin:
         self._init = check
         return check
 
-    def set_up(self, config: dict[str, str]) -> None:
-        """Takes the operator's configuration."""
+    def set_up(self, config: dict[str, str], imports: Imports) -> None:
+        """Takes the operator's configuration, and what stands behind the plugin."""
         self.config = config
+        self._imports = imports
         if self._init is not None:
             self._init(config)
+
+    def is_granted(self, sink: str) -> bool:
+        """Whether the operator lets the plugin send to this sink; for the function that `init` marks."""
+        return self._imports is not None and self._imports.is_granted(sink)
+
+    def may_fetch(self, url: str) -> bool:
+        """Whether the operator lets the plugin ask this URL; likewise."""
+        return self._imports is not None and self._imports.may_fetch(url)
 
     def run(self, imports: Imports, columns: object) -> list[tuple[int, str]]:
         """Handles one batch. Returns the events that were set aside."""

@@ -1,7 +1,9 @@
 //! A host for tests of a plugin's logic, outside of the sandbox.
 
-use crate::{Batch, Block, Failure, Host, Level, Message, Phase, Rows};
-use std::collections::BTreeMap;
+use crate::{
+    Batch, Block, Failure, Host, HttpError, Level, Message, Phase, Request, Response, Rows,
+};
+use std::collections::{BTreeMap, VecDeque};
 
 /// Keeps state, rows and messages in memory.
 #[derive(Debug, Default)]
@@ -12,6 +14,10 @@ pub struct FakeHost {
     pub rows: Vec<Rows>,
     /// Messages enqueued, in order.
     pub messages: Vec<Message>,
+    /// Answers to requests, in order; where there is none left, nobody answers in time.
+    pub answers: VecDeque<Response>,
+    /// Requests made, in order.
+    pub requests: Vec<Request>,
     /// Lines logged.
     pub lines: Vec<String>,
 }
@@ -34,6 +40,11 @@ impl Host for FakeHost {
     fn enqueue(&mut self, message: Message) -> Result<(), Failure> {
         self.messages.push(message);
         Ok(())
+    }
+
+    fn fetch(&mut self, request: &Request) -> Result<Response, HttpError> {
+        self.requests.push(request.clone());
+        self.answers.pop_front().ok_or(HttpError::Timeout)
     }
 
     fn log(&mut self, _: Level, message: &str) {

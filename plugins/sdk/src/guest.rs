@@ -1,7 +1,8 @@
 //! Ties a [`Plugin`] to the generated bindings inside the sandbox.
 
 use crate::{
-    Batch, Failure, Host, Level, Message, Plugin, Rows,
+    Batch, Failure, Host, HttpError, Level, Message, Nowhere, Plugin, Reach, Request, Response,
+    Rows,
     bindings::{
         exports::headcount::plugin::{handler, meta},
         headcount::plugin::{log, outbox, output, state, types},
@@ -13,17 +14,17 @@ thread_local! {
     static PLUGIN: RefCell<Option<Box<dyn Any>>> = const { RefCell::new(None) };
 }
 
-/// The component's exports for a plugin.
+/// The component's exports for a plugin that reaches so far.
 #[derive(Debug)]
-pub struct Adapter<P>(PhantomData<P>);
+pub struct Adapter<P, R = Nowhere>(PhantomData<(P, R)>);
 
-impl<P: Plugin> meta::Guest for Adapter<P> {
+impl<P: Plugin, R: Reach> meta::Guest for Adapter<P, R> {
     fn describe() -> meta::Descriptor {
         P::describe()
     }
 }
 
-impl<P: Plugin> handler::Guest for Adapter<P> {
+impl<P: Plugin, R: Reach> handler::Guest for Adapter<P, R> {
     fn init(config: String) -> Result<(), String> {
         let plugin = P::new(&config)?;
         PLUGIN.with_borrow_mut(|slot| *slot = Some(Box::new(plugin)));
@@ -36,16 +37,16 @@ impl<P: Plugin> handler::Guest for Adapter<P> {
             let Some(plugin) = plugin else {
                 return Err(Failure::Halt("handle was called before init".to_owned()));
             };
-            let rejected = plugin.handle(&mut Sandbox, &batch)?;
+            let rejected = plugin.handle(&mut Sandbox::<R>(PhantomData), &batch)?;
             Ok(types::Outcome { rejected })
         })
     }
 }
 
 /// The real host, through the imports.
-struct Sandbox;
+struct Sandbox<R>(PhantomData<R>);
 
-impl Host for Sandbox {
+impl<R: Reach> Host for Sandbox<R> {
     fn get_many(&mut self, keys: &[Vec<u8>]) -> Vec<Option<Vec<u8>>> {
         state::get_many(keys)
     }
@@ -71,6 +72,10 @@ impl Host for Sandbox {
                 Failure::Reject(what)
             }
         })
+    }
+
+    fn fetch(&mut self, request: &Request) -> Result<Response, HttpError> {
+        R::fetch(request)
     }
 
     fn log(&mut self, level: Level, message: &str) {

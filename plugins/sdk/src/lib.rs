@@ -17,7 +17,7 @@
 pub mod bindings {
     wit_bindgen::generate!({
         path: "../../wit",
-        world: "event-sender",
+        world: "event-fetcher",
         pub_export_macro: true,
         default_bindings_module: "headcount_plugin_sdk::bindings",
     });
@@ -26,6 +26,7 @@ pub mod bindings {
 mod describe;
 mod fake;
 mod guest;
+mod http;
 mod outbox;
 mod rows;
 
@@ -37,6 +38,7 @@ pub use bindings::headcount::plugin::types::{Batch, Block, Failure, Phase, Rejec
 pub use describe::Describe;
 pub use fake::{FakeEvent, FakeHost};
 pub use guest::Adapter;
+pub use http::{Http, HttpError, Nowhere, Reach, Request, Response, may_fetch};
 pub use outbox::{Message, event_key, hex, is_granted};
 pub use rows::{Event, Rows, events};
 
@@ -55,6 +57,10 @@ pub trait Host {
     /// at least once, unless its block has left the chain before; a key that comes again is dropped.
     fn enqueue(&mut self, message: Message) -> Result<(), Failure>;
 
+    /// Asks a host that the operator granted, and waits for its answer, whatever its status. Redirects are
+    /// not followed. Needs `export_plugin!(Plugin, http)`. With `?` an error becomes a [`Failure`].
+    fn fetch(&mut self, request: &Request) -> Result<Response, HttpError>;
+
     /// Logs a line.
     fn log(&mut self, level: Level, message: &str);
 }
@@ -71,12 +77,19 @@ pub trait Plugin: Sized + 'static {
     fn handle(&mut self, host: &mut dyn Host, batch: &Batch) -> Result<Vec<Rejection>, Failure>;
 }
 
-/// Exports a type that implements [`Plugin`] from the component.
+/// Exports a type that implements [`Plugin`] from the component; with `http` behind it one that fetches,
+/// and is loaded only where the operator grants it hosts.
 #[macro_export]
 macro_rules! export_plugin {
     ($plugin:ty) => {
+        $crate::export_plugin!(@ $plugin, $crate::Nowhere);
+    };
+    ($plugin:ty, http) => {
+        $crate::export_plugin!(@ $plugin, $crate::Http);
+    };
+    (@ $plugin:ty, $reach:ty) => {
         #[cfg(target_family = "wasm")]
-        type HeadcountGuest = $crate::Adapter<$plugin>;
+        type HeadcountGuest = $crate::Adapter<$plugin, $reach>;
         #[cfg(target_family = "wasm")]
         $crate::bindings::export!(HeadcountGuest with_types_in $crate::bindings);
     };

@@ -5,6 +5,7 @@
 mod counts;
 mod floods;
 mod lies;
+mod robs;
 mod senses;
 
 use headcount_plugin_sdk::{
@@ -100,6 +101,7 @@ impl Plugin for Unruly {
             misdeed => {
                 floods::commit(misdeed, batch)?;
                 senses::commit(misdeed, host)?;
+                robs::commit(misdeed, host)?;
                 return lies::commit(misdeed, batch);
             }
         }

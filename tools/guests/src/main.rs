@@ -16,7 +16,7 @@ const OTHER_VERSIONS: [&str; 3] = ["0.0.9", "0.2.0", "1.0.0"];
 fn main() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let folder = root.join("fixtures/guests");
-    let interface = fs::read_to_string(root.join("wit/headcount-plugin.wit"))?;
+    let interface = interface(&root.join("wit"))?;
     let frame = fs::read_to_string(folder.join("frame.wat"))?;
     for entry in fs::read_dir(&folder)? {
         let path = entry?.path();
@@ -36,6 +36,17 @@ fn main() -> Result<()> {
     Ok(())
 }
 
+/// Reads the interface: one package in several files.
+fn interface(folder: &Path) -> Result<String> {
+    let mut whole = fs::read_to_string(folder.join("headcount-plugin.wit"))?;
+    for name in ["headcount-outbox.wit", "headcount-http.wit"] {
+        let part = fs::read_to_string(folder.join(name))?;
+        let (_, part) = part.split_once(';').context("it begins with its package")?;
+        whole.push_str(part);
+    }
+    Ok(whole)
+}
+
 fn component(interface: &str, version: &str, frame: &str, guest: &str) -> Result<Vec<u8>> {
     let interface = interface.replace("@0.1.0", &format!("@{version}"));
     let text = framed(frame, guest).replace("@0.1.0#", &format!("@{version}#"));
@@ -44,13 +55,16 @@ fn component(interface: &str, version: &str, frame: &str, guest: &str) -> Result
     resolve.push_source("plugin.wit", &interface)?;
     let mut world = "package made:guest;\nworld guest {\n".to_owned();
     for (number, import) in imports(guest).into_iter().enumerate() {
+        world.push_str(&format!("import {import};\n"));
         let (package, name) = import.split_once('/').context("an import has a package")?;
+        if package == "headcount:plugin" {
+            continue;
+        }
         let (interface, version) = name.split_once('@').context("and a version")?;
         let text = format!(
             "package {package}@{version};\ninterface {interface} {{ get: func() -> u32; }}"
         );
         resolve.push_source(&format!("{number}.wit"), &text)?;
-        world.push_str(&format!("import {import};\n"));
     }
     world.push_str(&format!("include headcount:plugin/event-handler@{version};\n}}\n"));
     let package = resolve.push_source("guest.wit", &world)?;

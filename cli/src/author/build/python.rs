@@ -5,7 +5,7 @@ use crate::command_error::CommandError;
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 /// Oldest Python that the SDK runs on, for tests of the logic.
@@ -27,16 +27,36 @@ pub(super) fn build(folder: &Path, component: &str) -> Result<(), CommandError> 
         install(folder)?;
         fs::write(folder.join(INSTALLED), wanted)?;
     }
+    let world = world(folder)?;
     tell("componentize-py: making the component (a quarter of a minute)");
     let mut command = Command::new(&componentize);
     command
-        .args(["-d", "wit", "-w", "event-handler", "componentize", "headcount_plugin.component"])
+        .args(["-d", "wit", "-w", world, "componentize", "headcount_plugin.component"])
         .args(["-p", ".", "-o", component])
         // What requirements.txt names beside it goes into the component where it is imported.
         .env("VIRTUAL_ENV", folder.join(ENVIRONMENT));
     match run_command(folder, command)? {
         true => Ok(()),
         false => Err(does_not_build()),
+    }
+}
+
+/// Returns what the component is made against: only what says that it fetches imports that, and needs a
+/// grant.
+fn world(folder: &Path) -> Result<&'static str, CommandError> {
+    let python = folder.join(ENVIRONMENT).join("bin/python");
+    let mut command = Command::new(&python);
+    command.args(["-B", "-c", "from plugin import plugin; print('http' if plugin.http else '')"]);
+    let said = command
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| missing(&python.display().to_string(), error))?;
+    match (said.status.success(), String::from_utf8_lossy(&said.stdout).lines().last()) {
+        (false, _) => Err(does_not_build()),
+        (true, Some("http")) => Ok("event-fetcher"),
+        (true, _) => Ok("event-sender"),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{AsItIs, File, filled};
 
-const FILES: [AsItIs; 13] = [
+const FILES: [AsItIs; 15] = [
     ("plugin.js", include_str!("../../../../plugins/template-js/plugin.js")),
     ("plugin.test.js", include_str!("../../../../plugins/template-js/plugin.test.js")),
     ("package.json", include_str!("../../../../plugins/template-js/package.json")),
@@ -16,7 +16,9 @@ const FILES: [AsItIs; 13] = [
     ("sdk/js/guest.js", include_str!("../../../../plugins/sdk-js/guest.js")),
     ("sdk/js/host.js", include_str!("../../../../plugins/sdk-js/host.js")),
     ("sdk/js/rows.js", include_str!("../../../../plugins/sdk-js/rows.js")),
+    ("sdk/js/imports.js", include_str!("../../../../plugins/sdk-js/imports.js")),
     ("sdk/js/entry.js", include_str!("../../../../plugins/sdk-js/entry.js")),
+    ("sdk/js/entry-http.js", include_str!("../../../../plugins/sdk-js/entry-http.js")),
 ];
 const BUILD: AsItIs = ("sdk/js/build.js", include_str!("../../../../plugins/sdk-js/build.js"));
 const README: AsItIs = ("README.md", include_str!("../../../../plugins/template-js/README.md"));

@@ -3,13 +3,14 @@
 use super::{AsItIs, File, filled};
 
 /// Files as they are, by their place in the folder.
-const AS_THEY_ARE: [AsItIs; 9] = [
+const AS_THEY_ARE: [AsItIs; 10] = [
     ("src/lib.rs", include_str!("../../../../plugins/template/src/lib.rs")),
     (".gitignore", include_str!("../../../../plugins/template/folder/gitignore")),
     ("sdk/rust/Cargo.toml", include_str!("../../../../plugins/sdk/Cargo.toml")),
     ("sdk/rust/src/lib.rs", include_str!("../../../../plugins/sdk/src/lib.rs")),
     ("sdk/rust/src/describe.rs", include_str!("../../../../plugins/sdk/src/describe.rs")),
     ("sdk/rust/src/guest.rs", include_str!("../../../../plugins/sdk/src/guest.rs")),
+    ("sdk/rust/src/http.rs", include_str!("../../../../plugins/sdk/src/http.rs")),
     ("sdk/rust/src/outbox.rs", include_str!("../../../../plugins/sdk/src/outbox.rs")),
     ("sdk/rust/src/rows.rs", include_str!("../../../../plugins/sdk/src/rows.rs")),
     ("sdk/rust/src/fake.rs", include_str!("../../../../plugins/sdk/src/fake.rs")),

@@ -4,6 +4,7 @@ use crate::{
     command_error::CommandError, config_file::Config, environment::Environment,
     exit_codes::ExitCode,
 };
+use event::Verify;
 use std::{
     io::{Write, stdout},
     path::PathBuf,
@@ -29,6 +30,27 @@ pub(crate) fn cmd_config_check(
         return Err(CommandError::usage("there is no configuration file to check")
             .hint("name it with --config FILE, or write ./headcount.toml"));
     };
+    for chain in config.chains.iter().filter(|chain| !chain.nodes.is_empty()) {
+        let name = &chain.name;
+        for (key, level) in [
+            ("verify", chain.verify),
+            ("replay_verify", chain.replay_verify),
+            ("watch_verify", chain.watch_verify),
+            ("audit_require", chain.audit_require),
+        ] {
+            let (nodes, needed) = match level {
+                Some(Verify::Agree(needed)) => (chain.nodes.len(), usize::from(needed)),
+                _ => continue,
+            };
+            if needed > nodes {
+                let counted = if nodes == 1 { "1 node".into() } else { format!("{nodes} nodes") };
+                let what = format!("{counted} can never agree as {needed}");
+                return Err(CommandError::usage(what)
+                    .context(format!("[chain.{name}] {key} = \"agree:{needed}\" cannot be that"))
+                    .hint(format!("add a [[chain.{name}.node]] of another operator")));
+            }
+        }
+    }
     let nodes: usize = config.chains.iter().map(|chain| chain.nodes.len()).sum();
     writeln!(
         stdout(),

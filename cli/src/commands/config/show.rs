@@ -170,6 +170,8 @@ fn shown_plugin(plugin: &PluginConfig) -> Value {
         ("on_change", shown_on_change(plugin.on_change)),
         ("config", Some(Value::Object(config))),
         ("sinks", (!plugin.sinks.is_empty()).then(|| json!(plugin.sinks))),
+        ("http", shown_hosts(plugin, false)),
+        ("http_private", shown_hosts(plugin, true)),
         ("limits", Some(limits)),
     ])
 }
@@ -181,6 +183,12 @@ fn shown_on_change(on_change: OnChange) -> Option<Value> {
         OnChange::Continue => Some(json!("continue")),
         OnChange::Rebuild => Some(json!("rebuild")),
     }
+}
+
+fn shown_hosts(plugin: &PluginConfig, is_private: bool) -> Option<Value> {
+    let hosts = plugin.hosts.iter().filter(|host| host.is_private() == is_private);
+    let hosts: Vec<String> = hosts.map(ToString::to_string).collect();
+    (!hosts.is_empty()).then(|| json!(hosts))
 }
 
 fn present<const N: usize>(entries: [(&str, Option<Value>); N]) -> Value {

@@ -60,7 +60,8 @@ pub(crate) fn cmd_plugin_check(
         None => check_plugin(&plugin, against.as_ref(), None, &compiling)?,
         Some(blocks) => {
             let range = block_range(Some(blocks))?;
-            let run = PluginRun { range, chain_id: args.chain_id, one_block: false };
+            let run =
+                PluginRun { range, chain_id: args.chain_id, one_block: false, allow_http: false };
             let mut ledger = open_to_read(&args.place, environment)?;
             check_plugin(&plugin, against.as_ref(), Some((&mut ledger, run)), &compiling)?
         }

@@ -53,6 +53,11 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "FILE")]
     golden: Option<PathBuf>,
 
+    /// Let it ask the hosts that its [[plugin]] grants (`http`): its rows are then no function of the
+    /// events. Without this a plugin that fetches is told that nothing is sent
+    #[arg(long)]
+    allow_http: bool,
+
     /// Chain id, where the ledger has several
     #[arg(long, value_name = "ID")]
     chain_id: Option<u64>,
@@ -78,7 +83,12 @@ pub(super) fn test(
 ) -> Result<ExitCode, CommandError> {
     let plugin = plugin_of(plugin, &args.place, environment)?;
     let range = block_range(Some(args.blocks.as_deref().unwrap_or(":latest")))?;
-    let run = PluginRun { range, chain_id: args.chain_id, one_block: args.one_block };
+    let run = PluginRun {
+        range,
+        chain_id: args.chain_id,
+        one_block: args.one_block,
+        allow_http: args.allow_http,
+    };
     let golden = args.golden.as_deref().map(|path| Golden::at(environment.resolve(path)));
     let mut ledger = open_to_read(&args.place, environment)?;
     let tested = test_plugin(&plugin, &mut ledger, run, &Compiling::of(environment, false))?;

@@ -242,6 +242,14 @@ impl Desk for OwnerDesk {
                 owner.looked(chain, filter, range);
                 async { Ok(Reply::Done) }.boxed()
             }
+            Request::Undecided { chain, filters, range } => {
+                let reply = owner.undecided(chain, filters, range);
+                async { Ok(Reply::Missing(told(reply).await?)) }.boxed()
+            }
+            Request::Demand { chain, filters, range, verify, now_s } => {
+                owner.demand(chain, filters, range, verify, now_s);
+                async { Ok(Reply::Done) }.boxed()
+            }
             Request::Evidence { chain, filters, range } => {
                 let reply = owner.evidence(chain, filters, range);
                 async { Ok(Reply::Evidence(told(reply).await?)) }.boxed()

@@ -320,6 +320,32 @@ impl AwayOwner for Away {
         });
     }
 
+    fn undecided(
+        &self,
+        chain: ChainId,
+        filters: Vec<Filter>,
+        range: BlockRange,
+        reply: oneshot::Sender<Vec<(BlockRange, Vec<Filter>)>>,
+    ) {
+        let answer = self.joined.client.ask(&Request::Undecided { chain, filters, range });
+        self.forward(answer, reply, |reply| match reply {
+            Reply::Missing(undecided) => Some(undecided),
+            _ => None,
+        });
+    }
+
+    fn demand(
+        &self,
+        chain: ChainId,
+        filters: Vec<Filter>,
+        range: BlockRange,
+        verify: Verify,
+        now_s: u64,
+    ) {
+        let demand = Request::Demand { chain, filters, range, verify, now_s };
+        drop(self.joined.client.ask(&demand));
+    }
+
     fn looked(&self, chain: ChainId, filter: FilterId, range: BlockRange) {
         drop(self.joined.client.ask(&Request::Looked { chain, filter, range }));
     }
@@ -331,6 +357,7 @@ fn together(mut first: Ack, second: Ack) -> Ack {
     first.known_events += second.known_events;
     first.agreed += second.agreed;
     first.differs.extend(second.differs);
+    first.unshared.extend(second.unshared);
     first.incidents += second.incidents;
     first.open.extend(second.open);
     first.told.extend(second.told);

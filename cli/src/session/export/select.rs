@@ -6,7 +6,7 @@
 
 use super::{Table, Wanted};
 use alloy_primitives::{Address, B256, hex};
-use event::{AnyOf, BlockRange, ChainId, ColumnType, FileForm, Filter, SchemaColumn};
+use event::{AnyOf, BlockRange, ChainId, ColumnType, EventSchema, FileForm, Filter, SchemaColumn};
 use std::sync::Arc;
 
 /// Bits of the widest integer that every JSON reader has exactly, in whole bytes.
@@ -129,6 +129,27 @@ pub(super) fn statement(
         conditions.join(" AND "),
         own.order.split(", ").map(|name| format!("e.{name}")).collect::<Vec<_>>().join(", ")
     )
+}
+
+/// Returns the statement for how many logs of an event there are, and how many indexed arguments the
+/// first has, where none of them is in its table. An anonymous event says nothing of whose logs are its.
+pub(super) fn undecoded(schema: &EventSchema, chain: ChainId, range: BlockRange) -> Option<String> {
+    let (first, last) = (range.first(), range.last());
+    let table = relation(&Table::Typed(Box::new(schema.clone())));
+    let mut conditions = vec![format!("e.chain = {chain}")];
+    conditions.push(format!("e.block_number BETWEEN {first} AND {last}"));
+    conditions.push(format!("e.topic0 = {}", blob(schema.topic0?.as_slice())));
+    conditions.extend(allowed("e.address", &schema.addresses, |a: &Address| &a.0[..]));
+    conditions.push(format!(
+        "NOT EXISTS (SELECT 1 FROM {table} AS t WHERE t._chain = {chain} \
+         AND t._block BETWEEN {first} AND {last})"
+    ));
+    Some(format!(
+        "SELECT count(*)::UBIGINT, coalesce(min((e.topic1 IS NOT NULL)::INT \
+         + (e.topic2 IS NOT NULL)::INT + (e.topic3 IS NOT NULL)::INT), 0)::UBIGINT \
+         FROM main.events_canonical AS e WHERE {}",
+        conditions.join(" AND ")
+    ))
 }
 
 /// Whether a form of file has no number for every value of the column.

@@ -9,8 +9,8 @@ use crate::{
 use aggregator::{Admission, Aggregator, Policy};
 use event::Value;
 use event::{
-    AnchorPolicy, AnyOf, BlockNumHash, BlockRange, ChainId, ChainProfile, ChainState, Filter, Flaw,
-    NodeId, Verify,
+    AnchorPolicy, AnyOf, BlockNumHash, BlockRange, BlockRanges, ChainId, ChainProfile, ChainState,
+    Filter, Flaw, NodeId, Verify,
 };
 use health::{FilterCoverage, IncidentCount, LedgerSample, LedgerState};
 use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
@@ -100,7 +100,14 @@ fn coverage(
     let policy = Policy { verify, anchor: AnchorPolicy::OneNode, admission: Admission::OneNode };
     let known = Aggregator::new(ChainProfile::ethereum(chain), policy, state);
     let of_ledger = || stored.iter().map(|(filter, _)| (**filter).clone()).collect();
-    let judged: Vec<Filter> = if wanted.is_empty() { of_ledger() } else { wanted.to_vec() };
+    let mut judged: Vec<Filter> = if wanted.is_empty() { of_ledger() } else { wanted.to_vec() };
+    // What somebody demanded of others is owed, too; what is configured is not changed by it.
+    let demands = known.owed();
+    for demand in &demands {
+        if !judged.contains(&demand.filter) {
+            judged.push(demand.filter.clone());
+        }
+    }
     let starts: Option<Vec<u64>> = plan.contracts.iter().map(|contract| contract.start).collect();
     let start = starts.and_then(|starts| starts.into_iter().min());
     let nodes: Vec<NodeId> = plan.nodes.iter().map(|node| NodeId::new(&*node.name)).collect();
@@ -123,9 +130,16 @@ fn coverage(
             });
             let covered = hull.map_or_else(Vec::new, |hull| {
                 let missing = known.missing(&filter, hull, verify);
-                without(hull, missing.into_iter().map(|(range, _)| range))
+                let mut open: BlockRanges = missing.into_iter().map(|(range, _)| range).collect();
+                // Where nodes differ and nothing decides nobody knows what is there.
+                known.undecided(&filter, hull).iter().for_each(|range| open.add(range));
+                without(hull, open.iter())
             });
-            FilterCoverage { filter: told(&filter), start, covered }
+            let of_filter = demands.iter().filter(|demand| demand.filter == filter);
+            let owed = of_filter.flat_map(|demand| {
+                demand.blocks.iter().map(|range| (range, demand.since_s)).collect::<Vec<_>>()
+            });
+            FilterCoverage { filter: told(&filter), start, covered, owed: owed.collect() }
         })
         .collect();
     (coverage, lacking)

@@ -61,6 +61,7 @@ pub(crate) fn check_plugin(
             let mut recorded = Recorded::find(plugin.descriptor(), ledger, run)?;
             report.events(recorded.range());
             let base = over_events(&mut plugin, &mut recorded, &mut report)?;
+            report.asks = false;
             report.limits = shares(&plugin);
             match &mut older {
                 Some(older) => Some((base, Shown::of(older, &mut recorded, false)?)),
@@ -143,6 +144,7 @@ fn over_events(
     let told = recorded.rehearse(&mut watched, false)?;
     let again = watched.unlike.take().map_or(Outcome::Passed, Outcome::Failed);
     report.counts(told.batches, told.events);
+    report.asks = plugin.usage().http_calls > 0;
     report.finding(WITH_EVENTS[0], taken(&told));
     let base = Shown::new(plugin.descriptor(), told);
     report.finding(WITH_EVENTS[1], again);
@@ -190,6 +192,7 @@ fn shares(plugin: &LoadedPlugin) -> Vec<LimitShare> {
         share("state_bytes", usage.state_bytes, limits.state_bytes),
         share("outbox_messages", usage.outbox_messages, limits.outbox_messages),
         share("outbox_bytes", usage.outbox_bytes, limits.outbox_bytes),
+        share("http_calls", usage.http_calls, limits.http_calls),
         share("log_lines", usage.log_lines, limits.log_lines),
         share("log_bytes", usage.log_bytes, limits.log_bytes),
     ]

@@ -55,6 +55,7 @@ pub(super) async fn run(
         None => (ReplayOutcome::default(), None),
     };
     run.look_again(&owner, verify, &mut outcome).await.map_err(missed)?;
+    run.settle(&owner, part.range, verify, &mut outcome).await.map_err(missed)?;
     Ok((outcome, evidence))
 }
 

@@ -87,6 +87,11 @@ pub(super) async fn run(
     {
         replayed = Err(error);
     }
+    if let Ok((_, outcome)) = &mut replayed
+        && let Err(error) = run.settle(&owner, range, plan.chain.verify, outcome).await
+    {
+        replayed = Err(error);
+    }
 
     owner.end_lanes();
     let lane_reports = join_lanes(lanes).await;

@@ -46,12 +46,75 @@ fn the_same_node_twice_is_one_word() {
 }
 
 #[test]
-fn one_nodes_receipts_close_a_block_where_nodes_must_agree() {
+fn one_nodes_receipts_decide_a_block_that_so_many_nodes_have() {
     let mut world = World::new(agree(2));
     let outcome = world.take(&said("a", 3, 3, &[]).showing(3, &[L(3, 0, 1, 1)]));
-    assert!(outcome.ack.open.is_empty(), "{:?}", outcome.ack);
+    let reason = "one of 2 nodes has shown this block".to_owned();
+    assert_eq!(outcome.ack.open, [(range(3, 3), reason)]);
     assert_eq!(world.events.len(), 1);
+    assert!(!world.aggregator.missing(&all(), range(3, 3), Verify::Agree(2)).is_empty());
+    let outcome = world.take(&said("liar", 3, 3, &[]).in_doubt(&[3]));
+    assert!(outcome.ack.open.is_empty(), "receipts have decided: {:?}", outcome.ack);
     assert_eq!(world.intervals(&all()), [(3, 3, Content::Agreed(2))]);
+    assert_eq!(anchor_at(&world, 3), Anchor::AgreedHash(2));
+}
+
+/// What the judge says of blocks whose bloom excludes the filter.
+fn excluded(node: &'static str, first: u64, last: u64) -> Said {
+    Said { content: Content::Receipts, finalized: Some(last), ..said(node, first, last, &[]) }
+}
+
+#[test]
+fn a_block_that_one_nodes_bloom_excludes_is_agreed_when_so_many_nodes_have_it() {
+    let mut world = World::new(agree(2));
+    world.aggregator.set_finalized(9);
+    let outcome = world.take(&excluded("a", 3, 9));
+    let reason = "one of 2 nodes has shown this block".to_owned();
+    assert_eq!(outcome.ack.open, [(range(3, 9), reason)]);
+    assert!(world.coverage.is_empty() && world.events.is_empty());
+    let outcome = world.take(&excluded("b", 3, 9));
+    assert!(outcome.ack.open.is_empty(), "{:?}", outcome.ack);
+    assert_eq!(world.intervals(&all()), [(3, 9, Content::Agreed(2))]);
+    let covered = world.aggregator.coverage_for_tests();
+    let names: Vec<&str> = covered[0].1[0].nodes.iter().map(|node| &*node.0).collect();
+    assert_eq!(names, ["a", "b"]);
+    assert_eq!(anchor_at(&world, 5), Anchor::AgreedHash(2));
+    assert_eq!(world.aggregator.votes.held(), (0, 0, 0), "closed and final: forgotten");
+    // Read once more through one node: it is agreed as it was.
+    let outcome = world.take(&excluded("a", 3, 9));
+    assert!(outcome.ack.open.is_empty(), "{:?}", outcome.ack);
+    assert_eq!(world.intervals(&all()), [(3, 9, Content::Agreed(2))]);
+}
+
+#[test]
+fn a_node_on_another_chain_closes_nothing_and_stands_in_nobodys_way() {
+    let other = Branch { name: b'X', fork: 0 };
+    for order in [["strange", "a", "b"], ["a", "strange", "b"], ["a", "b", "strange"]] {
+        let mut world = World::new(agree(2));
+        world.aggregator.set_finalized(9);
+        let mut closed_after = 0;
+        for (place, node) in order.into_iter().enumerate() {
+            let logs = [L(5, 0, 1, 1)];
+            let told = match node {
+                "strange" => {
+                    Said { finalized: Some(9), ..said(node, 3, 9, &[L(6, 0, 1, 7)]) }.on(other)
+                }
+                _ => Said { finalized: Some(9), ..said(node, 3, 9, &logs) },
+            };
+            world.take(&told);
+            let missing = world.aggregator.missing(&all(), range(3, 9), Verify::Agree(2));
+            if missing.is_empty() && closed_after == 0 {
+                closed_after = place + 1;
+            }
+        }
+        let honest = order.iter().rposition(|node| *node != "strange").unwrap() + 1;
+        assert_eq!(closed_after, honest, "{order:?}");
+        assert_eq!(world.events.len(), 1, "{order:?}");
+        let covered = world.aggregator.coverage_for_tests();
+        let nodes = covered.iter().flat_map(|(_, intervals)| intervals).flat_map(|i| &i.nodes);
+        assert!(nodes.into_iter().all(|node| &*node.0 != "strange"), "{order:?}");
+        assert!(world.aggregator.waiting().is_empty(), "{order:?}");
+    }
 }
 
 #[test]

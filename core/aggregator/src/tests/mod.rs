@@ -5,6 +5,7 @@ mod admission;
 mod agreement;
 mod algebra;
 mod chain;
+mod demands;
 mod finality;
 mod missed;
 mod order;

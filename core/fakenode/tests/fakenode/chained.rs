@@ -1,5 +1,6 @@
 //! The daisy chain of the built program: what is covered is read again through another node.
 
+use event::BlockRange;
 use fakenode::{Dialect, Drive, FakeNode, FakeSettings};
 use headcount_tests::{Program, skip};
 use serde_json::Value;
@@ -185,4 +186,138 @@ fn an_incident_of_the_chain_is_exit_1_where_that_is_asked_for() {
     assert_eq!(told["status"], "failed", "{told:#}");
     let incidents = told["incidents"].as_array().unwrap();
     assert!(incidents.iter().all(|incident| incident["node"] == "reth"), "{told:#}");
+}
+
+/// On another chain with the same id: whole in itself, and finding nothing of what is asked for is what
+/// it has in common with an honest one.
+fn of_another_chain() -> Vec<Rule> {
+    let chain = World::new(WorldSettings::of_seed(11)).tree(sim::chain::Tree::chain);
+    vec![Rule::on(Methods::ASKS, Trouble::OtherChain(chain))]
+}
+
+#[test]
+fn a_node_on_another_chain_of_the_same_id_agrees_with_nobody() {
+    let nodes = [
+        ("geth", Dialect::Geth, vec![]),
+        ("strange", Dialect::Besu, of_another_chain()),
+        ("reth", Dialect::Reth, vec![]),
+    ];
+    let Some(scene) = Scene::new(&nodes) else {
+        skip!("a_node_on_another_chain: headcount is not built (make build)")
+    };
+    let truth = scene.truth();
+    let range = format!("1:{FIRST_LAST}");
+    let agree = ["-b", &range, "--verify", "agree:2"];
+    // Two that have not one block in common.
+    for (place, pair) in [["geth", "strange"], ["strange", "geth"]].iter().enumerate() {
+        let ledger = format!("two{place}.duckdb");
+        let told = scene.json(pair, &ledger, &agree, 75);
+        let open = told["blocks"]["open"].as_array().unwrap();
+        let blocks: u64 = open.iter().map(|o| o["range"]["count"].as_u64().unwrap()).sum();
+        assert_eq!(blocks, FIRST_LAST, "{told:#}");
+        assert_eq!(told["events"]["new"], 0, "{told:#}");
+        let agreed = "select count(*) as n from coverage where content like 'agreed%'";
+        assert_eq!(scene.query(&ledger, agreed)[0]["n"], 0);
+    }
+    // With a third one there are two that agree, whoever is asked first.
+    let three = ["strange", "geth", "reth"];
+    let told = scene.json(&three, "three.duckdb", &["-b", "1:finalized", "--verify", "agree:2"], 0);
+    assert_eq!(told["evidence"]["content"], "agreed:2", "{told:#}");
+    assert_eq!(told["evidence"]["anchor"], "agreed:2", "{told:#}");
+    assert_eq!(scene.events("three.duckdb"), truth);
+
+    // Nor does it in a second look, also where the blocks have no events.
+    let narrow = ["-c", "0x00000000000000000000000000000000000000aa", "-e", "Nothing(uint256 n)"];
+    let url = |at: usize| format!("{}={}", scene.names[at], scene.fakes[at].http_url());
+    let run = |nodes: &[usize], more: &[&str], code: i32| -> Value {
+        let urls: Vec<String> = nodes.iter().map(|at| url(*at)).collect();
+        let mut all = vec!["replay", "--format", "json", "--ledger", "narrow.duckdb"];
+        urls.iter().for_each(|url| all.extend(["-r", url]));
+        all.extend(narrow.iter().chain(more));
+        serde_json::from_str(&scene.program.run(all).expect_code(code).stdout).unwrap()
+    };
+    run(&[0], &["-b", &range], 0);
+    let told = run(&[0, 1], &[], 75);
+    assert_eq!(told["second_look"]["agreed"], 0, "{told:#}");
+    assert!(told["blocks"]["open"].to_string().contains("another block"), "{told:#}");
+    let told = run(&[0, 1, 2], &[], 0);
+    assert!(told["second_look"]["agreed"].as_u64() >= Some(FIRST_LAST), "{told:#}");
+}
+
+/// Blocks below the first one that needs receipts because its bloom admits what it has not.
+fn without_receipts() -> BlockRange {
+    BlockRange::new(1, 16).unwrap()
+}
+
+fn no_receipts() -> Rule {
+    Rule::on(Methods::RECEIPTS, Trouble::MethodMissing).in_blocks(without_receipts())
+}
+
+#[test]
+fn what_nodes_differ_in_and_nothing_decides_is_open_in_every_run_until_it_is_decided() {
+    let forged = Rule::on(Methods::LOGS, Trouble::AddedLog).in_blocks(without_receipts());
+    let nodes = [
+        ("geth", Dialect::Geth, vec![no_receipts()]),
+        ("odd", Dialect::Besu, vec![forged, no_receipts()]),
+        ("reth", Dialect::Reth, vec![]),
+    ];
+    let Some(scene) = Scene::new(&nodes) else {
+        skip!("what_nodes_differ_in: headcount is not built (make build)")
+    };
+    scene.first_run("geth", "l.duckdb");
+    for _ in 0..3 {
+        let told = scene.json(&["geth", "odd"], "l.duckdb", &[], 75);
+        assert_eq!(told["status"], "open", "{told:#}");
+        let open = told["blocks"]["open"].to_string();
+        assert!(open.contains("who is right"), "{told:#}");
+    }
+    let range = format!("1:{FIRST_LAST}");
+    let told = scene.json(&["geth"], "l.duckdb", &["-b", &range], 75);
+    assert_eq!(told["blocks"]["fetched"], 0, "{told:#}");
+    let coverage = |scene: &Scene| -> Value {
+        let ledger = scene.ledger("l.duckdb").display().to_string();
+        let told = scene.program.run(["coverage", "--format", "json", "--ledger", &ledger]);
+        let report: Value = serde_json::from_str(&told.expect_success().stdout).unwrap();
+        report["chains"][0]["filters"][0]["blocks"]["open"].clone()
+    };
+    let open = coverage(&scene).as_u64().unwrap();
+    assert!(open > 0);
+    // A third one has receipts.
+    let told = scene.json(&["geth", "odd", "reth"], "l.duckdb", &[], 0);
+    assert!(told["incidents"].to_string().contains("odd"), "{told:#}");
+    assert!(coverage(&scene).as_u64().unwrap() < open);
+    scene.json(&["geth"], "l.duckdb", &["-b", &range], 0);
+    assert_eq!(scene.events("l.duckdb"), scene.truth());
+}
+
+#[test]
+fn a_demand_that_was_not_met_stays_open_until_it_is() {
+    let nodes = [("geth", Dialect::Geth, vec![no_receipts()]), ("reth", Dialect::Reth, vec![])];
+    let Some(scene) = Scene::new(&nodes) else {
+        skip!("a_demand_that: headcount is not built (make build)")
+    };
+    let range = format!("1:{FIRST_LAST}");
+    scene.json(&["geth"], "l.duckdb", &["-b", &range], 0);
+    scene.json(&["geth"], "l.duckdb", &["-b", &range, "--verify", "prove"], 75);
+    let ledger = scene.ledger("l.duckdb").display().to_string();
+    let open = |scene: &Scene| -> u64 {
+        let told = scene.program.run(["coverage", "--format", "json", "--ledger", &ledger]);
+        let report: Value = serde_json::from_str(&told.expect_success().stdout).unwrap();
+        let filters = report["chains"][0]["filters"].as_array().unwrap().iter();
+        let within = filters.flat_map(|f| f["ranges"].as_array().unwrap()).filter(|range| {
+            range["known"] == "open" && range["last"].as_u64().unwrap() <= FIRST_LAST
+        });
+        within.map(|range| range["count"].as_u64().unwrap()).sum()
+    };
+    assert!(open(&scene) > 0, "bloom is less than was demanded");
+    // A weaker run meets what it demands itself, and does not forget.
+    scene.json(&["geth"], "l.duckdb", &["-b", &range], 0);
+    assert!(open(&scene) > 0);
+    let url = format!("geth={}", scene.fakes[0].http_url());
+    let health = ["health", "-r", &url, "--ledger", &ledger, "--format", "json", "--deadline"];
+    let told = scene.program.run(health.iter().chain(&["1h"]));
+    let report: Value = serde_json::from_str(&told.stdout).unwrap();
+    assert!(report.to_string().contains("\"open\":[{"), "{report:#}");
+    scene.json(&["reth"], "l.duckdb", &["-b", &range, "--verify", "prove"], 0);
+    assert_eq!(open(&scene), 0);
 }

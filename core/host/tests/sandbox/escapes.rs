@@ -11,7 +11,7 @@ use headcount_host::{Host, Limits, LoadedPlugin};
 use std::{collections::BTreeSet, sync::Arc};
 
 /// Refused or ended when it is loaded: the guest, and how the message begins.
-const AT_LOAD: [(&str, &str); 24] = [
+const AT_LOAD: [(&str, &str); 27] = [
     (
         "start-traps",
         "plugin failed while it was loaded: trapped: wasm trap: wasm `unreachable` instruction",
@@ -53,14 +53,21 @@ const AT_LOAD: [(&str, &str); 24] = [
     ),
     (
         "wants-http",
-        "plugin wants wasi:http/outgoing-handler@0.2.0, which is not granted to plugins: the sandbox has no network",
+        "plugin wants wasi:http/outgoing-handler@0.2.0, which is not granted to plugins: the sandbox has no network; what",
     ),
     (
         "wants-newer-wasi",
         "plugin wants wasi:io/streams@0.3.0, which is not granted to plugins: the sandbox has this of WASI 0.2 only",
     ),
+    // With a grant they are tried in `http`.
+    ("fetches", NO_HOST),
+    ("fetches-in-init", NO_HOST),
+    ("fetches-without-end", NO_HOST),
     ("wants-mail", "plugin wants acme:mail/send@1.0.0, which is not granted to plugins"),
 ];
+
+/// What a guest is refused with that wants to ask hosts.
+const NO_HOST: &str = "plugin wants headcount:plugin/http@0.1.0, and no host is granted to it";
 
 /// Ended when it is handed a batch.
 const AT_A_BATCH: [(&str, &str); 8] = [

@@ -1,7 +1,7 @@
 //! The interface that plugins are built against does not change under its version.
 
 use crate::{guests::host, made::guest};
-use headcount_host::{Grants, Limits, LoadError};
+use headcount_host::{Grants, HostGrant, Limits, LoadError};
 use sha2::{Digest, Sha256};
 use std::fs;
 
@@ -23,7 +23,7 @@ fn a_published_interface_is_never_edited() {
     let frozen = fs::read_to_string(format!("{WIT}/frozen.txt")).unwrap();
     let mut files: Vec<_> = fs::read_dir(WIT).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "wit"));
-    assert_eq!(files.len(), 2, "{files:?}");
+    assert_eq!(files.len(), 3, "{files:?}");
     for path in files {
         let wit = fs::read_to_string(&path).unwrap();
         let name = path.file_stem().unwrap().to_str().unwrap();
@@ -42,25 +42,37 @@ fn a_published_interface_is_never_edited() {
     assert_ne!(digest(&wit), digest(&wit.replace("attempt: u32", "attempt: u64")));
 }
 
-/// Kept as they were built: one before the outbox was there, one with it.
+/// Kept as they were built: one before the outbox was there, one with it, one with HTTP too.
 #[test]
 fn components_that_were_built_against_what_is_frozen_still_load() {
-    for (name, imports) in
-        [("good", "log,output,state"), ("sender-0.1.0", "log,outbox,output,state")]
-    {
+    let hosts = || vec![HostGrant::parse("names.example", false).unwrap()];
+    let grants = || Grants::sinks(["ops".to_owned()]).with_hosts(hosts());
+    for (name, config, imports) in [
+        ("good", "{}", "log,output,state"),
+        ("sender-0.1.0", "{\"sink\":\"ops\"}", "log,outbox,output,state"),
+        ("fetcher-0.1.0", "{\"url\":\"https://names.example/\"}", "http,log,outbox,output,state"),
+    ] {
         let bytes = guest(name);
-        let config = "{\"sink\":\"ops\"}";
-        let grants = Grants::sinks(["ops".to_owned()]);
-        let loaded = host().load_granted(&bytes, config, Limits::default(), grants).unwrap();
+        let loaded = host().load_granted(&bytes, config, Limits::default(), grants()).unwrap();
         let own = loaded.imports().iter().filter_map(|name| name.strip_prefix("headcount:plugin/"));
         let own: Vec<&str> = own.filter_map(|name| name.strip_suffix("@0.1.0")).collect();
         let used: Vec<&str> = imports.split(',').collect();
         assert!(own.iter().all(|name| used.contains(name) || *name == "types"), "{own:?}");
-        assert_eq!(own.contains(&"outbox"), used.contains(&"outbox"), "{own:?}");
+        for capability in ["outbox", "http"] {
+            assert_eq!(own.contains(&capability), used.contains(&capability), "{own:?}");
+        }
     }
-    let bytes = guest("sender-0.1.0");
-    let error = host().load(&bytes, "{\"sink\":\"ops\"}", Limits::default()).unwrap_err();
-    assert!(error.to_string().contains("sink `ops` is not granted"), "{error}");
+    let refused = |name: &str, config: &str, grants: Grants| {
+        let loaded = host().load_granted(&guest(name), config, Limits::default(), grants);
+        loaded.unwrap_err().to_string()
+    };
+    let error = refused("sender-0.1.0", "{\"sink\":\"ops\"}", Grants::default());
+    assert!(error.contains("sink `ops` is not granted"), "{error}");
+    let elsewhere = "{\"url\":\"https://names.example:444/\"}";
+    let error = refused("fetcher-0.1.0", elsewhere, grants());
+    assert!(error.contains("the host of `url` is not granted"), "{error}");
+    let error = refused("fetcher-0.1.0", elsewhere, Grants::default());
+    assert!(error.contains("no host is granted to it"), "{error}");
 }
 
 #[test]

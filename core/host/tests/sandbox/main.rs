@@ -5,6 +5,7 @@
 mod escapes;
 mod frozen;
 mod guests;
+mod http;
 mod kept;
 mod made;
 mod misdeeds;

@@ -8,9 +8,13 @@ use crate::{
     origin::Reply,
     wire::{block::BlockFields, envelope, logs::LogsSeed, receipt::ReceiptFields, request},
 };
-use event::{Answer, Ask, BlockAnswer, ChainId, Fault, FaultClass, LogsAnswer, Tag};
+use event::{
+    Answer, Ask, BlockAnswer, BlockNumHash, ChainId, Fault, FaultClass, LogsAnswer, Receipt, Tag,
+};
 use serde::de::DeserializeOwned;
 use std::marker::PhantomData;
+
+const RECEIPTS: &str = "eth_getBlockReceipts";
 
 impl<E: Exchange> Endpoint<E> {
     /// Asks one question and reads its answer.
@@ -54,13 +58,13 @@ impl<E: Exchange> Endpoint<E> {
                 }
                 Ok(Answer::Headers(vec![block]))
             }
-            Ask::Receipts { block } => {
-                let method = "eth_getBlockReceipts";
-                let fields: Vec<ReceiptFields> =
-                    self.call(method, &format!(r#""{}""#, block.hash)).await?;
-                let receipts = fields.into_iter().map(ReceiptFields::into_receipt);
-                let receipts = receipts.collect::<Result<_, _>>();
-                Ok(Answer::Receipts(receipts.map_err(|text| self.origin.malformed(method, &text))?))
+            Ask::Receipts { block } => Ok(Answer::Receipts(self.receipts(block).await?.0)),
+            Ask::ReceiptsOf { blocks } => {
+                let mut told = Vec::with_capacity(blocks.len());
+                for block in blocks {
+                    told.push(self.receipts(block).await.map(|(receipts, _)| receipts));
+                }
+                Ok(Answer::ReceiptsOf(told))
             }
             Ask::Syncing => {
                 // `false`, or an object that tells how far it is.
@@ -144,6 +148,43 @@ impl<E: Exchange> Endpoint<E> {
             answers.push(block);
         }
         Ok(answers)
+    }
+
+    /// Asks for the receipts of one block; returns them with the size of the reply in bytes.
+    pub(super) async fn receipts(&self, block: BlockNumHash) -> Result<(Vec<Receipt>, u64), Fault> {
+        let (id, reply) = self.one(RECEIPTS, &format!(r#""{}""#, block.hash)).await?;
+        let fields = envelope::one(&reply.body, id, PhantomData::<Vec<ReceiptFields>>)
+            .map_err(|no_answer| self.origin.refusal(RECEIPTS, &reply, no_answer, false))?;
+        self.origin.check_status(RECEIPTS, &reply)?;
+        Ok((self.receipts_of(fields)?, reply.body.len() as u64))
+    }
+
+    /// Asks for the receipts of several blocks in one batch; returns them in the order asked, each with
+    /// its own fault, and the size of the reply in bytes.
+    pub(super) async fn receipt_batch(
+        &self,
+        blocks: &[BlockNumHash],
+    ) -> Result<(Vec<Result<Vec<Receipt>, Fault>>, u64), Fault> {
+        let count = blocks.len();
+        let first_id = self.counters.next(RECEIPTS, count as u64);
+        let body = request::receipts(first_id, blocks);
+        let question = Question { method: RECEIPTS, first_id, calls: count as u64, body };
+        let reply = self.exchange.exchange(question).await?;
+        let refusal = |no_answer| self.origin.refusal(RECEIPTS, &reply, no_answer, false);
+        let items = envelope::items::<Vec<ReceiptFields>>(&reply.body, first_id, count);
+        let items = items.map_err(refusal)?;
+        let told = items.into_iter().map(|item| {
+            let fields = item.map_err(refusal)?;
+            self.origin.check_status(RECEIPTS, &reply)?;
+            self.receipts_of(fields)
+        });
+        Ok((told.collect(), reply.body.len() as u64))
+    }
+
+    fn receipts_of(&self, fields: Vec<ReceiptFields>) -> Result<Vec<Receipt>, Fault> {
+        let receipts = fields.into_iter().map(ReceiptFields::into_receipt);
+        let receipts = receipts.collect::<Result<_, _>>();
+        receipts.map_err(|text| self.origin.malformed(RECEIPTS, &text))
     }
 
     /// Sends one call and returns its result.

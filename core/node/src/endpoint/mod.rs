@@ -1,13 +1,15 @@
 //! A node behind some transport: what HTTP and sockets have in common.
 //!
 //! It does not retry, wait, narrow ranges or choose between nodes: that is the tracker's business.
-//! The one thing it adapts is its own doing, the size of header batches. Each exchange is a task
+//! The one thing it adapts is its own doing, the size of batches. Each exchange is a task
 //! of its own, so that several answers are parsed at once even when one task polls all questions.
 
 mod answer;
 mod counters;
+mod receipts;
 
 pub(crate) use counters::Counters;
+use receipts::ReceiptBatch;
 
 use crate::origin::{Origin, Reply};
 use event::{Answer, AnswerFuture, Ask, BlockAnswer, BlockRange, Fault, FaultClass};
@@ -72,6 +74,7 @@ pub(crate) struct Endpoint<E> {
     header_batch: AtomicUsize,
     /// Questions for headers dropped in a row.
     drops: AtomicUsize,
+    receipt_batch: ReceiptBatch,
 }
 
 impl<E: Exchange> Endpoint<E> {
@@ -82,7 +85,14 @@ impl<E: Exchange> Endpoint<E> {
         header_batch: usize,
     ) -> Self {
         let header_batch = AtomicUsize::new(header_batch.clamp(1, LARGEST_HEADER_BATCH));
-        Self { origin, exchange, counters, header_batch, drops: AtomicUsize::new(0) }
+        Self {
+            origin,
+            exchange,
+            counters,
+            header_batch,
+            drops: AtomicUsize::new(0),
+            receipt_batch: ReceiptBatch::new(),
+        }
     }
 
     /// Returns the number of headers asked for in one batch at present.
@@ -95,6 +105,9 @@ impl<E: Exchange> Endpoint<E> {
         Box::pin(async move {
             match ask {
                 Ask::Headers { range } => headers(&endpoint, range).await.map(Answer::Headers),
+                Ask::ReceiptsOf { blocks } => {
+                    Ok(Answer::ReceiptsOf(receipts::in_batches(&endpoint, blocks).await))
+                }
                 other => {
                     let own = Arc::clone(&endpoint);
                     on_a_worker(&endpoint.origin, async move { own.answer(other).await }).await

@@ -239,6 +239,13 @@ impl Recording {
                 Some(receipts) => Ok(Answer::Receipts(receipts.clone())),
                 None => Err(self.not_recorded(ask, &format!("receipts of block {block}"))),
             },
+            Ask::ReceiptsOf { blocks } => {
+                let of = |block: &BlockNumHash| match self.receipts.get(&block.hash) {
+                    Some(receipts) => Ok(receipts.clone()),
+                    None => Err(self.not_recorded(ask, &format!("receipts of block {block}"))),
+                };
+                Ok(Answer::ReceiptsOf(blocks.iter().map(of).collect()))
+            }
             Ask::Syncing => Err(self.not_recorded(ask, "whether the node was syncing")),
             Ask::PeerCount => Err(self.not_recorded(ask, "the number of peers")),
             Ask::Code { address, block } => match self.code.get(&(*address, block.hash)) {
@@ -327,6 +334,7 @@ impl Node for Recording {
             let outcome = self.answer(&ask);
             let calls = match &outcome {
                 Ok(Answer::Headers(blocks)) => blocks.len() as u64,
+                Ok(Answer::ReceiptsOf(told)) => told.len() as u64,
                 _ => 1,
             };
             if let Some(index) = method_index(method_of(&ask)) {
@@ -354,7 +362,7 @@ const fn method_of(ask: &Ask) -> &'static str {
         Ask::Logs { .. } | Ask::LogsByHash { .. } => "eth_getLogs",
         Ask::Head(_) | Ask::Headers { .. } => "eth_getBlockByNumber",
         Ask::HeaderByHash { .. } => "eth_getBlockByHash",
-        Ask::Receipts { .. } => "eth_getBlockReceipts",
+        Ask::Receipts { .. } | Ask::ReceiptsOf { .. } => "eth_getBlockReceipts",
         Ask::Syncing => "eth_syncing",
         Ask::PeerCount => "net_peerCount",
         Ask::Code { .. } => "eth_getCode",

@@ -216,6 +216,15 @@ impl Tape {
                     receipts: Cow::Borrowed(receipts.as_slice()),
                 }))
             }
+            (Ask::ReceiptsOf { blocks }, Answer::ReceiptsOf(told)) => {
+                blocks.iter().zip(told).try_for_each(|(block, told)| match told {
+                    Ok(receipts) => self.write(&Line::Receipts(ReceiptsFact {
+                        block: *block,
+                        receipts: Cow::Borrowed(receipts.as_slice()),
+                    })),
+                    Err(_) => Ok(()),
+                })
+            }
             (Ask::Code { address, block }, Answer::Bytes(code)) => {
                 self.write(&Line::Code(CodeFact {
                     address: *address,

@@ -1,7 +1,8 @@
 //! The envelope around an answer: whose answer it is, and whether it is one at all.
 //!
-//! An answer counts only under the id that was asked; in a batch every id once. An error anywhere
-//! in a batch is an error of the whole batch. `null` is its own case, never an empty list.
+//! An answer counts only under the id that was asked; in a batch every id once. Whoever needs all of a
+//! batch ([`batch`]) takes an error anywhere for an error of the whole; whoever does not ([`items`])
+//! has it beside the answers. `null` is its own case, never an empty list.
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, de};
@@ -76,12 +77,35 @@ where
     envelope.into_result(|answered| answered == id)
 }
 
-/// Parses the answers to a batch of `count` calls with ids from `first_id`, in the order asked.
+/// Parses the answers to a batch of `count` calls with ids from `first_id`, in the order asked. An error
+/// of one is an error of all.
 pub(crate) fn batch<'de, T>(
     body: &'de [u8],
     first_id: u64,
     count: usize,
 ) -> Result<Vec<T>, NoAnswer>
+where
+    T: Deserialize<'de>,
+{
+    let mut answers = Vec::with_capacity(count);
+    let mut fault = None;
+    for item in items(body, first_id, count)? {
+        match item {
+            Ok(answer) => answers.push(answer),
+            Err(no_answer) => more_telling(&mut fault, no_answer),
+        }
+    }
+    fault.map_or(Ok(answers), Err)
+}
+
+/// Parses the answers to a batch of `count` calls with ids from `first_id`, in the order asked, each with
+/// its own error; an error without an id is that of every call without an answer. What cannot be
+/// assigned fails the whole.
+pub(crate) fn items<'de, T>(
+    body: &'de [u8],
+    first_id: u64,
+    count: usize,
+) -> Result<Vec<Result<T, NoAnswer>>, NoAnswer>
 where
     T: Deserialize<'de>,
 {
@@ -94,18 +118,29 @@ where
         };
     }
     let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let mut slots: Vec<Option<T>> = Vec::new();
+    let mut slots: Vec<Option<Result<T, NoAnswer>>> = Vec::new();
     slots.resize_with(count, || None);
-    let seed = BatchSeed { first_id, slots, fault: None };
-    let (slots, fault) = seed.deserialize(&mut deserializer).map_err(broken)?;
+    let seed = BatchSeed { first_id, slots, stray: None };
+    let (slots, stray) = seed.deserialize(&mut deserializer).map_err(broken)?;
     deserializer.end().map_err(broken)?;
-    if let Some(fault) = fault {
-        return Err(fault);
+    let for_none = slots.iter().all(Option::is_some);
+    match stray {
+        Some(NoAnswer::Error(_)) if !for_none => {}
+        Some(stray) => return Err(stray),
+        None => {}
     }
-    slots
-        .into_iter()
-        .collect::<Option<Vec<T>>>()
-        .ok_or_else(|| malformed("an answer of the batch is missing"))
+    let missing =
+        || stray.clone().unwrap_or_else(|| malformed("an answer of the batch is missing"));
+    Ok(slots.into_iter().map(|slot| slot.unwrap_or_else(|| Err(missing()))).collect())
+}
+
+/// The node's own words say more than a shape that they explain.
+fn more_telling(told: &mut Option<NoAnswer>, new: NoAnswer) {
+    match told {
+        Some(NoAnswer::Error(_)) => {}
+        Some(_) if !matches!(new, NoAnswer::Error(_)) => {}
+        _ => *told = Some(new),
+    }
 }
 
 /// Returns the first byte that is not white space.
@@ -231,12 +266,13 @@ impl<'de, S: DeserializeSeed<'de>> Visitor<'de> for Nullable<S> {
 
 struct BatchSeed<T> {
     first_id: u64,
-    slots: Vec<Option<T>>,
-    fault: Option<NoAnswer>,
+    slots: Vec<Option<Result<T, NoAnswer>>>,
+    /// What is under none of the ids that were asked.
+    stray: Option<NoAnswer>,
 }
 
 impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for BatchSeed<T> {
-    type Value = (Vec<Option<T>>, Option<NoAnswer>);
+    type Value = (Vec<Option<Result<T, NoAnswer>>>, Option<NoAnswer>);
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_seq(self)
@@ -244,7 +280,7 @@ impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for BatchSeed<T> {
 }
 
 impl<'de, T: Deserialize<'de>> Visitor<'de> for BatchSeed<T> {
-    type Value = (Vec<Option<T>>, Option<NoAnswer>);
+    type Value = (Vec<Option<Result<T, NoAnswer>>>, Option<NoAnswer>);
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a batch of JSON-RPC answers")
@@ -254,24 +290,20 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for BatchSeed<T> {
         while let Some(envelope) = seq.next_element_seed(EnvelopeSeed(PhantomData::<T>))? {
             let position = id_number(&envelope.id)
                 .and_then(|id| id.checked_sub(self.first_id))
-                .and_then(|position| usize::try_from(position).ok());
-            let asked = position.is_some_and(|position| position < self.slots.len());
-            match (envelope.into_result(|_| asked), position) {
-                (Ok(value), Some(position)) => {
-                    if self.slots[position].replace(value).is_some() {
+                .and_then(|position| usize::try_from(position).ok())
+                .filter(|position| *position < self.slots.len());
+            let answer = envelope.into_result(|_| position.is_some());
+            match (answer, position) {
+                (answer, Some(position)) => {
+                    if self.slots[position].replace(answer).is_some() {
                         return Err(A::Error::custom("an id of the batch is answered twice"));
                     }
                 }
                 (Ok(_), None) => return Err(A::Error::custom("an answer without id")),
-                // The node's own words say more than a shape that they explain.
-                (Err(fault), _) => match &self.fault {
-                    Some(NoAnswer::Error(_)) => {}
-                    Some(_) if !matches!(fault, NoAnswer::Error(_)) => {}
-                    _ => self.fault = Some(fault),
-                },
+                (Err(no_answer), None) => more_telling(&mut self.stray, no_answer),
             }
         }
-        Ok((self.slots, self.fault))
+        Ok((self.slots, self.stray))
     }
 }
 
@@ -350,6 +382,22 @@ mod tests {
         let Err(NoAnswer::Error(error)) = pair(body) else { panic!("an error") };
         assert_eq!(error.message, "slow down");
         assert_eq!(pair(r#"[{"id":5,"result":1},{"id":6,"result":null}]"#), Err(NoAnswer::Null));
+    }
+
+    #[test]
+    fn an_error_beside_answers_is_that_of_its_own_call() {
+        let each = |body: &str| items::<u64>(body.as_bytes(), 5, 2);
+        let error = || NoAnswer::Error(RpcError { message: "no".into(), ..RpcError::default() });
+        let told = each(r#"[{"id":6,"error":{"message":"no"}},{"id":5,"result":50}]"#);
+        assert_eq!(told, Ok(vec![Ok(50), Err(error())]));
+        let told = each(r#"[{"id":5,"result":50},{"id":6,"result":null}]"#);
+        assert_eq!(told, Ok(vec![Ok(50), Err(NoAnswer::Null)]));
+        let told = each(r#"[{"id":5,"result":50},{"id":null,"error":{"message":"no"}}]"#);
+        assert_eq!(told, Ok(vec![Ok(50), Err(error())]));
+        let told = each(r#"[{"id":6,"result":60}]"#);
+        assert!(matches!(&told, Ok(told) if is_malformed(told[0].clone()) && told[1] == Ok(60)));
+        assert!(is_malformed(each(r#"[{"id":5,"result":50},{"id":5,"result":50}]"#)));
+        assert!(is_malformed(each(r#"[{"id":5,"result":50},{"id":7,"result":50}]"#)));
     }
 
     #[test]

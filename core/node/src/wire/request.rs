@@ -1,7 +1,7 @@
 //! Questions as JSON-RPC bytes. Says nothing of when to ask or how wide.
 
 use alloy_primitives::hex;
-use event::{AnyOf, Filter, Tag};
+use event::{AnyOf, BlockNumHash, Filter, Tag};
 use std::fmt::Write;
 
 /// The methods this crate calls, in the order that [`method_index`] counts.
@@ -33,13 +33,22 @@ pub(crate) fn call(id: u64, method: &str, params: &str) -> String {
 /// when there is one, for servers that refuse batches.
 pub(crate) fn headers(first_id: u64, first: u64, count: usize) -> String {
     let member = |i: u64| call(first_id + i, "eth_getBlockByNumber", &block_number(first + i));
-    if count == 1 {
-        return member(0);
-    }
-    let mut body = String::with_capacity(count * 96);
-    for i in 0..count as u64 {
-        body.push(if i == 0 { '[' } else { ',' });
-        body.push_str(&member(i));
+    if count == 1 { member(0) } else { list((0..count as u64).map(member)) }
+}
+
+/// Returns `eth_getBlockReceipts` of each block, by hash, as one batch.
+pub(crate) fn receipts(first_id: u64, blocks: &[BlockNumHash]) -> String {
+    let params = blocks.iter().map(|block| format!(r#""{}""#, block.hash));
+    list((first_id..).zip(params).map(|(id, params)| call(id, "eth_getBlockReceipts", &params)))
+}
+
+fn list(members: impl Iterator<Item = String>) -> String {
+    let mut body = String::from("[");
+    for (place, member) in members.enumerate() {
+        if place > 0 {
+            body.push(',');
+        }
+        body.push_str(&member);
     }
     body.push(']');
     body

@@ -243,6 +243,123 @@ async fn f14_a_connection_dropped_on_a_batch_halves_the_next_one() {
     assert!(node.ask(ask).await.is_ok());
 }
 
+fn blocks(count: u64) -> Vec<BlockNumHash> {
+    (1..=count).map(|number| BlockNumHash { number, hash: hash_of(number) }).collect()
+}
+
+fn hash_of(number: u64) -> B256 {
+    B256::left_padding_from(&number.to_be_bytes())
+}
+
+/// One receipt, of this block, with so many bytes in its log.
+fn receipts_member(call: &serde_json::Value, log_bytes: usize) -> String {
+    let (id, hash) = (&call["id"], call["params"][0].as_str().unwrap());
+    let data = "00".repeat(log_bytes);
+    let zero = "00".repeat(32);
+    let address = "00".repeat(20);
+    format!(
+        r#"{{"id":{id},"result":[{{"transactionHash":"{hash}","transactionIndex":"0x0","blockHash":"{hash}","blockNumber":"0x1","status":"0x1","cumulativeGasUsed":"0x1","logs":[{{"address":"0x{address}","topics":[],"data":"0x{data}","logIndex":"0x0","transactionHash":"0x{zero}"}}]}}]}}"#
+    )
+}
+
+async fn receipts_of(node: &HttpNode, count: u64) -> Vec<Result<Vec<event::Receipt>, Fault>> {
+    let answer = node.ask(Ask::ReceiptsOf { blocks: blocks(count) }).await;
+    let Ok(Answer::ReceiptsOf(told)) = answer else { panic!("receipts") };
+    assert_eq!(told.len() as u64, count);
+    for (number, told) in (1..).zip(&told) {
+        assert!(told.as_ref().is_ok_and(|told| told[0].block_hash == hash_of(number)), "{told:?}");
+    }
+    told
+}
+
+#[tokio::test]
+async fn receipts_of_many_blocks_are_few_requests_as_long_as_they_are_small() {
+    for (log_bytes, requests_max) in [(100, 6), (100_000, 28)] {
+        let server = Server::start(move |request| {
+            let members = calls(request);
+            let members = members.iter().map(|call| receipts_member(call, log_bytes));
+            let members = members.collect::<Vec<_>>();
+            json(&if request.starts_with('[') {
+                format!("[{}]", members.join(","))
+            } else {
+                members.concat()
+            })
+        })
+        .await;
+        let node = node(&server);
+        receipts_of(&node, 200).await;
+        let requests = server.requests();
+        assert!(requests.len() <= requests_max, "{} requests", requests.len());
+        let largest = requests.iter().map(|r| ids(r.split_once("\r\n\r\n").unwrap().1).len());
+        let bytes = largest.max().unwrap() * log_bytes * 2;
+        assert!(bytes <= 2 << 20, "{bytes} bytes in one answer");
+        assert_eq!(node.calls()["eth_getBlockReceipts"], 200);
+    }
+}
+
+#[tokio::test]
+async fn f14_receipts_come_also_of_a_node_that_takes_few_or_no_batches_or_cuts_them_short() {
+    let some = |count: usize, request: &str, error: &str| {
+        let members = calls(request);
+        let members = members.iter().enumerate().map(|(place, call)| match place < count {
+            true => receipts_member(call, 1),
+            false => format!(r#"{{"id":{},"error":{error}}}"#, call["id"]),
+        });
+        json(&format!("[{}]", members.collect::<Vec<_>>().join(",")))
+    };
+    // geth answers as many as fit into its limit and refuses the rest one by one.
+    let cuts = Server::start(move |request| match request.starts_with('[') {
+        true => some(3, request, r#"{"code":-32003,"message":"response too large"}"#),
+        false => json(&receipts_member(&calls(request)[0], 1)),
+    })
+    .await;
+    receipts_of(&node(&cuts), 60).await;
+    let refuses = Server::start(|request| match request.starts_with('[') {
+        true => json(r#"{"id":null,"error":{"code":-32600,"message":"batch too large"}}"#),
+        false => json(&receipts_member(&calls(request)[0], 1)),
+    })
+    .await;
+    receipts_of(&node(&refuses), 60).await;
+    assert!(refuses.requests().len() <= 63, "its limit is learned: {}", refuses.requests().len());
+    // One that does not know what a batch is says anything; its size is halved each time.
+    let knows_none = Server::start(|request| match request.starts_with('[') {
+        true => json(r#"{"id":null,"error":{"code":-32600,"message":"invalid request"}}"#),
+        false => json(&receipts_member(&calls(request)[0], 1)),
+    })
+    .await;
+    let node = node(&knows_none);
+    for _ in 0..3 {
+        let answer = node.ask(Ask::ReceiptsOf { blocks: blocks(60) }).await;
+        let Ok(Answer::ReceiptsOf(told)) = answer else { panic!("receipts") };
+        assert!(told.iter().all(Result::is_err));
+    }
+    receipts_of(&node, 60).await;
+}
+
+#[tokio::test]
+async fn f9_an_error_inside_a_batch_of_receipts_is_that_blocks_and_never_an_empty_list() {
+    let server = Server::start(|request| {
+        let members = calls(request);
+        let member = |(place, call): (usize, &serde_json::Value)| match place {
+            1 => format!(r#"{{"id":{},"result":null}}"#, call["id"]),
+            2 => format!(r#"{{"id":{},"error":{{"code":4444,"message":"pruned"}}}}"#, call["id"]),
+            3 => r#"{"id":99999,"error":{"code":-32000,"message":"unknown block"}}"#.to_owned(),
+            _ => receipts_member(call, 1),
+        };
+        let members: Vec<String> = members.iter().enumerate().map(member).collect();
+        json(&format!("[{}]", members.join(",")))
+    })
+    .await;
+    let answer = node(&server).ask(Ask::ReceiptsOf { blocks: blocks(5) }).await;
+    let Ok(Answer::ReceiptsOf(told)) = answer else { panic!("receipts") };
+    let class = |place: usize| told[place].as_ref().map(Vec::len).map_err(|f| f.class.clone());
+    assert_eq!(class(0), Ok(1));
+    assert_eq!(class(1), Err(FaultClass::Unknown));
+    assert_eq!(class(2), Err(FaultClass::Pruned { earliest: None }));
+    assert_eq!(class(3), Err(FaultClass::Unknown), "what has no id is of what has no answer");
+    assert_eq!(class(4), Ok(1));
+}
+
 #[tokio::test]
 async fn f15_a_401_is_an_auth_fault_that_does_not_print_the_key() {
     let server =

@@ -96,6 +96,10 @@ impl Node for Chain {
                     Answer::Headers((range.first()..=range.last()).map(block).collect())
                 }
                 Ask::Receipts { block } => Answer::Receipts(receipts(block.number)),
+                Ask::ReceiptsOf { blocks } => {
+                    let told = blocks.iter().map(|block| Ok(receipts(block.number)));
+                    Answer::ReceiptsOf(told.collect())
+                }
                 Ask::Syncing => Answer::Syncing(false),
                 Ask::PeerCount => Answer::PeerCount(3),
                 Ask::Code { address, .. } => Answer::Bytes(Bytes::copy_from_slice(&address[..3])),
@@ -357,10 +361,14 @@ async fn a_recorder_works_behind_a_shared_node() {
     let path = dir.path().join("r.gz");
     let recorder = Arc::new(Recorder::create(shared, &path).await.unwrap());
     let node: Arc<dyn Node> = recorder.clone();
-    node.ask(Ask::Receipts { block: at(4) }).await.unwrap();
+    node.ask(Ask::ReceiptsOf { blocks: vec![at(4), at(5)] }).await.unwrap();
     recorder.finish().unwrap();
     let opened = open(path.to_str().unwrap(), OpenOptions::default()).unwrap();
     assert_eq!(opened.id().to_string(), "shared");
     let answer = opened.ask(Ask::Receipts { block: at(4) }).await;
     assert_eq!(answer, Ok(Answer::Receipts(receipts(4))));
+    let answer = opened.ask(Ask::ReceiptsOf { blocks: vec![at(5), at(6)] }).await;
+    let Ok(Answer::ReceiptsOf(told)) = answer else { panic!("receipts") };
+    assert_eq!(told[0], Ok(receipts(5)));
+    assert!(told[1].is_err(), "not recorded is not empty");
 }

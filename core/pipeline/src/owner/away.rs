@@ -42,6 +42,25 @@ pub trait AwayOwner: Send + Sync {
         reply: oneshot::Sender<Option<Evidence>>,
     );
 
+    /// Asks which blocks have logs that only some nodes told.
+    fn undecided(
+        &self,
+        chain: ChainId,
+        filters: Vec<Filter>,
+        range: BlockRange,
+        reply: oneshot::Sender<Vec<(BlockRange, Vec<Filter>)>>,
+    );
+
+    /// Notes what was demanded of blocks.
+    fn demand(
+        &self,
+        chain: ChainId,
+        filters: Vec<Filter>,
+        range: BlockRange,
+        verify: Verify,
+        now_s: u64,
+    );
+
     /// Notes that blocks of a filter were read through a second node.
     fn looked(&self, chain: ChainId, filter: FilterId, range: BlockRange);
 }
@@ -73,6 +92,12 @@ pub(super) fn send(owner: &dyn AwayOwner, message: Message) {
         Message::Release(holder) => owner.release(holder.run),
         Message::Evidence { chain, filters, range, reply } => {
             owner.evidence(chain, filters, range, reply);
+        }
+        Message::Undecided { chain, filters, range, reply } => {
+            owner.undecided(chain, filters, range, reply);
+        }
+        Message::Demand { chain, filters, range, verify, now_s } => {
+            owner.demand(chain, filters, range, verify, now_s);
         }
         Message::Looked { chain, filter, range } => owner.looked(chain, filter, range),
         Message::ReleaseAll(_)

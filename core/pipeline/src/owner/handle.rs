@@ -51,6 +51,19 @@ pub(super) enum Message {
         chain: ChainId,
         reply: oneshot::Sender<Vec<BlockNumHash>>,
     },
+    Undecided {
+        chain: ChainId,
+        filters: Vec<Filter>,
+        range: BlockRange,
+        reply: oneshot::Sender<Vec<(BlockRange, Vec<Filter>)>>,
+    },
+    Demand {
+        chain: ChainId,
+        filters: Vec<Filter>,
+        range: BlockRange,
+        verify: Verify,
+        now_s: u64,
+    },
     Held {
         chain: ChainId,
         reply: oneshot::Sender<Held>,
@@ -228,6 +241,31 @@ impl OwnerHandle {
         let (reply, receiver) = oneshot::channel();
         self.line.send(Message::Waiting { chain, reply });
         receiver
+    }
+
+    /// Asks which final blocks have logs that only some nodes told, of which of these filters.
+    pub fn undecided(
+        &self,
+        chain: ChainId,
+        filters: Vec<Filter>,
+        range: BlockRange,
+    ) -> Reply<Vec<(BlockRange, Vec<Filter>)>> {
+        let (reply, receiver) = oneshot::channel();
+        self.line.send(Message::Undecided { chain, filters, range, reply });
+        receiver
+    }
+
+    /// Notes what was demanded of blocks: what is missing of it is owed from `now_s` on, in Unix
+    /// seconds. Written with the next transaction.
+    pub fn demand(
+        &self,
+        chain: ChainId,
+        filters: Vec<Filter>,
+        range: BlockRange,
+        verify: Verify,
+        now_s: u64,
+    ) {
+        self.line.send(Message::Demand { chain, filters, range, verify, now_s });
     }
 
     /// Asks how much is held in memory for a chain.

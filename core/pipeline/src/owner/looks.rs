@@ -38,7 +38,7 @@ impl Owner {
             through: range.last(),
         };
         let mut room = (*blocks_max).max(1);
-        'due: for Seen { range, nodes: before } in due {
+        'due: for Seen { range, nodes: before, leads_to } in due {
             if nodes.iter().all(|node| before.contains(node)) {
                 // What two nodes gave has been looked at as well as it can be.
                 to_look.without_other.extend((before.len() < 2).then_some(range));
@@ -52,7 +52,7 @@ impl Owner {
             for free in others.outside(range) {
                 let part = BlockRange::of_width(free.first(), room).intersection(&free);
                 let part = part.unwrap_or(free);
-                to_look.seen.push(Seen { range: part, nodes: before.clone() });
+                to_look.seen.push(Seen { range: part, nodes: before.clone(), leads_to });
                 room -= part.count().min(room);
                 if room == 0 {
                     to_look.through = part.last();

@@ -2,6 +2,7 @@
 //! it first. Which blocks these are says the owner, which node reads what says `tracker`, what differs
 //! the aggregator; this drives, and asks for receipts where nodes differ.
 
+mod chain;
 mod differing;
 mod window;
 

@@ -7,9 +7,9 @@ use crate::{
     owner::{Claiming, Holder, LookClaim},
     replay,
 };
-use event::{BlockRange, BlockRanges, Filter, NodeId, Prover, Seen, ToLook, Verify};
+use event::{BlockNumHash, BlockRange, BlockRanges, Filter, NodeId, Prover, Seen, ToLook, Verify};
 use futures_util::future::FusedFuture;
-use std::{pin::Pin, sync::Arc};
+use std::{collections::BTreeMap, pin::Pin, sync::Arc};
 use tracker::{NodeStatus, Planned};
 
 /// Ranges in which nodes differ that are decided in one window; those of one more stay open.
@@ -23,15 +23,17 @@ pub(crate) struct Looking<'a> {
     pub(super) statuses: Vec<NodeStatus>,
     owner: &'a OwnerHandle,
     prover: Arc<dyn Prover>,
-    timer: &'a dyn Timer,
+    pub(super) timer: &'a dyn Timer,
     watcher: &'a dyn Watcher,
     claiming: Claiming,
+    /// Hashes that nodes gave, by node and height.
+    pub(super) hashes: BTreeMap<(usize, u64), BlockNumHash>,
     pub(crate) outcome: SecondLook,
 }
 
 /// What became of the blocks of a window so far.
 #[derive(Default)]
-struct Window {
+pub(super) struct Window {
     /// Told by a second node, and known who is right.
     looked: BlockRanges,
     /// To be asked of one more node.
@@ -52,14 +54,12 @@ impl Window {
         let mut apart = differs.clone();
         for (doubt, why) in doubts {
             apart.add(*doubt);
-            for Seen { range, nodes } in &parts {
-                let Some(range) = range.intersection(doubt) else { continue };
-                self.failed.push((range, format!("{name}: {why}")));
-                let nodes = nodes.iter().chain([name]).cloned().collect();
-                self.again.push(Seen { range, nodes });
+            for part in &parts {
+                let Some(range) = part.range.intersection(doubt) else { continue };
+                self.fail(Seen { range, ..part.clone() }, name, why);
             }
         }
-        for Seen { range, nodes } in parts {
+        for Seen { range, nodes, .. } in parts {
             for differing in differs.iter().filter_map(|differing| differing.intersection(&range)) {
                 self.differing.push(Differing { range: differing, node, seen: nodes.clone() });
             }
@@ -67,9 +67,16 @@ impl Window {
         }
     }
 
+    /// A node could not give it: one more is asked.
+    pub(super) fn fail(&mut self, mut part: Seen, name: &NodeId, why: &str) {
+        self.failed.push((part.range, format!("{name}: {why}")));
+        part.nodes.push(name.clone());
+        self.again.push(part);
+    }
+
     /// Takes what there is no other node for: open where one has failed, else left for one that comes.
     fn leave(&self, parts: Vec<Seen>, outcome: &mut SecondLook) {
-        for Seen { range, nodes } in parts {
+        for Seen { range, nodes, .. } in parts {
             match self.failed.iter().find(|(failed, _)| failed.intersection(&range).is_some()) {
                 Some((_, why)) => outcome.open.push((range, why.clone())),
                 None => outcome.without_other.extend((nodes.len() < 2).then_some(range)),
@@ -94,6 +101,7 @@ impl<'a> Looking<'a> {
             timer,
             watcher,
             claiming: owner.claiming(),
+            hashes: BTreeMap::new(),
             outcome: SecondLook::default(),
         }
     }
@@ -153,14 +161,16 @@ impl<'a> Looking<'a> {
                     window.leave(parts, &mut self.outcome);
                     continue;
                 };
-                let verify = self.request.verify;
-                let read = self.read(filter, range, node, verify, stop.as_mut()).await?;
-                if read.stopped {
-                    return Ok(window.looked);
-                }
                 let name = self.statuses[node].node.clone();
-                self.count(&name, range, is_other_client);
-                window.take(parts, (node, &name), &read);
+                for (range, parts) in self.on_one_chain(range, parts, node, &mut window).await {
+                    let verify = self.request.verify;
+                    let read = self.read(filter, range, node, verify, stop.as_mut()).await?;
+                    if read.stopped {
+                        return Ok(window.looked);
+                    }
+                    self.count(&name, range, is_other_client);
+                    window.take(parts, (node, &name), &read);
+                }
             }
             window.again.sort_by_key(|seen| (seen.range.first(), seen.range.last()));
         }
@@ -220,7 +230,7 @@ impl<'a> Looking<'a> {
 fn parts(seen: &[Seen], within: BlockRange) -> Vec<Seen> {
     let part = |seen: &Seen| {
         let range = seen.range.intersection(&within)?;
-        Some(Seen { range, nodes: seen.nodes.clone() })
+        Some(Seen { range, ..seen.clone() })
     };
     seen.iter().filter_map(part).collect()
 }

@@ -16,7 +16,7 @@ pub(crate) const fn method_of(ask: &Ask) -> &'static str {
         Ask::Head(_) | Ask::Headers { .. } => "eth_getBlockByNumber",
         Ask::Logs { .. } | Ask::LogsByHash { .. } => "eth_getLogs",
         Ask::HeaderByHash { .. } => "eth_getBlockByHash",
-        Ask::Receipts { .. } => "eth_getBlockReceipts",
+        Ask::Receipts { .. } | Ask::ReceiptsOf { .. } => "eth_getBlockReceipts",
         Ask::Syncing => "eth_syncing",
         Ask::PeerCount => "net_peerCount",
         Ask::Code { .. } => "eth_getCode",

@@ -68,7 +68,7 @@ impl Methods {
             Ask::LogsByHash { .. } => Self::HASH_LOGS,
             Ask::Headers { .. } => Self::HEADERS,
             Ask::HeaderByHash { .. } => Self::HASH_HEADERS,
-            Ask::Receipts { .. } => Self::RECEIPTS,
+            Ask::Receipts { .. } | Ask::ReceiptsOf { .. } => Self::RECEIPTS,
             Ask::Syncing => Self::SYNCING,
             Ask::PeerCount => Self::PEER_COUNT,
             Ask::Code { .. } | Ask::Call { .. } => Self::STATE,
@@ -274,6 +274,10 @@ pub(crate) fn ask_key(ask: &Ask) -> u64 {
         Ask::Headers { range } => hash(method, &[range.first(), range.last()]),
         Ask::HeaderByHash { hash: block } => hash(method, &[key_of(block.as_slice())]),
         Ask::Receipts { block } => hash(method, &[key_of(block.hash.as_slice())]),
+        Ask::ReceiptsOf { blocks } => {
+            let keys: Vec<u64> = blocks.iter().map(|block| key_of(block.hash.as_slice())).collect();
+            hash(method, &keys)
+        }
         Ask::Code { address, block } => {
             hash(method, &[key_of(address.as_slice()), key_of(block.hash.as_slice())])
         }

@@ -37,6 +37,13 @@ impl Image {
             for (filter, looked) in &commit.looked {
                 self.looked.insert((chain, *filter), looked.clone());
             }
+            for demand in &commit.demands {
+                let key = (chain, demand.filter.id(), demand.verify.to_string());
+                match demand.blocks.is_empty() {
+                    true => drop(self.demands.remove(&key)),
+                    false => drop(self.demands.insert(key, demand.clone())),
+                }
+            }
             self.refuted.extend(&commit.refuted);
             self.incidents.extend(commit.incidents.iter().cloned());
             if let Some(finalized) = commit.finalized {

@@ -3,8 +3,8 @@
 use crate::memory_store::lanes::Lanes;
 use alloy_primitives::{Address, B256, Bytes};
 use event::{
-    BlockRanges, BlockRow, Candidate, ChainId, EventId, Filter, FilterId, Incident, Interval,
-    JournalRow, LogRef, NodeId, Sighting, Via,
+    BlockRanges, BlockRow, Candidate, ChainId, Demand, EventId, Filter, FilterId, Incident,
+    Interval, JournalRow, LogRef, NodeId, Sighting, Via,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -90,6 +90,8 @@ pub struct Image {
     pub finalized: BTreeMap<ChainId, u64>,
     /// Blocks of each filter that were read through a second node.
     pub looked: BTreeMap<(ChainId, FilterId), BlockRanges>,
+    /// What is owed, by filter and level.
+    pub demands: BTreeMap<(ChainId, FilterId, String), Demand>,
     /// What plugins wrote.
     pub lanes: Lanes,
 }

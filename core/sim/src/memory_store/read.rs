@@ -37,6 +37,9 @@ impl Image {
             looked: (self.looked.iter().filter(|((of, _), _)| *of == chain))
                 .map(|((_, filter), looked)| (*filter, looked.clone()))
                 .collect(),
+            demands: (self.demands.iter().filter(|((of, ..), _)| *of == chain))
+                .map(|(_, demand)| demand.clone())
+                .collect(),
         }
     }
 

@@ -241,7 +241,7 @@ const fn method(ask: &Ask) -> &'static str {
     match ask {
         Ask::ChainId => "eth_chainId",
         Ask::LogsByHash { .. } => "eth_getLogs",
-        Ask::Receipts { .. } => "eth_getBlockReceipts",
+        Ask::Receipts { .. } | Ask::ReceiptsOf { .. } => "eth_getBlockReceipts",
         Ask::HeaderByHash { .. } => "eth_getBlockByHash",
         _ => "eth_getBlockByNumber",
     }

@@ -41,6 +41,11 @@ impl Script {
         bent.unwrap_or_else(|| Ok(self.honest_answer(ask))).map_err(fault)
     }
 
+    fn receipts(&self, block: &BlockNumHash) -> Vec<Receipt> {
+        let logged = self.with_logs.get(&block.number);
+        logged.map(|number| receipt(named(*number))).into_iter().collect()
+    }
+
     fn honest_answer(&self, ask: &Ask) -> Answer {
         match ask {
             Ask::Logs { range, .. } => {
@@ -52,13 +57,10 @@ impl Script {
             Ask::Headers { range } => {
                 Answer::Headers((range.first()..=range.last()).map(header_at).collect())
             }
-            Ask::Receipts { block } => Answer::Receipts(
-                self.with_logs
-                    .get(&block.number)
-                    .map(|number| receipt(named(*number)))
-                    .into_iter()
-                    .collect(),
-            ),
+            Ask::Receipts { block } => Answer::Receipts(self.receipts(block)),
+            Ask::ReceiptsOf { blocks } => {
+                Answer::ReceiptsOf(blocks.iter().map(|block| Ok(self.receipts(block))).collect())
+            }
             _ => unreachable!("a backfill does not ask {ask:?}"),
         }
     }
@@ -203,7 +205,7 @@ fn an_honest_node_is_read_once_and_whole() {
         assert_eq!(run.log_blocks(), [10, 17, 999, 4_000]);
         assert!(contiguous(&run.covered(), whole), "{:?}", run.covered());
         assert!(run.surrendered.is_empty());
-        let receipts = run.asked.iter().filter(|ask| matches!(ask, Ask::Receipts { .. })).count();
+        let receipts: usize = run.asked.iter().map(receipts_asked).sum();
         assert_eq!(receipts, if verify == Verify::Prove { 4 } else { 0 });
     }
 }
@@ -418,13 +420,79 @@ fn f1_a_range_that_a_node_is_too_busy_for_is_read_in_parts() {
 #[test]
 fn f1_receipts_that_are_never_given_are_soon_asked_for_only_once_each() {
     let script = Script::bent(0..500, |ask| match ask {
-        Ask::Receipts { .. } => Some(Err(FaultClass::Busy)),
+        Ask::Receipts { .. } | Ask::ReceiptsOf { .. } => Some(Err(FaultClass::Busy)),
         _ => None,
     });
     let run = run(script, Verify::Prove, range(0, 499), 10_000);
-    let calls = run.asked.iter().filter(|ask| matches!(ask, Ask::Receipts { .. })).count();
-    assert!(calls < 600, "{calls} calls");
+    let questions = run.asked.iter().filter(|ask| receipts_asked(ask) > 0).count();
+    assert!(questions <= 50, "{questions} questions");
     assert_eq!(run.log_blocks().len(), 500);
+}
+
+/// Blocks whose receipts a question is for.
+fn receipts_asked(ask: &Ask) -> usize {
+    match ask {
+        Ask::Receipts { .. } => 1,
+        Ask::ReceiptsOf { blocks } => blocks.len(),
+        _ => 0,
+    }
+}
+
+#[test]
+fn receipts_of_many_blocks_are_asked_for_together() {
+    let run = run(Script::honest(0..499), Verify::Prove, range(0, 498), 10_000);
+    let asked: Vec<usize> = run.asked.iter().map(receipts_asked).filter(|n| *n > 0).collect();
+    assert_eq!(asked.iter().sum::<usize>(), 499, "each once");
+    assert_eq!(asked.len(), 10, "{asked:?}");
+    let proved = run.reports.iter().flat_map(|report| &report.blocks);
+    assert!(proved.clone().count() == 499 && proved.into_iter().all(|b| b.receipts.is_some()));
+}
+
+#[test]
+fn a_block_that_a_batch_of_receipts_leaves_out_is_asked_for_again_and_the_others_are_not() {
+    let mut is_first = BTreeSet::from([FaultClassOf::Rate, FaultClassOf::Malformed]);
+    let script = Script::bent(1..=100, move |ask| {
+        let Ask::ReceiptsOf { blocks } = ask else { return None };
+        let honest = Script::honest(1..=100);
+        let answer = |block: &BlockNumHash| {
+            let class = match block.number {
+                7 if is_first.remove(&FaultClassOf::Rate) => {
+                    FaultClass::Rate { retry_after_ms: Some(10_000) }
+                }
+                8 if is_first.remove(&FaultClassOf::Malformed) => FaultClass::Malformed,
+                9 => FaultClass::Pruned { earliest: None },
+                _ => return Ok(honest.receipts(block)),
+            };
+            Err(fault(class))
+        };
+        Some(Ok(Answer::ReceiptsOf(blocks.iter().map(answer).collect())))
+    });
+    let run = run(script, Verify::Prove, range(1, 100), 10_000);
+    let times = |number: u64| {
+        let of = |ask: &&Ask| match ask {
+            Ask::Receipts { block } => block.number == number,
+            Ask::ReceiptsOf { blocks } => blocks.iter().any(|block| block.number == number),
+            _ => false,
+        };
+        run.asked.iter().filter(of).count()
+    };
+    assert_eq!((1..=10).map(times).collect::<Vec<_>>(), [1, 1, 1, 1, 1, 1, 2, 2, 1, 1]);
+    assert!(run.ended_ms >= 10_000, "the node is left alone as long as it asked");
+    let without: Vec<u64> = run.reports[0]
+        .blocks
+        .iter()
+        .filter(|block| block.receipts.is_none())
+        .map(|block| block.number)
+        .collect();
+    assert_eq!(without, [9], "not given is not empty");
+    assert_eq!(run.reports[0].faults.len(), 1);
+}
+
+/// What happens once.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum FaultClassOf {
+    Rate,
+    Malformed,
 }
 
 #[test]
@@ -567,13 +635,13 @@ fn without_headers_an_answer_with_logs_of_other_blocks_is_not_taken() {
 
 #[test]
 fn a_retry_that_is_due_while_every_call_is_under_way_waits_for_an_answer() {
-    let mut script = Script::honest(1..=30);
+    let mut script = Script::honest(1..=300);
     let blooms = Arc::new(Blooms { admitting: admitting(&script), doubted: None });
-    let mut backfill = backfill(Verify::Prove, range(1, 30), 10_000, blooms, 1);
+    let mut backfill = backfill(Verify::Prove, range(1, 300), 10_000, blooms, 1);
     let mut is_busy = true;
     for _ in 0..50 {
         let Action::Ask(ticket, ask) = backfill.next(0) else { break };
-        if !matches!(ask, Ask::Receipts { .. }) {
+        if receipts_asked(&ask) == 0 {
             backfill.on_answer(ticket, script.answer(&ask), 0);
         } else if std::mem::take(&mut is_busy) {
             backfill.on_answer(ticket, Err(fault(FaultClass::Busy)), 0);
