@@ -8,6 +8,7 @@ mod folder;
 mod golden;
 mod language;
 mod list_report;
+mod managed_report;
 mod rows;
 mod saved;
 
@@ -19,6 +20,7 @@ pub(crate) use self::{
     golden::Golden,
     language::Language,
     list_report::{LaneLine, ListReport, SinkLine},
+    managed_report::ManagedReport,
     rows::{Line, lines},
     saved::Saved,
 };

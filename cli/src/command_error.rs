@@ -211,6 +211,10 @@ impl From<LedgerError> for CommandError {
                 ErrorKind::LocalIo,
                 "make room; the next start takes the log in, so keep it beside the ledger",
             ),
+            LedgerError::Running(_) => (
+                ErrorKind::Usage,
+                "take it out of the configuration that process reads, or end the process",
+            ),
             LedgerError::Sql(_) => (
                 ErrorKind::Usage,
                 "`select table_schema, table_name from information_schema.tables` lists what is there",

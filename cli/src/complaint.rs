@@ -81,9 +81,8 @@ pub(crate) fn warnings(summary: &Summary) -> Vec<String> {
             let count = grouped(plugin.dead_letters);
             warnings.push(format!("plugin {name}: {count} events were set aside"));
         }
-        if let Some(reason) = &plugin.halted {
-            warnings.push(format!("plugin {name} is halted: {reason}"));
-        }
+        warnings.extend(plugin.halted.as_deref().map(|reason| halted(name, reason)));
+        warnings.extend(plugin.held.as_deref().map(|reason| held(name, reason)));
         if let Some(reason) = &plugin.waiting {
             warnings.push(format!("plugin {name} has not handled everything: {reason}"));
         }
@@ -91,6 +90,19 @@ pub(crate) fn warnings(summary: &Summary) -> Vec<String> {
     let told = |sink: &&SinkSummary| sink.waiting > 0 || sink.dead > 0;
     warnings.extend(summary.sinks.iter().filter(told).map(|sink| format!("sink {sink}")));
     warnings
+}
+
+/// Returns what to hear of a plugin that is halted.
+pub(crate) fn halted(plugin: &str, reason: &str) -> String {
+    format!("plugin {plugin} is halted: {reason}")
+}
+
+/// Returns what to hear of a plugin that waits for a decision, and what to type for it.
+pub(crate) fn held(plugin: &str, reason: &str) -> String {
+    format!(
+        "plugin {plugin} is held: {reason}; `headcount plugin upgrade {plugin} --continue` has it go on \
+         where it is, `headcount plugin rebuild {plugin}` has it begin anew"
+    )
 }
 
 /// Returns what to hear of an event that was found and never decoded.
@@ -179,6 +191,7 @@ mod tests {
             name: "p".into(),
             dead_letters: 3,
             halted: Some("enough".into()),
+            held: Some("another one".into()),
             ..PluginSummary::default()
         }];
         summary.incidents = vec![IncidentSummary {
@@ -189,7 +202,13 @@ mod tests {
             detail: "no receipt has it".into(),
         }];
         let told = warnings(&summary).join("\n");
-        for word in ["3 events were set aside", "halted: enough", "liar: forged"] {
+        for word in [
+            "3 events were set aside",
+            "halted: enough",
+            "held: another one; ",
+            "rebuild p`",
+            "liar: forged",
+        ] {
             assert!(told.contains(word), "{told}");
         }
     }

@@ -94,6 +94,12 @@ const KEYWORDS: [&str; 76] = [
     "schema",
 ];
 
+/// Whether a schema of this name would have to be quoted in every query, or would mean something else.
+pub(crate) fn is_word_of_sql(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    KEYWORDS.contains(&name.as_str()) || TAKEN.contains(&name.as_str())
+}
+
 /// A contract as given to `-c`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ContractSpec {

@@ -18,8 +18,8 @@ pub(crate) use replay::{DEFAULT_CONCURRENCY, IfBusy, ReplayPlan, block_range};
 pub(crate) use watch::{Emit, WatchPlan};
 
 use crate::{
-    command_error::CommandError, duration::parse_duration, event_spec::EventSpec,
-    ledger_path::LedgerPath,
+    command_error::CommandError, config_file::Config, duration::parse_duration,
+    event_spec::EventSpec, ledger_path::LedgerPath,
 };
 use alloy_primitives::Address;
 use event::AnyOf;
@@ -64,6 +64,11 @@ pub(crate) fn merged_contracts(chains: &[ChainPlan]) -> Result<Vec<ContractPlan>
         }
     }
     Ok(merged)
+}
+
+/// Contracts of a configuration, of all its chains.
+pub(crate) fn contracts_of(config: &Config) -> Vec<ContractPlan> {
+    config.contracts.iter().map(chain::plan_of).collect()
 }
 
 fn time_of(flag: &str, text: Option<&str>) -> Result<Option<Duration>, CommandError> {

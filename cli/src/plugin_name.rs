@@ -1,11 +1,13 @@
 //! Names that an operator gives to plugins: they become SQL schemas, with `_` for `-`.
 
+use crate::contract_spec::is_word_of_sql;
+
 /// Longest name, in characters.
 const NAME_MAX_CHARS: usize = 64;
 
 /// What to write instead of a name that is refused.
 pub(crate) const HINT: &str =
-    "a plugin's name is a letter, then at most 63 letters, digits, `-` and `_`";
+    "a plugin's name is a letter, then at most 63 letters, digits, `-` and `_`, and no word of SQL";
 
 /// Refuses what would have to be quoted in SQL.
 pub(crate) fn check_plugin_name(name: &str) -> Result<(), String> {
@@ -14,6 +16,11 @@ pub(crate) fn check_plugin_name(name: &str) -> Result<(), String> {
         && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
     if store::is_reserved_schema(name) {
         return Err(format!("`{name}` cannot name a plugin: DuckDB or the ledger has that name"));
+    }
+    if is_word_of_sql(&name.replace('-', "_")) {
+        return Err(format!(
+            "`{name}` cannot name a plugin: it is a word of SQL, or of the ledger"
+        ));
     }
     match is_name {
         true => Ok(()),
@@ -35,6 +42,10 @@ mod tests {
             "Memory",
             "pg-catalog",
             "headcount_typed",
+            "headcount",
+            "Select",
+            "pivot-wider",
+            "logs",
             "",
             "1st",
             "-a",

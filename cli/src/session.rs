@@ -28,7 +28,10 @@ pub(crate) use self::{
     drill::drill,
     export::{Wanted, prepare},
     health::health,
-    plugin::{PluginRun, check_plugin, compile_plugin, dead, fill_in, list_plugins, test_plugin},
+    plugin::{
+        OwnerTold, PluginRun, check_component, check_plugin, compile_plugin, configured_names,
+        dead, fill_in, list_plugins, load_all, other_table, place_of, reload_owner, test_plugin,
+    },
     replay::replay,
     snapshot::snapshot,
     watch::watch_plan as watch,

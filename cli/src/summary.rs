@@ -268,6 +268,8 @@ pub(crate) struct PluginSummary {
     pub(crate) dead_letters: u64,
     /// Why it is halted, if it is.
     pub(crate) halted: Option<String>,
+    /// Why it was handed nothing, where another component wrote its rows and nobody decided.
+    pub(crate) held: Option<String>,
     /// Why it has not handled everything although it is not halted.
     pub(crate) waiting: Option<String>,
 }
@@ -314,7 +316,8 @@ impl Summary {
             || !self.incidents.is_empty()
             || self.events.undecodable > 0
             || self.plugins.iter().any(|plugin| {
-                plugin.halted.is_some() || plugin.waiting.is_some() || plugin.dead_letters > 0
+                let stands = [&plugin.halted, &plugin.held, &plugin.waiting];
+                stands.iter().any(|why| why.is_some()) || plugin.dead_letters > 0
             })
             || self.sinks.iter().any(|sink| sink.waiting > 0 || sink.dead > 0)
     }
@@ -535,6 +538,9 @@ fn fmt_plugin(plugin: &PluginSummary, f: &mut fmt::Formatter<'_>) -> fmt::Result
     }
     if let Some(reason) = &plugin.halted {
         write!(f, ", halted: {reason}")?;
+    }
+    if let Some(reason) = &plugin.held {
+        write!(f, ", held: {reason}")?;
     }
     if let Some(reason) = &plugin.waiting {
         write!(f, ", waits: {reason}")?;

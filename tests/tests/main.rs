@@ -21,6 +21,7 @@ mod outbox;
 mod plugin_escapes;
 mod plugin_http;
 mod plugin_languages;
+mod plugin_operator;
 mod plugin_tools;
 mod progress;
 mod real_blocks;

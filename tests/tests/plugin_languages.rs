@@ -327,14 +327,15 @@ fn is_behind_the_fence(scene: &Scene, plugin: &str, own: &[(&str, &str)]) {
         // How long anything else takes is the machine's affair.
         let deadline_ms = if name == "loops" { 500 } else { 60_000 };
         format!(
-            "[[plugin]]\nname = \"{name}\"\nwasm = \"{plugin}\"\nconfig = {{ misdeed = \"{name}\" }}\n\
+            "[[plugin]]\nname = \"p-{name}\"\nwasm = \"{plugin}\"\nconfig = {{ misdeed = \"{name}\" }}\n\
              limits = {{ deadline_ms = {deadline_ms} }}\n"
         )
     };
     let config: String = misdeeds().map(|(name, _)| of(name)).collect();
     let config = scene.write("headcount.toml", config + &of("senses"));
     let test = |name: &str| {
-        let base = ["plugin", "test", name, "--config", &config, "--ledger", &ledger];
+        let plugin = format!("p-{name}");
+        let base = ["plugin", "test", &plugin, "--config", &config, "--ledger", &ledger];
         let outcome = program.run(base.iter().chain(&["-b", "5:5"]));
         outcome.stdout + &outcome.stderr
     };

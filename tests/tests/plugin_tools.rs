@@ -381,7 +381,12 @@ fn what_is_no_plugin_or_no_ledger_is_named() {
         );
     }
     refused(&scene, &["plugin", "list", "--ledger", "gone.duckdb"], 2, &["gone.duckdb"]);
-    refused(&scene, &["plugin"], 2, &["new, build, check, test, dev, list, dead, resume, rebuild"]);
+    refused(
+        &scene,
+        &["plugin"],
+        2,
+        &["new, build, check, test, dev, add, upgrade, remove, list, dead, resume, rebuild"],
+    );
     refused(&scene, &["plugin", "check", &balances, "--against", &module], 2, &["core module"]);
 }
 

@@ -25,7 +25,7 @@ const STAGES: [&str; 12] = [
 
 /// Each engine has one owner; of a protocol the other end may have one too. The bench and the tests
 /// measure from outside and own nothing.
-const OWNERS: [(&str, &str); 20] = [
+const OWNERS: [(&str, &str); 21] = [
     ("alloy-consensus", "proof"),
     ("alloy-trie", "proof"),
     ("alloy-dyn-abi", "abi"),
@@ -46,6 +46,7 @@ const OWNERS: [(&str, &str); 20] = [
     ("clap", "cli"),
     ("indicatif", "cli"),
     ("toml", "cli"),
+    ("toml_edit", "cli"),
     ("quick-junit", "cli"),
     ("notify", "cli"),
     ("tracing-subscriber", "cli"),

@@ -166,6 +166,14 @@ impl CheckReport {
         }
     }
 
+    /// Returns the first check that failed, and why.
+    pub(crate) fn failure(&self) -> Option<(&'static str, &str)> {
+        self.checks.iter().find_map(|check| match &check.outcome {
+            Outcome::Failed(why) => Some((check.name, why.as_str())),
+            _ => None,
+        })
+    }
+
     fn has_failed(&self) -> bool {
         self.checks.iter().any(|check| matches!(check.outcome, Outcome::Failed(_)))
     }

@@ -48,11 +48,21 @@ pub(crate) struct LaneLine {
     /// Last block to which coverage leads from there.
     pub(crate) covered_through: Option<u64>,
     pub(crate) lag_blocks: u64,
-    /// Events handled so far.
+    /// Events handed to this generation; those of a block that was undone are counted again.
     pub(crate) events: u64,
     pub(crate) dead_letters: u64,
     /// Why it is halted, if it is.
     pub(crate) halted: Option<String>,
+    /// Why it is handed nothing, where its component is another one and nobody has decided.
+    pub(crate) held: Option<String>,
+    /// Block from which an operator wants everything handled again, where that was not begun.
+    pub(crate) retry_from: Option<u64>,
+    /// SHA-256 of the component that wrote it, where that is known.
+    pub(crate) component: Option<String>,
+    /// Whether the process that owns the ledger runs it; `null` where nobody owns it.
+    pub(crate) runs: Option<bool>,
+    /// Whether the configuration does not have it any more.
+    pub(crate) removed: bool,
 }
 
 impl ListReport {
@@ -102,17 +112,32 @@ impl ListReport {
             }
             writeln!(out, ", {} are dead", grouped(*dead))?;
         }
+        if let Some(held) = self.plugins.iter().find(|lane| lane.held.is_some() && !lane.removed) {
+            let name = one_line(&held.plugin);
+            writeln!(
+                out,
+                "\na plugin that is held waits for a word: `headcount plugin upgrade {name} --continue` has it \
+                 go on where it is, `headcount plugin rebuild {name}` has it begin anew"
+            )?;
+        }
         Ok(())
     }
 }
 
 impl LaneLine {
     fn state(&self) -> String {
-        match &self.halted {
-            Some(reason) => format!("halted: {}", one_line(reason)),
-            None if self.is_rebuilding => format!("rebuilding, generation {}", self.generation),
-            None if self.lag_blocks > 0 => "behind".to_owned(),
-            None => "up to date".to_owned(),
+        match (&self.held, &self.halted, self.retry_from) {
+            _ if self.removed => "removed".to_owned(),
+            (Some(reason), ..) => format!("held: {}", one_line(reason)),
+            (None, Some(reason), _) => format!("halted: {}", one_line(reason)),
+            (None, None, Some(block)) if block <= self.start_block => "begins anew".to_owned(),
+            (None, None, Some(block)) => format!("goes back to block {}", grouped(block)),
+            _ if self.is_rebuilding => format!("rebuilding, generation {}", self.generation),
+            _ if self.lag_blocks > 0 && self.runs == Some(false) => {
+                "behind, does not run".to_owned()
+            }
+            _ if self.lag_blocks > 0 => "behind".to_owned(),
+            _ => "up to date".to_owned(),
         }
     }
 }
@@ -158,6 +183,11 @@ mod tests {
             events: 57,
             dead_letters: 2,
             halted: halted.map(str::to_owned),
+            held: None,
+            retry_from: None,
+            component: None,
+            runs: None,
+            removed: false,
         }
     }
 
@@ -176,5 +206,20 @@ mod tests {
              balances      1  0.1.0 (logic 1)       1_061    0      57     2  halted: bad config\n\
              sink ops: 1_200 messages wait (answered 503), 1 are dead\n"
         );
+    }
+
+    #[test]
+    fn what_is_to_be_done_and_what_is_gone_is_told_before_how_far_it_is() {
+        let state = |change: &dyn Fn(&mut LaneLine)| {
+            let mut line = line(None, 12);
+            change(&mut line);
+            line.state()
+        };
+        assert_eq!(state(&|line| line.retry_from = Some(0)), "begins anew");
+        assert_eq!(state(&|line| line.retry_from = Some(1_000)), "goes back to block 1_000");
+        assert_eq!(state(&|line| line.is_rebuilding = true), "rebuilding, generation 1");
+        assert_eq!(state(&|line| line.held = Some("another".into())), "held: another");
+        assert_eq!(state(&|line| line.runs = Some(false)), "behind, does not run");
+        assert_eq!(state(&|line| line.removed = true), "removed");
     }
 }

@@ -9,7 +9,7 @@ use std::io::stdout;
 /// Say whether nodes, chain and ledger are well, with the reason; exit code 1 when something is not
 ///
 /// Asks every node at once, compares what they say, and looks whether the ledger covers what is
-/// final. Nothing is written.
+/// final, and whether a plugin is halted or held. Nothing is written.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct HealthArgs {

@@ -102,5 +102,5 @@ Examples:
 
 Lines on stdout are described in docs/events.md. The ledger is the record: a program that was not
 there finds in it what it missed. SIGTERM commits what is done and ends with exit code 0. SIGHUP
-reads headcount.toml again: nodes, contracts and plugins change while it runs, sinks do not; of a
-file with mistakes nothing is taken over.";
+reads headcount.toml again: nodes, contracts, plugins and sinks change while it runs; of a file with
+mistakes nothing is taken over. `headcount plugin add|upgrade|remove` have it do so, too.";

@@ -3,11 +3,13 @@
 //! Reading lists every mistake with its line, all at once. What the settings mean for a run is
 //! decided in `plan`, where flags override them.
 
+mod edit;
 mod interpolate;
 mod mistakes;
 mod read;
 mod tree;
 
+pub(crate) use edit::{Edit, NewPlugin};
 pub(crate) use mistakes::Mistakes;
 
 use crate::{
@@ -16,7 +18,7 @@ use crate::{
 };
 use alloy_primitives::Address;
 use dispatcher::Poison;
-use event::{AnchorPolicy, Check, Finality, Verify, Visibility};
+use event::{AnchorPolicy, Check, Finality, OnChange, Verify, Visibility};
 use host::HostGrant;
 use std::{
     collections::BTreeMap,
@@ -105,6 +107,8 @@ pub(crate) struct PluginConfig {
     pub(crate) finality: Option<Visibility>,
     /// What becomes of an event that it cannot take.
     pub(crate) poison: Poison,
+    /// What becomes of its rows where another component wrote them.
+    pub(crate) on_change: OnChange,
     /// Given to the plugin as it is; any of it may be a secret.
     pub(crate) config: BTreeMap<String, Secret>,
     /// Names of the sinks that it may send to.
@@ -134,7 +138,17 @@ impl Config {
         text: &str,
         environment: &Environment,
     ) -> Result<Self, Mistakes> {
-        read::read(path, text, environment)
+        read::read(path, text, environment, false)
+    }
+
+    /// Reads the file as [`Self::load`], and tells also what is wrong with the files that it names.
+    pub(crate) fn load_with_files(
+        flag: Option<&Path>,
+        environment: &Environment,
+    ) -> Result<Self, CommandError> {
+        let Some(path) = find(flag, environment) else { return Ok(Self::default()) };
+        let text = read_text(&path)?;
+        read::read(&path, &text, environment, true).map_err(CommandError::from)
     }
 }
 
@@ -212,6 +226,7 @@ sinks = ["ops"]
 http = ["api.example.com", "http://127.0.0.1:8080"]
 http_private = ["rates.internal:8443"]
 poison = "halt"
+on_change = "rebuild"
 limits = { memory_mib = 64, deadline_ms = 500 }
 
 [sink.ops]
@@ -262,6 +277,7 @@ attempts = 7
             config.plugins[0].hosts[2].is_private() && !config.plugins[0].hosts[0].is_private()
         );
         assert_eq!(config.plugins[0].poison, Poison::Halt);
+        assert_eq!(config.plugins[0].on_change, OnChange::Rebuild);
         let sink = &config.sinks[0];
         assert_eq!(
             (sink.name.as_str(), sink.url.expose()),
@@ -350,6 +366,26 @@ finality = "soon"
     }
 
     #[test]
+    fn plugins_that_would_share_their_tables_are_told() {
+        let found = mistakes(
+            "[[contract]]\nname = \"usdc\"\naddress = \"0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48\"\n\
+             [[plugin]]\nname = \"a-b\"\nwasm = \"p.wasm\"\n[[plugin]]\nname = \"A_b\"\nwasm = \"p.wasm\"\n\
+             [[plugin]]\nname = \"usdc\"\nwasm = \"p.wasm\"\n[[plugin]]\nwasm = \"q.wasm\"\n\
+             [[plugin]]\nwasm = \"q.wasm\"\n[[plugin]]\nname = \"select\"\nwasm = \"r.wasm\"\n",
+        );
+        let expected = [
+            "8:8: a second plugin named `A_b`",
+            "11:8: a contract is named `usdc`, too",
+            "15:1: a second plugin of this file without a name",
+            "18:8: `select` cannot name a plugin",
+        ];
+        assert_eq!(found.len(), expected.len(), "{found:#?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found.contains(expected), "{expected}: {found}");
+        }
+    }
+
+    #[test]
     fn a_host_is_granted_by_its_name_and_nothing_else() {
         let found = mistakes(
             "[[plugin]]\nwasm = \"p.wasm\"\nhttp = [\"*.example.com\", \"https://a.example/v1\"]\n\
@@ -364,6 +400,30 @@ finality = "soon"
         assert_eq!(found.len(), expected.len(), "{found:#?}");
         for (found, expected) in found.iter().zip(expected) {
             assert!(found.contains(expected), "{expected}: {found}");
+        }
+    }
+
+    #[test]
+    fn files_that_it_names_are_looked_at_where_that_is_wanted() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("headcount.toml");
+        fs::write(dir.path().join("p.wasm"), "p").unwrap();
+        let text = format!(
+            "[[plugin]]\nname = \"gone\"\nwasm = \"gone.wasm\"\n[[plugin]]\nname = \"other\"\n\
+             wasm = \"p.wasm\"\nsha256 = \"{}\"\n[[contract]]\nname = \"c\"\n\
+             address = \"0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48\"\nabi = \"gone.json\"\n",
+            "0".repeat(64)
+        );
+        fs::write(&path, text).unwrap();
+        let environment = environment(dir.path());
+        assert!(Config::load(Some(&path), &environment).is_ok());
+        let told = Config::load_with_files(Some(&path), &environment).unwrap_err().to_string();
+        for words in [
+            "3:8: `gone.wasm` cannot be read",
+            "7:10: the component's sha256 is 148de9c5a7a44d19e56cd9ae1a554bf67847afb0c58f6e12fa29ac7ddfca9940",
+            "11:7: `gone.json` cannot be read",
+        ] {
+            assert!(told.contains(words), "{words}: {told}");
         }
     }
 

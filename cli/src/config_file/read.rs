@@ -3,7 +3,7 @@
 use super::{
     ChainConfig, Config, ContractConfig, Mistakes, PluginConfig,
     mistakes::{Mistake, place},
-    tree::{Source, Table},
+    tree::{Source, Table, Text},
 };
 use crate::{
     contract_spec::{ContractSpecError, check_name, parse_address},
@@ -19,10 +19,12 @@ use crate::{
     sink_spec::{self, SinkSpec},
     suggest::closest,
 };
+use alloy_primitives::hex;
 use dispatcher::Poison;
-use event::{AnchorPolicy, Check, Finality, Verify, Visibility};
+use event::{AnchorPolicy, Check, Finality, OnChange, Verify, Visibility};
 use host::HostGrant;
-use std::{cell::RefCell, collections::BTreeSet, num::NonZeroU32, ops::Range, path::Path};
+use sha2::Digest;
+use std::{cell::RefCell, collections::BTreeSet, fs, num::NonZeroU32, ops::Range, path::Path};
 use toml::de::{DeTable, DeValue};
 
 const ROOT: [&str; 5] = ["ledger", "chain", "contract", "plugin", "sink"];
@@ -42,12 +44,13 @@ const CHAIN: [&str; 11] = [
 const PER_SECOND: &str = "second_look_requests_per_second";
 const NODE: [&str; 4] = ["name", "url", "headers", "timeout"];
 const CONTRACT: [&str; 7] = ["name", "chain", "address", "addresses", "events", "abi", "start"];
-const PLUGIN: [&str; 10] = [
+const PLUGIN: [&str; 11] = [
     "name",
     "wasm",
     "sha256",
     "finality",
     "poison",
+    "on_change",
     "config",
     "limits",
     "sinks",
@@ -59,8 +62,13 @@ const HTTP_PRIVATE: &str = "http_private";
 const SINK: [&str; 5] = ["url", "headers", "secret", "timeout", "attempts"];
 const LIMITS: [&str; 2] = ["memory_mib", "deadline_ms"];
 
-/// Reads the file at `path`.
-pub(super) fn read(path: &Path, text: &str, environment: &Environment) -> Result<Config, Mistakes> {
+/// Reads the file at `path`, and looks at the files that it names where `opens_files`.
+pub(super) fn read(
+    path: &Path,
+    text: &str,
+    environment: &Environment,
+    opens_files: bool,
+) -> Result<Config, Mistakes> {
     let (document, broken) = DeTable::parse_recoverable(text);
     let file = path.display().to_string();
     if !broken.is_empty() {
@@ -69,7 +77,7 @@ pub(super) fn read(path: &Path, text: &str, environment: &Environment) -> Result
         return Err(Mistakes::sorted(file, list));
     }
     let base = path.parent().unwrap_or(Path::new(""));
-    let source = Source { text, base, environment, mistakes: RefCell::default() };
+    let source = Source { text, base, environment, opens_files, mistakes: RefCell::default() };
     let root = Table::new(&source, document.get_ref(), document.span(), &ROOT);
     let mut config = Config {
         path: Some(path.to_owned()),
@@ -78,8 +86,8 @@ pub(super) fn read(path: &Path, text: &str, environment: &Environment) -> Result
         sinks: sinks(&source, &root),
         ..Config::default()
     };
-    config.plugins = plugins(&source, &root, &config.sinks);
     config.contracts = contracts(&source, &root, &config.chains);
+    config.plugins = plugins(&source, &root, &config);
     match source.mistakes.into_inner() {
         none if none.is_empty() => Ok(config),
         found => Err(Mistakes::sorted(file, found)),
@@ -288,7 +296,16 @@ fn events(source: &Source<'_>, table: &Table<'_>) -> Vec<EventSpec> {
                 .map_err(|error| (error.to_string(), Some(EventSpecError::HINT.to_owned())))
         }));
     }
-    let abi = table.text("abi").map(|abi| source.base.join(abi.text));
+    let abi = table.text("abi").map(|abi| {
+        let path = source.base.join(&abi.text);
+        if source.opens_files
+            && let Err(error) = fs::File::open(&path)
+        {
+            let hint = "paths are seen from this file's folder".to_owned();
+            source.wrong(&abi.span, unread(&abi, &error), Some(hint));
+        }
+        path
+    });
     events.extend(abi.map(|path| EventSpec::Abi { path, event: None }));
     events
 }
@@ -305,23 +322,43 @@ fn start(source: &Source<'_>, table: &Table<'_>) -> Option<u64> {
     }
 }
 
-fn plugins(source: &Source<'_>, root: &Table<'_>, sinks: &[SinkSpec]) -> Vec<PluginConfig> {
-    let mut seen = BTreeSet::new();
+/// The SQL schema of a plugin or contract, as DuckDB compares it.
+fn schema_of(name: &str) -> String {
+    name.replace('-', "_").to_ascii_lowercase()
+}
+
+fn plugins(source: &Source<'_>, root: &Table<'_>, config: &Config) -> Vec<PluginConfig> {
+    let contracts: BTreeSet<String> =
+        config.contracts.iter().map(|contract| schema_of(&contract.name)).collect();
+    let (mut seen, mut nameless) = (BTreeSet::new(), BTreeSet::new());
     let mut list = Vec::new();
     for table in root.tables("plugin", &PLUGIN) {
         let name = table.text("name");
-        if let Some(name) = &name
-            && !seen.insert(name.text.clone())
-        {
-            source.wrong(&name.span, format!("a second plugin named `{}`", name.text), None);
+        if let Some(name) = &name {
+            let schema = schema_of(&name.text);
+            let hint = || Some("its tables are in the SQL schema of its name".to_owned());
+            if contracts.contains(&schema) {
+                let message = format!("a contract is named `{}`, too", name.text);
+                source.wrong(&name.span, message, hint());
+            }
+            if !seen.insert(schema) {
+                source.wrong(&name.span, format!("a second plugin named `{}`", name.text), hint());
+            }
         }
         let name = name.and_then(|name| {
             let wrong = |error| (error, Some(plugin_name::HINT.to_owned()));
             source.parsed("name", &name, |text| check_plugin_name(text).map_err(wrong))?;
             Some(name.text)
         });
-        let granted = granted(source, &table, sinks);
+        let granted = granted(source, &table, &config.sinks);
         let plugin = plugin(source, &table, name);
+        if let Some(plugin) = plugin.as_ref().filter(|plugin| plugin.name.is_none())
+            && !nameless.insert(plugin.wasm.clone())
+        {
+            let hint = "give each of them a `name`".to_owned();
+            let message = "a second plugin of this file without a name".to_owned();
+            source.wrong(&table.span, message, Some(hint));
+        }
         list.extend(plugin.map(|plugin| PluginConfig { sinks: granted, ..plugin }));
     }
     list
@@ -348,7 +385,12 @@ fn plugin(source: &Source<'_>, table: &Table<'_>, name: Option<String>) -> Optio
     let deadline_ms = limit("deadline_ms");
     let finality = table.parsed("finality", parse_visibility);
     let poison = table.parsed("poison", parse_poison).unwrap_or_default();
-    let wasm = source.base.join(table.required_text("wasm")?.text);
+    let on_change = table.parsed("on_change", parse_on_change).unwrap_or_default();
+    let wasm_text = table.required_text("wasm")?;
+    let wasm = source.base.join(&wasm_text.text);
+    if source.opens_files {
+        check_component(source, table, (&wasm, &wasm_text), sha256.as_deref());
+    }
     let sinks = Vec::new();
     let hosts = hosts(source, table);
     Some(PluginConfig {
@@ -357,6 +399,7 @@ fn plugin(source: &Source<'_>, table: &Table<'_>, name: Option<String>) -> Optio
         sha256,
         finality,
         poison,
+        on_change,
         config,
         sinks,
         hosts,
@@ -365,7 +408,40 @@ fn plugin(source: &Source<'_>, table: &Table<'_>, name: Option<String>) -> Optio
     })
 }
 
-/// The sinks that a plugin may send to.
+/// Looks at the file of a component, and whether it is the one that is pinned.
+fn check_component(
+    source: &Source<'_>,
+    table: &Table<'_>,
+    (path, text): (&Path, &Text),
+    sha256: Option<&str>,
+) {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            let hint = "paths are seen from this file's folder; `headcount plugin build` prints where a \
+                        component is";
+            return source.wrong(&text.span, unread(text, &error), Some(hint.to_owned()));
+        }
+    };
+    let found = hex::encode(sha2::Sha256::digest(&bytes));
+    if let (Some(wanted), Some(value)) = (sha256, table.value("sha256"))
+        && wanted != found
+    {
+        let hint =
+            "get the pinned file, or look at the change: `headcount plugin upgrade NAME` pins it";
+        let message = format!("the component's sha256 is {found}");
+        source.wrong(&value.span(), message, Some(hint.to_owned()));
+    }
+}
+
+/// Says why a file cannot be read; its path is not shown where a variable is in it.
+fn unread(text: &Text, error: &std::io::Error) -> String {
+    match text.is_secret {
+        true => format!("the file cannot be read: {error}"),
+        false => format!("`{}` cannot be read: {error}", text.text),
+    }
+}
+
 /// Hosts that are granted; those of `http_private` may be of this machine and of private networks.
 fn hosts(source: &Source<'_>, table: &Table<'_>) -> Vec<HostGrant> {
     let mut hosts = Vec::new();
@@ -384,6 +460,7 @@ fn hosts(source: &Source<'_>, table: &Table<'_>) -> Vec<HostGrant> {
     hosts
 }
 
+/// The sinks that a plugin may send to.
 fn granted(source: &Source<'_>, table: &Table<'_>, sinks: &[SinkSpec]) -> Vec<String> {
     let mut granted = Vec::new();
     for value in table.list("sinks") {
@@ -433,6 +510,15 @@ fn parse_poison(text: &str) -> Result<Poison, (String, Option<String>)> {
         "dead-letter" => Ok(Poison::DeadLetter),
         "halt" => Ok(Poison::Halt),
         _ => Err((format!("`{text}` is none of dead-letter, halt"), None)),
+    }
+}
+
+fn parse_on_change(text: &str) -> Result<OnChange, (String, Option<String>)> {
+    match text {
+        "hold" => Ok(OnChange::Hold),
+        "continue" => Ok(OnChange::Continue),
+        "rebuild" => Ok(OnChange::Rebuild),
+        _ => Err((format!("`{text}` is none of hold, continue, rebuild"), None)),
     }
 }
 

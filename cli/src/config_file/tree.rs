@@ -19,6 +19,8 @@ pub(super) struct Source<'a> {
     pub(super) base: &'a Path,
     /// For `${VAR}`.
     pub(super) environment: &'a Environment,
+    /// Whether the files that it names are looked at.
+    pub(super) opens_files: bool,
     /// Found so far.
     pub(super) mistakes: RefCell<Vec<Mistake>>,
 }

@@ -10,7 +10,7 @@ use crate::{
     environment::Environment, ledger_path::LedgerPath, node_spec::NodeSpec, summary::SummaryFormat,
 };
 use event::{Check, Finality, Verify};
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 /// Longest wait for one answer, where the user says nothing: a node that takes longer is of no use.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -32,6 +32,8 @@ pub(crate) struct HealthPlan {
     pub(crate) nodes: Vec<NodeSpec>,
     /// What should be covered; none = what the ledger covers.
     pub(crate) contracts: Vec<ContractPlan>,
+    /// Names of the plugins that count; `None` = all of the ledger.
+    pub(crate) plugins: Option<BTreeSet<String>>,
     /// Ledger file.
     pub(crate) ledger: LedgerPath,
     /// How long a final block may stay uncovered.
@@ -75,6 +77,7 @@ impl HealthPlan {
             verify: chain.and_then(|chain| chain.watch_verify.or(chain.verify)),
             nodes,
             contracts: contracts_on(&config, chain).into_iter().map(plan_of).collect(),
+            plugins: plugins(&config),
             ledger,
             deadline: deadline.unwrap_or(Duration::from_millis(health::DEADLINE_DEFAULT_MS)),
             stall,
@@ -82,4 +85,12 @@ impl HealthPlan {
             quiet: args.quiet,
         })
     }
+}
+
+/// Those of the configuration, where it has any and all have names: one that was taken out of it does not
+/// run, and nobody minds that it is halted.
+fn plugins(config: &Config) -> Option<BTreeSet<String>> {
+    let names: Option<BTreeSet<String>> =
+        config.plugins.iter().map(|plugin| plugin.name.clone()).collect();
+    names.filter(|names| !names.is_empty())
 }

@@ -13,7 +13,7 @@ use crate::{
     proof_level::check_verify_of_many,
     sink_spec::SinkSpec,
 };
-use std::{num::NonZeroU16, time::Duration};
+use std::{num::NonZeroU16, path::PathBuf, time::Duration};
 
 /// How long the other nodes are waited for, where the user says nothing: long enough for a node
 /// that is a block behind on most chains.
@@ -41,6 +41,8 @@ pub(crate) struct WatchPlan {
     pub(crate) from_block: Option<u64>,
     /// Last block to have.
     pub(crate) until_block: Option<u64>,
+    /// The configuration file, where there is one.
+    pub(crate) config: Option<PathBuf>,
     /// Ledger file.
     pub(crate) ledger: LedgerPath,
     /// Plugins, in order.
@@ -93,6 +95,7 @@ impl WatchPlan {
             plugins: plugins(&args.plugins, &config, environment)?,
             compiling: Compiling::of(environment, args.quiet),
             sinks: config.sinks.clone(),
+            config: config.path.clone(),
             agree_wait: time_of("--agree-wait", args.agree_wait.as_deref())?
                 .unwrap_or(DEFAULT_AGREE_WAIT),
             poll_interval: time_of("--poll-interval", args.poll_interval.as_deref())?,

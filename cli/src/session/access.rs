@@ -15,7 +15,7 @@ mod reads;
 pub(crate) use amend::amend;
 pub(super) use carried::{Carried, Counted};
 pub(super) use contracts::as_contracts;
-pub(super) use desk::OwnerDesk;
+pub(super) use desk::{OwnerDesk, ReloadAsked};
 pub(super) use joined::{Away, Joined, Miss};
 pub(crate) use look::Look;
 pub(super) use reach::{Owned, Reached, Seeker};

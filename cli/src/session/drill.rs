@@ -106,6 +106,7 @@ fn watch_plan(plan: &DrillPlan, stage: &Stage, ledger: &std::path::Path) -> Watc
         plugins: Vec::new(),
         compiling: Compiling::default(),
         sinks: Vec::new(),
+        config: None,
         agree_wait: block_time * 5,
         poll_interval: Some(block_time / 2),
         concurrency: DEFAULT_CONCURRENCY,

@@ -10,6 +10,8 @@ use crate::{
     plan::ContractPlan,
 };
 use abi::Schemas;
+use alloy_primitives::{B256, hex};
+use dispatcher::LanePolicy;
 use event::{AnyOf, Batch, Descriptor, Effects, Filter, Plugin, PluginFault, PluginState};
 use host::{Grants, Host, Limits, LoadError, LoadedPlugin};
 use sha2::Digest;
@@ -76,7 +78,8 @@ pub(super) fn load_plugins(
     for config in configs {
         let plugin = load_plugin(&host, config, compiling)?;
         check_name(&plugin.descriptor().name, &plugins, contracts, ledger)?;
-        plugins.push((plugin, config.poison));
+        let (poison, on_change) = (config.poison, config.on_change);
+        plugins.push((plugin, LanePolicy { poison, on_change, ..LanePolicy::default() }));
     }
     Ok(plugins)
 }
@@ -109,23 +112,28 @@ fn check_name(
 struct SetUp {
     plugin: Box<dyn Plugin>,
     descriptor: Descriptor,
+    component: B256,
 }
 
 impl SetUp {
-    fn new(plugin: Box<dyn Plugin>, config: &PluginConfig) -> Self {
+    fn new(plugin: Box<dyn Plugin>, component: B256, config: &PluginConfig) -> Self {
         let own = plugin.descriptor();
         let descriptor = Descriptor {
             name: config.name.clone().unwrap_or_else(|| own.name.clone()),
             visibility: config.finality.unwrap_or(own.visibility),
             ..own.clone()
         };
-        Self { plugin, descriptor }
+        Self { plugin, descriptor, component }
     }
 }
 
 impl Plugin for SetUp {
     fn descriptor(&self) -> &Descriptor {
         &self.descriptor
+    }
+
+    fn component(&self) -> Option<B256> {
+        Some(self.component)
     }
 
     fn handle(&mut self, batch: &Batch, state: &Arc<PluginState>) -> Result<Effects, PluginFault> {
@@ -140,7 +148,10 @@ fn load_plugin(
 ) -> Result<Box<dyn Plugin>, CommandError> {
     let sinks = Grants::sinks(config.sinks.iter().cloned());
     let grants = sinks.with_hosts(config.hosts.clone());
-    Ok(Box::new(SetUp::new(Box::new(load_one(host, config, (compiling, grants))?), config)))
+    let bytes = read_component(config)?;
+    let loaded = load_component(host, config, &bytes, (compiling, grants))?;
+    let loaded = loaded.map_err(|error| refused(&config.wasm, error))?;
+    Ok(Box::new(SetUp::new(Box::new(loaded), digest_of(&bytes), config)))
 }
 
 /// Loads a component, or says why it is no plugin here.
@@ -154,6 +165,11 @@ pub(super) fn load_one(
     loaded.map_err(|error| refused(&config.wasm, error))
 }
 
+/// The digest by which a component is known.
+pub(crate) fn digest_of(component: &[u8]) -> B256 {
+    B256::from_slice(&sha2::Sha256::digest(component))
+}
+
 /// Reads a component, which has to be the one that was pinned.
 pub(super) fn read_component(config: &PluginConfig) -> Result<Vec<u8>, CommandError> {
     let path = &config.wasm;
@@ -161,7 +177,7 @@ pub(super) fn read_component(config: &PluginConfig) -> Result<Vec<u8>, CommandEr
         CommandError::unread(format!("reading the plugin {}", path.display()), error)
     })?;
     if let Some(expected) = &config.sha256 {
-        let found = alloy_primitives::hex::encode(sha2::Sha256::digest(&bytes));
+        let found = hex::encode(digest_of(&bytes));
         if !found.eq_ignore_ascii_case(expected.trim_start_matches("0x")) {
             return Err(CommandError::usage(format!("its sha256 is {found}, not {expected}"))
                 .context(format!("plugin {} is not the one you pinned", path.display()))

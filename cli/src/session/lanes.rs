@@ -2,7 +2,7 @@
 
 use super::clock::WallTimer;
 use crate::command_error::CommandError;
-use dispatcher::{LanePolicy, Poison};
+use dispatcher::LanePolicy;
 use event::{BlockRange, ChainId, Content, Decoder, Filter, Plugin, Reader};
 use pipeline::{LaneError, LaneReport, LaneRun, OwnerHandle};
 use std::{
@@ -10,8 +10,8 @@ use std::{
     thread::JoinHandle,
 };
 
-/// A plugin, and what becomes of an event that it cannot take.
-pub(super) type Hosted = (Box<dyn Plugin>, Poison);
+/// A plugin, and how the operator wants it run.
+pub(super) type Hosted = (Box<dyn Plugin>, LanePolicy);
 
 /// A plugin's thread.
 pub(super) type Lane = JoinHandle<Result<LaneReport, LaneError>>;
@@ -42,7 +42,7 @@ pub(super) fn start_lanes(
     timer: &Arc<WallTimer>,
 ) -> Result<Vec<Lane>, CommandError> {
     let mut lanes = Vec::new();
-    for ((plugin, poison), reader) in plugins.into_iter().zip(readers) {
+    for ((plugin, policy), reader) in plugins.into_iter().zip(readers) {
         let name = plugin.descriptor().name.clone();
         let lane = LaneRun {
             plugin,
@@ -50,7 +50,7 @@ pub(super) fn start_lanes(
             owner: owner.lane(),
             reader,
             decoder: setup.decoder.clone(),
-            policy: LanePolicy { poison, ..LanePolicy::default() },
+            policy,
             content: setup.content,
             start_block: setup.start_block,
             covered: setup.covered.clone(),

@@ -4,13 +4,15 @@
 mod check;
 mod dead;
 mod list;
+mod manage;
 mod recorded;
 mod watched;
 
 pub(crate) use self::{
     check::check_plugin,
     dead::{dead, fill_in},
-    list::list_plugins,
+    list::{configured_names, list_plugins},
+    manage::{OwnerTold, check_component, load_all, other_table, place_of, reload_owner},
 };
 
 use self::{

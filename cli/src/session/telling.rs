@@ -216,7 +216,9 @@ fn held_looks(look: &SecondLook) -> Vec<HeldSummary> {
 fn plugin_summary(report: LaneReport, range: Option<BlockRange>) -> PluginSummary {
     let waits_at = range.map(|_| report.next_block).filter(|next| {
         // A plugin that is as far as the range has nothing to wait for.
-        range.is_some_and(|range| *next <= range.last()) && report.halted.is_none()
+        range.is_some_and(|range| *next <= range.last())
+            && report.halted.is_none()
+            && report.held.is_none()
     });
     let gap = waits_at
         .map(|block| format!("block {block} is not covered for everything that it subscribes to"));
@@ -226,6 +228,7 @@ fn plugin_summary(report: LaneReport, range: Option<BlockRange>) -> PluginSummar
         rows: report.rows,
         dead_letters: report.dead_letters.len() as u64,
         halted: report.halted,
+        held: report.held,
         waiting: report.waiting.or(gap),
     }
 }

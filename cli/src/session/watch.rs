@@ -8,7 +8,7 @@ mod stream;
 mod tell;
 
 use super::{
-    access::{Owned, OwnerDesk, Reached, Seeker},
+    access::{Owned, OwnerDesk, Reached, ReloadAsked, Seeker},
     clock::{WallTimer, stop},
     inputs,
     lanes::LaneSetup,
@@ -29,12 +29,15 @@ use event::{
     Node, Prover, Report, Store,
 };
 use futures_channel::mpsc;
-use futures_util::future::{Either, join_all, select};
+use futures_util::{
+    StreamExt,
+    future::{Either, join_all, select},
+};
 use live::Live;
-use pipeline::{ChainSetup, ChainView, Owner, WatchRequest, WatchWatcher, watch};
+use pipeline::{ChainSetup, ChainView, LaneReport, Owner, WatchRequest, WatchWatcher, watch};
 use relay::{Hello, Role};
 use reload::{CHANGES_MAX, reload};
-use running::{Running, RunningChain};
+use running::{Running, RunningChain, running_plugins};
 use std::{
     io::{Write, stderr},
     sync::Arc,
@@ -93,8 +96,8 @@ pub(super) async fn run(
     let contracts = merged_contracts(&plan.chains)?;
     let schemas = Arc::new(inputs::schemas(&contracts)?);
     let plugins = inputs::load_plugins(&plan.plugins, &contracts, &plan.ledger, &plan.compiling)?;
-    let names = plugins.iter().map(|(plugin, _)| plugin.descriptor().name.clone()).collect();
-    drop(plugins);
+    let plugins = running_plugins(&plan.plugins, &plugins);
+    let names = plugins.iter().map(|plugin| plugin.name.clone()).collect();
     let sinks = sinks::open(&plan.sinks)?;
     let mut chains = Vec::new();
     for chain_plan in &plan.chains {
@@ -138,10 +141,12 @@ pub(super) async fn run(
     let policies = chains.iter().map(|chain| (chain.profile.chain, chain.policy));
     let specs = inputs::specs(&contracts)?;
     let desk = OwnerDesk::new(&owner, for_clients, policies, names, specs);
-    let deliveries = Deliveries::start(sinks, &owner, &timer);
+    let reloads = desk.reloads();
     let mut requests = Vec::new();
     let mut running = Running {
         plan: plan.clone(),
+        plugins,
+        deliveries: Deliveries::start(sinks, &owner, &timer),
         chains: Vec::new(),
         owner: &owner,
         timer: &timer,
@@ -175,7 +180,7 @@ pub(super) async fn run(
         let watcher = &watcher;
         async move { watch(request, owner, prover, timer, stop, watcher).await }
     });
-    let outcomes = drive(join_all(watching), &mut running, &mut hangup, again).await;
+    let outcomes = drive(join_all(watching), &mut running, (&mut hangup, reloads), again).await;
 
     let profiles: Vec<ChainProfile> =
         running.chains.iter().map(|chain| chain.profile.clone()).collect();
@@ -186,13 +191,13 @@ pub(super) async fn run(
             interrupt.stopped().await;
         }
     };
-    let lane_reports = running.join_lanes(stopped).await;
+    let (lane_reports, deliveries) = running.join_lanes(stopped).await;
     if !was_stopped {
         deliveries.drained(interrupt.stopped()).await;
     }
     let sinks = deliveries.end().await;
     let owner_report = owned.close(desk, owner).await?;
-    lane_reports?;
+    let lane_reports = lane_reports?;
     live.clear();
     let mut open = 0;
     for (profile, outcome) in profiles.iter().zip(outcomes) {
@@ -206,6 +211,13 @@ pub(super) async fn run(
     let is_closed = stream.is_closed();
     drop((watcher, stream));
     finish_writing(writing, was_stopped, &interrupt).await?;
+    for LaneReport { plugin, halted, held, .. } in &lane_reports {
+        let halted = halted.as_deref().map(|reason| complaint::halted(plugin, reason));
+        let held = held.as_deref().map(|reason| complaint::held(plugin, reason));
+        for words in halted.iter().chain(&held) {
+            writeln!(stderr(), "warning: {words}")?;
+        }
+    }
     for sink in sinks.iter().filter(|sink| sink.waiting > 0 || sink.dead > 0) {
         writeln!(stderr(), "warning: sink {sink}")?;
     }
@@ -256,20 +268,21 @@ fn code_of(interrupt: &Interrupt) -> ExitCode {
     }
 }
 
-/// Runs to the end, with another configuration whenever SIGHUP asks for it.
+/// Runs to the end, with another configuration whenever SIGHUP or another process asks for it.
 async fn drive<W: Future + Unpin>(
     mut watching: W,
     running: &mut Running<'_>,
-    hangup: &mut Hangup,
+    (hangup, mut reloads): (&mut Hangup, mpsc::Receiver<ReloadAsked>),
     again: Again<'_>,
 ) -> W::Output {
     loop {
-        tokio::select! {
+        let asked = tokio::select! {
             outcomes = &mut watching => return outcomes,
-            () = hangup.next() => {}
-        }
+            () = hangup.next() => None,
+            Some(asked) = reloads.next() => Some(asked),
+        };
         // Recording goes on meanwhile; a change that was begun is made.
-        let change = std::pin::pin!(reload(running, again));
+        let change = std::pin::pin!(reload(running, again, asked));
         match select(watching, change).await {
             Either::Left((outcomes, change)) => {
                 change.await;

@@ -665,7 +665,7 @@ impl Lane {
         self.undo_floor = stored.undo_floor;
         self.batches = stored.batches;
         self.state = Arc::new(stored.state);
-        self.halted = stored.halted;
+        self.halted = stored.halted.or(stored.held);
         if let Some(block) = stored.retry_from {
             self.rewind_to = Some(self.rewind_to.map_or(block, |to| to.min(block)));
         }

@@ -1,5 +1,7 @@
 //! The named bounds of a lane.
 
+use event::OnChange;
+
 /// What to do with an event that the plugin cannot take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Poison {
@@ -33,6 +35,8 @@ pub struct LanePolicy {
     pub deadline_tries: u32,
     /// What to do with bad events.
     pub poison: Poison,
+    /// What to do where another component wrote the lane.
+    pub on_change: OnChange,
     /// So many dead letters among [`Self::breaker_window`] events halt the plugin.
     pub breaker_letters: usize,
     /// Events that the breaker looks back on.
@@ -54,6 +58,7 @@ impl Default for LanePolicy {
             backoff_most_ms: 300_000,
             deadline_tries: 3,
             poison: Poison::DeadLetter,
+            on_change: OnChange::Hold,
             breaker_letters: 5,
             breaker_window: 1_000,
             breaker_batches: 3,

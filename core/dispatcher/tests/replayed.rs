@@ -81,6 +81,7 @@ impl Store {
             state,
             halted: self.halted.clone(),
             retry_from: None,
+            held: None,
         }
     }
 

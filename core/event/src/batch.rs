@@ -275,6 +275,11 @@ pub trait Plugin: Send {
     /// Returns what it says of itself.
     fn descriptor(&self) -> &Descriptor;
 
+    /// Returns the SHA-256 of its component; `None` for a plugin that is none.
+    fn component(&self) -> Option<B256> {
+        None
+    }
+
     /// Handles one batch against the given state.
     fn handle(&mut self, batch: &Batch, state: &Arc<PluginState>) -> Result<Effects, PluginFault>;
 }

@@ -3,9 +3,10 @@
 use crate::{
     BatchBlock, BlockNumHash, BlockRange, BlockRanges, BlockRow, Candidate, ChainId, Commit,
     DecodeStats, Decoder, Demand, Descriptor, EventId, EventSchema, Filter, FilterId, Incident,
-    Interval, JournalRow, Logs, Message, NodeId, OutboxLine, OutboxStep, Outgoing, PluginState,
-    Report, Sighting, StateWrite, TableRows,
+    Interval, JournalRow, Logs, Message, NodeId, OnChange, OutboxLine, OutboxStep, Outgoing,
+    PluginState, Report, Sighting, StateWrite, TableRows, Writer,
 };
+use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -45,6 +46,9 @@ pub enum LedgerError {
     /// committed and stays in the log, from which the next start takes it.
     #[error("everything is committed, but the ledger's log was not folded into its file: {0}")]
     NotFolded(String),
+    /// What is to be removed runs.
+    #[error("plugin `{0}` runs in the process that owns the ledger")]
+    Running(String),
     /// Wrong SQL.
     #[error("{0}")]
     Sql(String),
@@ -187,6 +191,8 @@ pub struct LaneState {
     pub halted: Option<String>,
     /// An operator wants everything from this block on to be handled again.
     pub retry_from: Option<u64>,
+    /// Why it is handed nothing, where its component is another one than wrote it.
+    pub held: Option<String>,
 }
 
 /// What an operator decides about what was set aside, or about a plugin that is halted.
@@ -202,10 +208,16 @@ pub enum Remedy {
     RetryMessages(Vec<u64>),
     /// Never send these dead messages, and show them no more.
     DropMessages(Vec<u64>),
-    /// Let a halted plugin go on where it is, on every chain.
+    /// Let a halted plugin go on where it is, on every chain; one that is held for another component, with
+    /// that one.
     Resume(String),
-    /// Hand a plugin everything again, on every chain.
+    /// Hand a plugin everything again, on every chain, whatever component it has.
     Rebuild(String),
+    /// What becomes of a plugin's lanes when they meet this component, on every chain.
+    Decide(String, B256, OnChange),
+    /// Drop everything of a plugin that does not run: rows, state, what it set aside, how far it is, and
+    /// messages that were not sent.
+    Remove(String),
 }
 
 /// An event that a plugin could not take.
@@ -273,7 +285,7 @@ pub struct LaneRows {
     /// Block number of each row.
     pub block_number: Vec<u64>,
     /// Block hash of each row.
-    pub block_hash: Vec<alloy_primitives::B256>,
+    pub block_hash: Vec<B256>,
 }
 
 /// Which canonical events a lane wants.
@@ -340,6 +352,13 @@ pub trait Store: Reader {
         lane: &LaneId,
         descriptor: &Descriptor,
     ) -> Result<LaneState, LedgerError>;
+
+    /// Opens a lane as above, unless another component than this writer's wrote it and nobody has decided
+    /// what becomes of it: then nothing is changed but that this is noted, and the lane says why it is held.
+    /// A store that keeps no components holds nothing.
+    fn open_lane_for(&mut self, lane: &LaneId, writer: &Writer) -> Result<LaneState, LedgerError> {
+        self.open_lane(lane, &writer.descriptor)
+    }
 
     /// Takes the events of commits into the transaction that the next [`Self::apply`] of these commits
     /// ends, and out of the commits, which keep their blocks: a large transaction need not be held in

@@ -11,6 +11,7 @@ mod batch;
 mod chain;
 mod check;
 mod commit;
+mod component;
 mod coverage;
 mod demand;
 mod evidence;
@@ -43,6 +44,7 @@ pub use check::{Check, Checking};
 pub use commit::{
     BlockRow, Candidate, Commit, CoverageChange, EventBatch, JournalRow, Op, Sighting,
 };
+pub use component::{OnChange, Writer};
 pub use coverage::{Interval, Links};
 pub use demand::Demand;
 pub use evidence::{Anchor, AnchorPolicy, Content, Evidence, Verify};

@@ -24,7 +24,8 @@ pub fn judge(sample: &ChainSample) -> Health {
         sample.nodes.iter().map(|node| verdict(node, sample, &view, &branches, &suspect)).collect();
     let ledger = coverage::judge(sample, &view);
     let warnings = warnings(sample, &view, &suspect);
-    let outcome = outcome::of(&chain, &nodes, &ledger);
+    let stopped = sample.ledger().map_or(&[][..], |ledger| &ledger.stopped_plugins);
+    let outcome = outcome::of(&chain, &nodes, &ledger, stopped);
     Health { chain, view, nodes, ledger, warnings, outcome }
 }
 
@@ -165,6 +166,10 @@ fn warnings(sample: &ChainSample, view: &ChainView, suspect: &BTreeSet<Flaw>) ->
             "{blocks} on one node's word: a second look waits for another node than that one"
         );
         warnings.push(Warning { code: "lacks-other-node", sentence });
+    }
+    for (plugin, why) in sample.ledger().iter().flat_map(|ledger| &ledger.stopped_plugins) {
+        let sentence = format!("plugin {plugin} is handed nothing: {why}");
+        warnings.push(Warning { code: "plugin-stopped", sentence });
     }
     for flaw in suspect {
         let sentence = format!("every node fails the check `{flaw}`: it does not fit this chain");

@@ -35,14 +35,19 @@ impl OutcomeKind {
 pub struct Outcome {
     /// How.
     pub kind: OutcomeKind,
-    /// Why, for programs: a code of the chain, of the ledger or of a node; `ok` where it is fine.
+    /// Why, for programs: a code of the chain, of the ledger or of a node, or `plugin-stopped`; `ok` where it is fine.
     pub reason: &'static str,
     /// Why, for people: a sentence without a full stop.
     pub sentence: String,
 }
 
-/// Puts it together: the chain, then coverage, then nodes.
-pub(crate) fn of(chain: &ChainVerdict, nodes: &[NodeVerdict], ledger: &LedgerVerdict) -> Outcome {
+/// Puts it together: the chain, then coverage, then nodes, then plugins that stand, each with why.
+pub(crate) fn of(
+    chain: &ChainVerdict,
+    nodes: &[NodeVerdict],
+    ledger: &LedgerVerdict,
+    stopped_plugins: &[(String, String)],
+) -> Outcome {
     let outcome = |kind, reason, sentence| Outcome { kind, reason, sentence };
     let is_down = *chain == ChainVerdict::Down;
     if !is_down && *chain != ChainVerdict::Ok {
@@ -62,6 +67,10 @@ pub(crate) fn of(chain: &ChainVerdict, nodes: &[NodeVerdict], ledger: &LedgerVer
     if let Some(node) = worst {
         let sentence = format!("node {}: {}", node.node, node.sentence);
         return outcome(OutcomeKind::Failed, node.reason.code(), sentence);
+    }
+    if let Some((plugin, why)) = stopped_plugins.first() {
+        let sentence = format!("plugin {plugin} is handed nothing: {why}");
+        return outcome(OutcomeKind::Failed, "plugin-stopped", sentence);
     }
     if is_down {
         let sentence = match nodes {

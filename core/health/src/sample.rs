@@ -196,6 +196,8 @@ pub struct LedgerSample {
     /// Final blocks, counted once per filter, on the word of one node that no other node at hand can be
     /// asked for.
     pub lacks_other_node: u64,
+    /// Plugins that are handed nothing until an operator has decided: name, and why.
+    pub stopped_plugins: Vec<(String, String)>,
 }
 
 /// Whether the ledger could be read.

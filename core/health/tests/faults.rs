@@ -101,6 +101,7 @@ fn covered(ranges: &[(u64, u64)]) -> LedgerState {
         dated: Some((last, block(0, last).timestamp)),
         halted: None,
         lacks_other_node: 0,
+        stopped_plugins: Vec::new(),
     })
 }
 
@@ -482,6 +483,20 @@ fn final_blocks_that_no_second_node_can_be_asked_for_are_told_and_are_no_failure
     expect(&health, &[OK], "ok", 0);
     assert_eq!(health.warnings[0].code, "lacks-other-node");
     assert!(health.warnings[0].sentence.starts_with("1000 final blocks rest on one node's word"));
+}
+
+#[test]
+fn a_plugin_that_is_handed_nothing_fails_the_check_behind_everything_worse() {
+    let mut sample = chain(vec![good("a")]);
+    sample.ledger = covered(&[(18_000_000, FINALIZED)]);
+    let LedgerState::Read(ledger) = &mut sample.ledger else { panic!("it was read") };
+    ledger.stopped_plugins = vec![("balances".into(), "enough".into())];
+    let health = judge(&sample);
+    expect(&health, &[OK], "plugin-stopped", 1);
+    assert_eq!(health.warnings[0].sentence, "plugin balances is handed nothing: enough");
+    let LedgerState::Read(ledger) = &mut sample.ledger else { panic!("it was read") };
+    ledger.halted = Some("two branches".into());
+    assert_eq!(judge(&sample).outcome.reason, "halted");
 }
 
 #[test]

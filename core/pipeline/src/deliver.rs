@@ -2,15 +2,19 @@
 
 use crate::{OutboxHandle, Timer};
 use dispatcher::{Courier, CourierPolicy, Errand};
-use event::{Delivery, Sink};
+use event::{Delivery, Outgoing, Sink};
 use futures_util::{
     FutureExt, StreamExt,
     future::{Either, select},
     stream::FusedStream,
 };
+use std::collections::BTreeSet;
 
 /// How long an attempt that is under way may still take when sending is to end.
 const LAST_ATTEMPT_MS: u64 = 1_000;
+
+/// Messages that are known to be dead, at most: of more only the number.
+const DEAD_KNOWN_MAX: usize = 100_000;
 
 /// What was sent to a sink in one run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,8 +23,10 @@ pub struct Delivered {
     pub sink: String,
     /// Messages that it took.
     pub sent: u64,
-    /// Messages that are dead since.
+    /// Messages that are dead since; not those that an operator has had tried again.
     pub dead: u64,
+    /// Which ones, so that one that is tried again is not counted.
+    dead_ids: BTreeSet<u64>,
 }
 
 /// Sends until `stop`, or until the owner has ended. What was being sent then is written where it is
@@ -46,7 +52,11 @@ pub async fn deliver(
             Errand::Step(step) => {
                 let (limit, settled) = (step.limit, step.settled.clone());
                 match owner.step(step).await {
-                    Ok(Ok(messages)) => courier.on_taken(messages, limit),
+                    Ok(Ok(messages)) => {
+                        told.count(&settled);
+                        told.taken(&messages);
+                        courier.on_taken(messages, limit);
+                    }
                     Ok(Err(error)) => {
                         // The owner meets the same and ends; nothing is lost.
                         tracing::warn!(sink = %told.sink, %error, "the outbox cannot be written");
@@ -54,7 +64,6 @@ pub async fn deliver(
                     }
                     Err(_) => return told,
                 }
-                told.count(&settled);
             }
             Errand::Send(message) => {
                 let sending = sink.send(&message);
@@ -111,12 +120,58 @@ pub async fn deliver(
 
 impl Delivered {
     fn count(&mut self, settled: &[(u64, event::Fate)]) {
-        for (_, fate) in settled {
+        for (id, fate) in settled {
             match fate {
                 event::Fate::Sent => self.sent += 1,
-                event::Fate::Dead(_) => self.dead += 1,
+                event::Fate::Dead(_) => {
+                    self.dead += 1;
+                    if self.dead_ids.len() < DEAD_KNOWN_MAX {
+                        self.dead_ids.insert(*id);
+                    }
+                }
                 event::Fate::Again(_) | event::Fate::Untried => {}
             }
+        }
+    }
+
+    /// What was dead and is tried again is not dead.
+    fn taken(&mut self, messages: &[Outgoing]) {
+        for message in messages {
+            if self.dead_ids.remove(&message.id) {
+                self.dead = self.dead.saturating_sub(1);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use event::Fate;
+
+    #[test]
+    fn a_dead_message_that_is_tried_again_is_not_told_as_dead() {
+        let mut told = Delivered::default();
+        let dead = |id| (id, Fate::Dead("no".into()));
+        told.count(&[dead(1), dead(2), (3, Fate::Sent)]);
+        // An operator had the first one tried again.
+        told.taken(&[outgoing(1), outgoing(4)]);
+        told.count(&[(1, Fate::Sent), (4, Fate::Again("later".into()))]);
+        assert_eq!((told.sent, told.dead), (2, 1));
+        told.taken(&[outgoing(2)]);
+        told.count(&[dead(2)]);
+        assert_eq!((told.sent, told.dead), (2, 1));
+    }
+
+    fn outgoing(id: u64) -> Outgoing {
+        Outgoing {
+            id,
+            plugin: "p".into(),
+            key: id.to_string(),
+            idempotency_key: id.to_string(),
+            content_type: "text/plain".into(),
+            body: Vec::new(),
+            attempts: 1,
         }
     }
 }

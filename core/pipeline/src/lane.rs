@@ -6,8 +6,8 @@
 use crate::{LaneHandle, Timer, owner::News};
 use dispatcher::{Action, Lane, LanePolicy, SubscriptionError, subscription_filters};
 use event::{
-    BlockRange, ChainId, Content, DeadLetter, Decoder, Filter, LaneCommit, LaneId, LedgerError,
-    Plugin, PluginFault, Reader,
+    BlockRange, ChainId, Content, DeadLetter, Decoder, Filter, LaneCommit, LaneId, LaneState,
+    LedgerError, Plugin, PluginFault, Reader, Writer,
 };
 use std::{
     collections::BTreeSet,
@@ -60,6 +60,8 @@ pub struct LaneReport {
     pub dead_letters: Vec<DeadLetter>,
     /// Why the plugin is halted, if it is.
     pub halted: Option<String>,
+    /// Why it was handed nothing, where another component wrote its rows and nobody decided.
+    pub held: Option<String>,
     /// The plugin asked to be called again and was not, because the run ended.
     pub waiting: Option<String>,
 }
@@ -92,6 +94,12 @@ pub struct LaneRun {
     pub stop: Arc<AtomicBool>,
 }
 
+/// A lane that was opened, or why it never was.
+enum Admitted {
+    Lane(Box<LaneState>),
+    Held { next_block: u64, held: String },
+}
+
 impl std::fmt::Debug for LaneRun {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("LaneRun").field("chain", &self.chain).finish_non_exhaustive()
@@ -113,7 +121,20 @@ impl LaneRun {
             return Ok(LaneReport { plugin: name, waiting, ..LaneReport::default() });
         }
         let id = LaneId { plugin: name.clone(), chain: self.chain };
-        let stored = self.owner.open(&id, &descriptor).map_err(in_ledger)?;
+        let changed = self.owner.heed(&id);
+        let writer = Writer {
+            descriptor: descriptor.clone(),
+            component: self.plugin.component(),
+            on_change: self.policy.on_change,
+        };
+        let stored = match self.admitted(&id, &writer, &filters, &changed) {
+            Ok(Admitted::Lane(stored)) => *stored,
+            Ok(Admitted::Held { next_block, held }) => {
+                let held = Some(held);
+                return Ok(LaneReport { plugin: name, next_block, held, ..LaneReport::default() });
+            }
+            Err(error) => return Err(in_ledger(error)),
+        };
         let asked = descriptor.subscriptions.iter().filter_map(|s| s.start_block).min();
         // A lane that ran before keeps its start, unless blocks right below it were read since.
         let start_block = match (asked, &stored.cursor) {
@@ -136,7 +157,7 @@ impl LaneRun {
         let mut report = LaneReport { plugin: name.clone(), ..LaneReport::default() };
         let mut is_closing = false;
         let mut learnt = BTreeSet::new();
-        let changed = self.owner.heed(&id);
+        let mut told_halted = None;
         loop {
             if changed.swap(false, Ordering::AcqRel) {
                 report.halted = None;
@@ -182,7 +203,7 @@ impl LaneRun {
                     lane.on_committed();
                 }
                 Action::Reload => {
-                    lane.on_reloaded(self.owner.open(&id, &descriptor).map_err(in_ledger)?);
+                    lane.on_reloaded(self.owner.open(&id, &writer).map_err(in_ledger)?);
                 }
                 Action::Wait { until_ms } => {
                     // At the end of a run nobody waits for a plugin that wants to be asked later:
@@ -200,6 +221,10 @@ impl LaneRun {
                 }
                 Action::Halted(reason) => {
                     // An operator may let it go on.
+                    if told_halted.as_ref() != Some(&reason) {
+                        tracing::warn!(plugin = %name, reason, "halted");
+                        told_halted = Some(reason.clone());
+                    }
                     report.halted = Some(reason);
                     if is_closing {
                         break;
@@ -210,6 +235,40 @@ impl LaneRun {
         }
         report.next_block = lane.cursor().next_block;
         Ok(report)
+    }
+
+    /// Opens the lane; where it is held, once an operator has decided what becomes of it, or at the end.
+    fn admitted(
+        &self,
+        id: &LaneId,
+        writer: &Writer,
+        filters: &[Filter],
+        changed: &AtomicBool,
+    ) -> Result<Admitted, LedgerError> {
+        let mut news = None;
+        loop {
+            changed.store(false, Ordering::Release);
+            let stored = self.owner.open(id, writer)?;
+            let Some(held) = stored.held.clone() else {
+                return Ok(Admitted::Lane(Box::new(stored)));
+            };
+            let news = news.get_or_insert_with(|| {
+                tracing::warn!(
+                    plugin = id.plugin,
+                    reason = held,
+                    "held until it is upgraded, rebuilt or resumed"
+                );
+                // Only to hear of a change, and of the end.
+                let filters = filters.iter().cloned().map(Arc::new).collect();
+                self.owner.watch(id.clone(), filters, stored.start_block, self.content)
+            });
+            while !changed.load(Ordering::Acquire) {
+                if news.recv().is_err() {
+                    let next_block = stored.cursor.map_or(0, |cursor| cursor.next_block);
+                    return Ok(Admitted::Held { next_block, held });
+                }
+            }
+        }
     }
 
     fn on_plugin_fault(&self, plugin: &str, fault: &PluginFault, report: &mut LaneReport) {

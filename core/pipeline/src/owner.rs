@@ -445,9 +445,9 @@ impl Owner {
                 self.flush()?;
                 let _ = reply.send(self.store.outbox());
             }
-            Message::OpenLane { lane, descriptor, reply } => {
+            Message::OpenLane { lane, writer, reply } => {
                 self.flush()?;
-                let _ = reply.send(self.store.open_lane(&lane, &descriptor));
+                let _ = reply.send(self.store.open_lane_for(&lane, &writer));
             }
             Message::Remedy(remedy, reply) => {
                 self.flush()?;
@@ -484,11 +484,21 @@ impl Owner {
 
     /// Does what an operator decided; lanes and senders look anew.
     fn remedy(&mut self, remedy: &Remedy) -> Result<u64, LedgerError> {
+        if let Remedy::Remove(plugin) = remedy
+            && self.lanes.iter().any(|watch| watch.lane.plugin == *plugin)
+        {
+            return Err(LedgerError::Running(plugin.clone()));
+        }
         let count = self.store.remedy(remedy)?;
         let concerns = |lane: &LaneId| match remedy {
             Remedy::RetryEvents(own, _) => own == lane,
-            Remedy::Resume(plugin) | Remedy::Rebuild(plugin) => *plugin == lane.plugin,
-            Remedy::DropEvents(..) | Remedy::RetryMessages(_) | Remedy::DropMessages(_) => false,
+            Remedy::Resume(plugin) | Remedy::Rebuild(plugin) | Remedy::Decide(plugin, ..) => {
+                *plugin == lane.plugin
+            }
+            Remedy::DropEvents(..)
+            | Remedy::RetryMessages(_)
+            | Remedy::DropMessages(_)
+            | Remedy::Remove(_) => false,
         };
         self.heeding.retain(|(lane, mark)| {
             let Some(mark) = mark.upgrade() else { return false };

@@ -21,4 +21,6 @@ pub use frame::{FRAME_BYTES_MAX, FrameError};
 pub use hello::{Hello, PROTOCOL, Role};
 pub use place::socket_places;
 pub use server::{CLIENTS_MAX, Desk, DeskAnswer, More, REQUESTS_WAITING_MAX, Server};
-pub use words::{Contract, Encoded, EventDeclaration, Joined, Joining, Refusal, Reply, Request};
+pub use words::{
+    Contract, Encoded, EventDeclaration, Joined, Joining, Refusal, Reloaded, Reply, Request,
+};

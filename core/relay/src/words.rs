@@ -135,6 +135,13 @@ pub enum Request {
     },
     /// Do what an operator decided.
     Remedy(Remedy),
+    /// Which plugins run?
+    Plugins,
+    /// Read the configuration again.
+    Reload {
+        /// The file that was changed, by its whole path.
+        config: String,
+    },
 }
 
 /// What a client is going to report.
@@ -186,6 +193,22 @@ pub struct Joined {
     pub plugins: Vec<String>,
 }
 
+/// What became of a request to read the configuration again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reloaded {
+    /// It is taken over.
+    Taken {
+        /// What changed, in words.
+        changes: Vec<String>,
+        /// Plugins that run since.
+        plugins: Vec<String>,
+    },
+    /// It is refused whole, for this reason; the one from before stays in force.
+    Refused(String),
+    /// The owner does not read that file while it runs: why.
+    Unread(String),
+}
+
 /// What the owner answers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Reply {
@@ -223,6 +246,10 @@ pub enum Reply {
     Copied(Option<B256>),
     /// To `Remedy`: how many events, messages or lanes it concerned.
     Count(u64),
+    /// To `Plugins`.
+    Plugins(Vec<String>),
+    /// To `Reload`.
+    Reloaded(Reloaded),
 }
 
 /// Why the owner does not answer.
@@ -343,8 +370,8 @@ pub(crate) mod tests {
     use super::*;
     use alloy_primitives::{B64, Bloom, U256, keccak256};
     use event::{
-        BlockNumHash, Fault, FaultClass, Header, Log, Logs, Outcome, REPORT_VERSION, Receipt,
-        ReportedBlock, Seen, Via,
+        BlockNumHash, Fault, FaultClass, Header, Log, Logs, OnChange, Outcome, REPORT_VERSION,
+        Receipt, ReportedBlock, Seen, Via,
     };
 
     /// A report with something in every member.
@@ -444,6 +471,9 @@ pub(crate) mod tests {
             Reply::Problems(vec!["p".into()]),
             Reply::Exported(3),
             Reply::Copied(None),
+            Reply::Plugins(vec!["p".into()]),
+            Reply::Reloaded(Reloaded::Taken { changes: vec![], plugins: vec!["p".into()] }),
+            Reply::Reloaded(Reloaded::Unread("u".into())),
         ];
         let replies = replies.map(|reply| Answered { id: 1, more: true, reply: Ok(reply) });
         let mut wire = frame;
@@ -464,7 +494,12 @@ pub(crate) mod tests {
         let snapshot = Request::Snapshot { to, with_digest: true };
         let remedy = Request::Remedy(Remedy::Resume("balances".into()));
         let last = [Request::Digest, Request::Check, Request::Release { run: 1 }, look, looked];
-        for request in last.into_iter().chain([export, snapshot, remedy]) {
+        let digest = B256::repeat_byte(4);
+        let decide = Request::Remedy(Remedy::Decide("p".into(), digest, OnChange::Continue));
+        let remove = Request::Remedy(Remedy::Remove("p".into()));
+        let reload = Request::Reload { config: "/c".into() };
+        let operator = [remedy, decide, remove, reload, Request::Plugins];
+        for request in last.into_iter().chain([export, snapshot]).chain(operator) {
             wire.extend(Encoded::new(&request).unwrap().frame(1));
         }
         // Another digest is another PROTOCOL: an old and a new program must not take each other's
@@ -472,7 +507,7 @@ pub(crate) mod tests {
         let digest = keccak256(&wire).to_string();
         assert_eq!(
             (digest.as_str(), crate::PROTOCOL),
-            ("0x794dc04509a986889331f6b6bb630aa48ebba555323772042a8a94f3e5465d40", 6)
+            ("0xccd7367e0f3cb26b604cae7141bb8eb1e9a9f39ced4241ff6458e94b992f93f3", 6)
         );
     }
 

@@ -82,8 +82,7 @@ pub(crate) fn prepare(conn: &Connection, plugin: &str, descriptor: &Descriptor) 
             }
         }
     }
-    let tables = serde_json::to_string(&tables)
-        .map_err(|error| LedgerError::Internal(format!("tables of {plugin}: {error}")))?;
+    let tables = as_json(plugin, &tables)?;
     let (version, logic) = (&descriptor.version, descriptor.logic_version);
     let updated = conn
         .execute(
@@ -99,6 +98,93 @@ pub(crate) fn prepare(conn: &Connection, plugin: &str, descriptor: &Descriptor) 
         .map_err(statement_failed)?;
     }
     Ok(())
+}
+
+/// Says which stored table a plugin declares otherwise now, if any.
+pub(crate) fn changed_table(
+    conn: &Connection,
+    plugin: &str,
+    descriptor: &Descriptor,
+) -> Result<Option<String>> {
+    let stored = stored_tables(conn, plugin)?;
+    let other = stored.iter().find_map(|known| {
+        let table = declared_as(known, descriptor)?;
+        (known != table).then_some((known, table))
+    });
+    Ok(other.map(|(known, table)| {
+        format!(
+            "table `{}` is stored as {}, and this component has {}",
+            known.name,
+            described(known),
+            described(table)
+        )
+    }))
+}
+
+/// Drops the tables that a plugin declares otherwise now, with their rows: they can hold no others.
+pub(crate) fn drop_changed(conn: &Connection, plugin: &str, descriptor: &Descriptor) -> Result<()> {
+    drop_where(conn, plugin, |known| {
+        Ok(declared_as(known, descriptor).is_some_and(|table| table != known))
+    })
+}
+
+/// Deletes rows of a lane, which `condition` picks, from tables that the plugin declares no longer, and drops
+/// those tables that nothing is left in.
+pub(crate) fn drop_undeclared(
+    conn: &Connection,
+    declared: &[PluginTable],
+    lane: &LaneId,
+    condition: &str,
+) -> Result<()> {
+    drop_where(conn, &lane.plugin, |known| {
+        if declared.iter().any(|table| table.name.eq_ignore_ascii_case(&known.name)) {
+            return Ok(false);
+        }
+        delete(conn, std::slice::from_ref(known), lane, condition)?;
+        let stored = physical_quoted(&lane.plugin, known);
+        Ok(number(conn, &format!("SELECT count(*)::UBIGINT FROM {stored}"))? == 0)
+    })
+}
+
+/// Drops all tables and views of a plugin.
+pub(crate) fn drop_all(conn: &Connection, plugin: &str) -> Result<()> {
+    drop_where(conn, plugin, |_| Ok(true))?;
+    run(conn, &format!("DROP SCHEMA IF EXISTS {}", quoted(&schema_of(plugin))))
+}
+
+fn drop_where(
+    conn: &Connection,
+    plugin: &str,
+    mut is_wanted: impl FnMut(&PluginTable) -> Result<bool>,
+) -> Result<()> {
+    let stored = stored_tables(conn, plugin)?;
+    let count = stored.len();
+    let mut left = Vec::new();
+    for table in stored {
+        if !is_wanted(&table)? {
+            left.push(table);
+            continue;
+        }
+        let view = format!("{}.{}", quoted(&schema_of(plugin)), quoted(&table.name));
+        let stored = physical_quoted(plugin, &table);
+        run(conn, &format!("DROP VIEW IF EXISTS {view}; DROP TABLE IF EXISTS {stored}"))?;
+    }
+    if left.len() == count {
+        return Ok(());
+    }
+    let left = as_json(plugin, &left)?;
+    conn.execute("UPDATE plugins SET tables = ? WHERE plugin = ?", params![left, plugin])
+        .map(|_| ())
+        .map_err(statement_failed)
+}
+
+fn declared_as<'a>(known: &PluginTable, descriptor: &'a Descriptor) -> Option<&'a PluginTable> {
+    descriptor.tables.iter().find(|table| table.name.eq_ignore_ascii_case(&known.name))
+}
+
+fn as_json(plugin: &str, tables: &[PluginTable]) -> Result<String> {
+    serde_json::to_string(tables)
+        .map_err(|error| LedgerError::Internal(format!("tables of {plugin}: {error}")))
 }
 
 fn refuse_table(plugin: &str, table: &PluginTable) -> Result<()> {
@@ -124,15 +210,16 @@ fn refuse_table(plugin: &str, table: &PluginTable) -> Result<()> {
     }
 }
 
+fn described(table: &PluginTable) -> String {
+    let columns: Vec<String> = table
+        .columns
+        .iter()
+        .map(|column| format!("{} {}", column.name, sql_type(column.kind)))
+        .collect();
+    format!("({}) with key ({})", columns.join(", "), table.key.join(", "))
+}
+
 fn changed(plugin: &str, known: &PluginTable, table: &PluginTable) -> LedgerError {
-    let described = |table: &PluginTable| {
-        let columns: Vec<String> = table
-            .columns
-            .iter()
-            .map(|column| format!("{} {}", column.name, sql_type(column.kind)))
-            .collect();
-        format!("({}) with key ({})", columns.join(", "), table.key.join(", "))
-    };
     LedgerError::Sql(format!(
         "table `{}` of plugin `{plugin}` is stored as {}, not {}: give it another name",
         known.name,

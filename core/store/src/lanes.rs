@@ -6,6 +6,7 @@
 
 use crate::{
     arrow_columns::{self, append, constant, u32s},
+    components,
     error::{Result, statement_failed},
     failpoint::Failpoints,
     lane_rows, outbox,
@@ -19,7 +20,7 @@ use duckdb::{
 };
 use event::{
     BlockRange, Cursor, DeadLetter, Descriptor, LaneCommit, LaneId, LaneState, LedgerError,
-    PluginState, PluginTable,
+    PluginState, PluginTable, Writer,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -30,10 +31,20 @@ use std::{
 /// left the last time, whichever is more: so the work stays proportional to what is written.
 const COMPACT_AFTER_VERSIONS: u64 = 200_000;
 
+/// Who writes the lanes of a plugin, as it was let in.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    tables: Vec<PluginTable>,
+    version: String,
+    logic_version: u32,
+    /// Digest of the component, in hex.
+    component: Option<String>,
+}
+
 /// What the writer remembers of the lanes it opened.
 #[derive(Debug, Default)]
 pub(crate) struct Lanes {
-    plugins: BTreeMap<String, Vec<PluginTable>>,
+    plugins: BTreeMap<String, Opened>,
     /// The newest row of each lane as it was last written: there is no other writer.
     rows: LaneRows,
     versions_since_compaction: u64,
@@ -44,6 +55,12 @@ impl Lanes {
     /// Forgets the rows of a plugin's lanes: they were changed beside it.
     pub(crate) fn forget_plugin(&mut self, plugin: &str) {
         self.rows.retain(|lane, _| lane.plugin != plugin);
+    }
+
+    /// Forgets a plugin whose lanes are gone.
+    pub(crate) fn close_plugin(&mut self, plugin: &str) {
+        self.forget_plugin(plugin);
+        self.plugins.remove(plugin);
     }
 }
 
@@ -66,24 +83,67 @@ pub(crate) fn open(
     lane: &LaneId,
     descriptor: &Descriptor,
 ) -> Result<LaneState> {
+    prepare(conn, lanes, lane, (descriptor, None))?;
+    as_it_stands(conn, lane)
+}
+
+/// Opens a lane for this writer, or says why it is held.
+pub(crate) fn open_for(
+    conn: &Connection,
+    lanes: &mut Lanes,
+    lane: &LaneId,
+    writer: &Writer,
+) -> Result<LaneState> {
+    let held = atomically(conn, || components::admit(conn, lane, writer))?;
+    // Those of other chains may be handled anew, too.
+    lanes.forget_plugin(&lane.plugin);
+    if held.is_some() {
+        return Ok(LaneState { held, ..as_it_stands(conn, lane)? });
+    }
+    let component = writer.component.as_ref().map(alloy_primitives::hex::encode);
+    prepare(conn, lanes, lane, (&writer.descriptor, component))?;
+    as_it_stands(conn, lane)
+}
+
+fn prepare(
+    conn: &Connection,
+    lanes: &mut Lanes,
+    lane: &LaneId,
+    (descriptor, component): (&Descriptor, Option<String>),
+) -> Result<()> {
     atomically(conn, || {
         refuse_name(conn, &lane.plugin)?;
         lane_rows::prepare(conn, &lane.plugin, descriptor)
     })?;
-    lanes.plugins.insert(lane.plugin.clone(), descriptor.tables.clone());
+    let opened = Opened {
+        tables: descriptor.tables.clone(),
+        version: descriptor.version.clone(),
+        logic_version: descriptor.logic_version,
+        component,
+    };
+    lanes.plugins.insert(lane.plugin.clone(), opened);
     lanes.rows.remove(lane);
+    Ok(())
+}
+
+fn as_it_stands(conn: &Connection, lane: &LaneId) -> Result<LaneState> {
     let Some(row) = newest(conn, lane)? else {
         return Ok(LaneState { generation: 1, ..LaneState::default() });
     };
+    // What begins anew does so in a generation of its own, also where its rows could be undone: they are
+    // shown until then, and tables that another component has no longer are left behind with them.
+    let begins_anew = row.retry_from.is_some_and(|block| block <= row.start_block);
+    let undo_floor = if begins_anew { row.start_block.saturating_add(1) } else { 0 };
     Ok(LaneState {
         cursor: Some(row.cursor),
         generation: row.generation,
         start_block: row.start_block,
-        undo_floor: row.undo_floor,
+        undo_floor: row.undo_floor.max(undo_floor),
         batches: batches(conn, lane, row.generation)?,
         state: state(conn, lane, row.generation)?,
         halted: row.halted,
         retry_from: row.retry_from,
+        held: None,
     })
 }
 
@@ -231,13 +291,13 @@ pub(crate) fn write(
 ) -> Result<Written> {
     let mut written = Written { rows, versions: 0 };
     for commit in commits {
-        let tables = lanes.plugins.get(&commit.lane.plugin);
-        let tables = tables.ok_or_else(|| fault(&commit.lane, "was not opened"))?;
+        let opened = lanes.plugins.get(&commit.lane.plugin);
+        let opened = opened.ok_or_else(|| fault(&commit.lane, "was not opened"))?;
         let stored = match written.rows.remove(&commit.lane) {
             Some(row) => Some(row),
             None => newest(conn, &commit.lane)?,
         };
-        let (row, versions) = apply_one(conn, tables, commit, stored)?;
+        let (row, versions) = apply_one(conn, opened, commit, stored)?;
         written.rows.insert(commit.lane.clone(), row);
         written.versions += versions;
     }
@@ -254,11 +314,11 @@ fn fault(lane: &LaneId, what: &str) -> LedgerError {
 /// Returns the row of the lane as it stands then, and the number of versions written.
 fn apply_one(
     conn: &Connection,
-    tables: &[PluginTable],
+    opened: &Opened,
     commit: &LaneCommit,
     newest: Option<LaneRow>,
 ) -> Result<(LaneRow, u64)> {
-    let lane = &commit.lane;
+    let (lane, tables) = (&commit.lane, opened.tables.as_slice());
     let generation = commit.generation;
     if newest.as_ref().map(|row| row.cursor) != commit.before {
         return Err(fault(lane, "was moved by someone else"));
@@ -298,7 +358,7 @@ fn apply_one(
         retry_from: (row.as_ref().and_then(|row| row.retry_from))
             .filter(|from| *from < commit.after.next_block),
     };
-    write_lane(conn, lane, row.as_ref(), &written_row)?;
+    write_lane(conn, commit, opened, (row.as_ref(), &written_row))?;
     if commit.drop_older {
         drop_older(conn, tables, lane, generation)?;
     }
@@ -426,16 +486,19 @@ fn write_letter(
 /// Writes what changed of a lane's row: an `UPDATE` takes its time for each column.
 fn write_lane(
     conn: &Connection,
-    lane: &LaneId,
-    before: Option<&LaneRow>,
-    row: &LaneRow,
+    commit: &LaneCommit,
+    opened: &Opened,
+    (before, row): (Option<&LaneRow>, &LaneRow),
 ) -> Result<()> {
-    let generation = row.generation;
+    let (lane, generation) = (&commit.lane, row.generation);
     let changed = match before {
         None => {
+            // Delivery numbers go on over generations; this one begins here.
+            let first_seq = commit.before.map_or(1, |before| before.next_seq);
             let sql = "INSERT INTO lanes (plugin, chain, generation, start_block, undo_floor,
-                next_block, next_seq, next_batch, journal_seq, last_batch, halted, retry_from)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+                next_block, next_seq, next_batch, journal_seq, last_batch, halted, retry_from,
+                component, version, logic_version, first_seq)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
             let Cursor { next_block, next_seq, next_batch, journal_seq } = row.cursor;
             conn.execute(
                 sql,
@@ -451,7 +514,11 @@ fn write_lane(
                     journal_seq,
                     row.last_batch,
                     row.halted,
-                    row.retry_from
+                    row.retry_from,
+                    opened.component,
+                    opened.version,
+                    opened.logic_version,
+                    first_seq
                 ],
             )
             .map_err(statement_failed)?
@@ -515,7 +582,9 @@ fn drop_older(
             ),
         )?;
     }
-    lane_rows::delete(conn, tables, lane, &format!("_generation < {generation}"))
+    let older = format!("_generation < {generation}");
+    lane_rows::delete(conn, tables, lane, &older)?;
+    lane_rows::drop_undeclared(conn, tables, lane, &older)
 }
 
 /// Drops versions that a newer one supersedes and that no undo can bring back.

@@ -23,7 +23,7 @@ use duckdb::Connection;
 use event::{
     BlockRange, ChainId, ChainState, Column, Commit, Decoder, Descriptor, EventId, EventPage,
     EventQuery, EventSchema, Filter, FilterId, JournalRow, LaneCommit, LaneId, LaneState,
-    LedgerError, OutboxLine, OutboxStep, Outgoing, Reader, Remedy, Sighting, Store,
+    LedgerError, OutboxLine, OutboxStep, Outgoing, Reader, Remedy, Sighting, Store, Writer,
 };
 use std::{
     path::{Path, PathBuf},
@@ -194,6 +194,12 @@ impl Store for DuckLedger {
 
     fn open_lane(&mut self, lane: &LaneId, descriptor: &Descriptor) -> Result<LaneState> {
         let opened = lanes::open(&self.conn, &mut self.lanes, lane, descriptor);
+        self.plan_anew();
+        opened
+    }
+
+    fn open_lane_for(&mut self, lane: &LaneId, writer: &Writer) -> Result<LaneState> {
+        let opened = lanes::open_for(&self.conn, &mut self.lanes, lane, writer);
         self.plan_anew();
         opened
     }

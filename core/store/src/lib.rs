@@ -11,6 +11,7 @@ mod arrow_columns;
 mod blocks;
 mod candidates;
 mod check;
+mod components;
 mod coverage;
 mod demands;
 mod digest;

@@ -277,7 +277,7 @@ fn next(conn: &Connection, step: &OutboxStep) -> Result<Vec<Outgoing>> {
 pub(crate) fn lines(conn: &Connection) -> Result<Vec<OutboxLine>> {
     let sql = "SELECT sink, count(*) FILTER (status <> 'dead')::UBIGINT,
             count(*) FILTER (status = 'dead')::UBIGINT,
-            arg_min(reason, id) FILTER (status <> 'dead') FROM outbox
+            first(reason ORDER BY id) FILTER (status <> 'dead') FROM outbox
             WHERE status IN ('pending', 'sending', 'dead') GROUP BY sink ORDER BY sink";
     let mut statement = conn.prepare(sql).map_err(statement_failed)?;
     let rows = statement.query_map([], |row| {

@@ -1,6 +1,7 @@
 //! What an operator decides about events and messages that were set aside, and about halted plugins.
 
 use crate::{
+    components::{self, NEWEST, decision_text},
     error::{Result, statement_failed},
     lanes::{Lanes, of_lane},
     sql::{atomically, text},
@@ -40,27 +41,46 @@ pub(crate) fn apply(conn: &Connection, lanes: &mut Lanes, remedy: &Remedy) -> Re
                 list(ids)
             ),
         ),
-        Remedy::Rebuild(plugin) => changed(
-            conn,
-            &format!(
-                "UPDATE lanes SET retry_from = start_block, halted = NULL
-                    WHERE plugin = {} AND generation = (SELECT max(o.generation) FROM lanes o
-                        WHERE o.plugin = lanes.plugin AND o.chain = lanes.chain)",
-                text(plugin)
-            ),
-        ),
+        Remedy::Rebuild(plugin) => {
+            let own = format!("plugin = {}", text(plugin));
+            components::begin_anew(conn, &own)?;
+            // Whatever component comes next writes all of it.
+            let sql = format!(
+                "UPDATE lanes SET component = NULL, held = NULL, decided = NULL WHERE {own} AND {NEWEST}"
+            );
+            let lanes = changed(conn, &sql)?;
+            // What halted an older generation is no news.
+            changed(conn, &format!("UPDATE lanes SET halted = NULL WHERE {own}"))?;
+            Ok(lanes)
+        }
         Remedy::Resume(plugin) => changed(
             conn,
             &format!(
-                "UPDATE lanes SET halted = NULL WHERE plugin = {} AND halted IS NOT NULL",
+                "UPDATE lanes SET component = CASE WHEN held IS NULL THEN component END,
+                    halted = NULL, held = NULL
+                    WHERE plugin = {} AND coalesce(halted, held) IS NOT NULL",
                 text(plugin)
             ),
         ),
+        Remedy::Decide(plugin, component, on_change) => changed(
+            conn,
+            &format!(
+                "UPDATE lanes SET decided = {} WHERE plugin = {} AND {NEWEST}",
+                text(&decision_text(component, *on_change)),
+                text(plugin)
+            ),
+        ),
+        Remedy::Remove(plugin) => components::remove(conn, lanes, plugin),
     })?;
     match remedy {
-        Remedy::Resume(plugin) | Remedy::Rebuild(plugin) => lanes.forget_plugin(plugin),
+        Remedy::Resume(plugin) | Remedy::Rebuild(plugin) | Remedy::Decide(plugin, ..) => {
+            lanes.forget_plugin(plugin);
+        }
         Remedy::RetryEvents(lane, _) => lanes.forget_plugin(&lane.plugin),
-        Remedy::DropEvents(..) | Remedy::RetryMessages(_) | Remedy::DropMessages(_) => {}
+        Remedy::DropEvents(..)
+        | Remedy::RetryMessages(_)
+        | Remedy::DropMessages(_)
+        | Remedy::Remove(_) => {}
     }
     Ok(count)
 }

@@ -13,7 +13,7 @@ use crate::{
 use duckdb::Connection;
 
 /// Version of the tables that this program writes.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// Schema that holds the typed tables behind their views.
 pub(crate) const TYPED_SCHEMA: &str = "headcount_typed";
@@ -42,7 +42,7 @@ pub fn is_reserved_schema(name: &str) -> bool {
 
 /// What brings a file from version `i` to `i + 1`, each in its own transaction with the version,
 /// so that a killed migration goes on where it stopped. Version 0 is an empty file.
-const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [VERSION_1, VERSION_2];
+const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [VERSION_1, VERSION_2, VERSION_3];
 
 const VERSION_1: &str = r#"
 CREATE TABLE meta (key VARCHAR NOT NULL, value VARCHAR NOT NULL);
@@ -125,6 +125,16 @@ CREATE TABLE outbox (
     body BLOB NOT NULL, status VARCHAR NOT NULL, is_reverted BOOLEAN NOT NULL,
     attempts UINTEGER NOT NULL, reason VARCHAR);
 ALTER TABLE lanes ADD COLUMN retry_from UBIGINT;
+";
+
+/// Which component wrote a lane, and what was decided of another one; where its generation began to count.
+const VERSION_3: &str = "
+ALTER TABLE lanes ADD COLUMN component VARCHAR;
+ALTER TABLE lanes ADD COLUMN version VARCHAR;
+ALTER TABLE lanes ADD COLUMN logic_version UINTEGER;
+ALTER TABLE lanes ADD COLUMN held VARCHAR;
+ALTER TABLE lanes ADD COLUMN decided VARCHAR;
+ALTER TABLE lanes ADD COLUMN first_seq UBIGINT;
 ";
 
 /// Returns the version of the tables in the file; 0 for a file without any table.

@@ -11,6 +11,8 @@ use std::{
 };
 
 /// List all mistakes of the configuration file, with their lines; exit code 2 when there are any
+///
+/// The files that it names are looked at, too: components, which must be the pinned ones, and ABI files. No node and no sink is asked.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CheckArgs {
     /// Configuration file [env: HEADCOUNT_CONFIG] [default: ./headcount.toml, then XDG, then /etc]
@@ -23,7 +25,7 @@ pub(crate) fn cmd_config_check(
     args: &CheckArgs,
     environment: &Environment,
 ) -> Result<ExitCode, CommandError> {
-    let config = Config::load(args.config.as_deref(), environment)?;
+    let config = Config::load_with_files(args.config.as_deref(), environment)?;
     let Some(path) = &config.path else {
         return Err(CommandError::usage("there is no configuration file to check")
             .hint("name it with --config FILE, or write ./headcount.toml"));

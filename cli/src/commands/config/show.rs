@@ -10,7 +10,7 @@ use crate::{
     sink_spec::SinkSpec,
 };
 use dispatcher::Poison;
-use event::{AnchorPolicy, Finality, Verify, Visibility};
+use event::{AnchorPolicy, Finality, OnChange, Verify, Visibility};
 use serde_json::{Map, Value, json};
 use std::{
     io::{Write, stdout},
@@ -167,12 +167,22 @@ fn shown_plugin(plugin: &PluginConfig) -> Value {
         ("sha256", plugin.sha256.as_deref().map(Value::from)),
         ("finality", plugin.finality.map(shown_visibility)),
         ("poison", (plugin.poison == Poison::Halt).then(|| json!("halt"))),
+        ("on_change", shown_on_change(plugin.on_change)),
         ("config", Some(Value::Object(config))),
         ("sinks", (!plugin.sinks.is_empty()).then(|| json!(plugin.sinks))),
         ("http", shown_hosts(plugin, false)),
         ("http_private", shown_hosts(plugin, true)),
         ("limits", Some(limits)),
     ])
+}
+
+/// `None` for what holds where nothing is said.
+fn shown_on_change(on_change: OnChange) -> Option<Value> {
+    match on_change {
+        OnChange::Hold => None,
+        OnChange::Continue => Some(json!("continue")),
+        OnChange::Rebuild => Some(json!("rebuild")),
+    }
 }
 
 fn shown_hosts(plugin: &PluginConfig, is_private: bool) -> Option<Value> {

@@ -10,7 +10,7 @@ use std::io::{Write, stdout};
 
 /// Hand a plugin every event again, from its first block on
 ///
-/// For a plugin that was upgraded and would have written other rows: a newer component goes on where the older one stopped unless it is told to begin anew. The events come from the ledger, no node is asked. What it wrote is shown until the new rows have caught up; messages that were sent are not sent again.
+/// For a plugin that would write other rows now: its component is another one, and it is held, or what it is configured with. Whatever component comes next writes all of it. The events come from the ledger, no node is asked. What it wrote is shown until the new rows have caught up; messages that were sent are not sent again.
 /// It begins at once in a process that runs the plugin, else in the next run.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
@@ -39,8 +39,9 @@ pub(crate) fn cmd_plugin_rebuild(
 }
 
 const AFTER_HELP: &str = "\
-Upgrade a plugin of a running watch, and have it begin anew:
+Upgrade a plugin, also one of a running watch, and have it begin anew:
   headcount plugin check new.wasm --against old.wasm --ledger headcount.duckdb -b :latest
-  $EDITOR headcount.toml            # wasm and sha256 of the [[plugin]]
-  kill -HUP PID                     # the watch goes on with the new component
+  headcount plugin upgrade balances new.wasm --rebuild
+
+The same component again, with another `config` in headcount.toml, say:
   headcount plugin rebuild balances";

@@ -10,12 +10,14 @@ use super::{
 use abi::{ContractSpec, Schemas};
 use aggregator::{Admission, Policy};
 use event::{AnchorPolicy, ChainId, LedgerError, Reader as _};
+use futures_channel::{mpsc, oneshot};
 use futures_util::FutureExt;
 use pipeline::{ChainSetup, Claim, Holder, LookClaim, OwnerHandle, Reply as OwnerReply};
-use relay::{Desk, DeskAnswer, Hello, Joined, Joining, More, Refusal, Reply, Request};
+use relay::{Desk, DeskAnswer, Hello, Joined, Joining, More, Refusal, Reloaded, Reply, Request};
 use std::{
     collections::BTreeMap,
     ops::ControlFlow,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 use store::LedgerReader;
@@ -28,8 +30,19 @@ const VALUES_AT_ONCE_MAX: usize = 10_000;
 /// Bytes after which rows travel, however few they are.
 const BYTES_AT_ONCE: usize = 1 << 20;
 
+/// Wishes for another reading of the configuration that wait, at most.
+const RELOADS_MAX: usize = 4;
+
 /// What a client's reports are taken under, by chain.
 type Chains = Arc<Mutex<BTreeMap<ChainId, Policy>>>;
+
+/// A client has changed a configuration file.
+pub(crate) struct ReloadAsked {
+    /// The file, by its whole path.
+    pub(crate) config: PathBuf,
+    /// What becomes of it.
+    pub(crate) reply: oneshot::Sender<Reloaded>,
+}
 
 /// The owner's side of every client.
 pub(crate) struct OwnerDesk {
@@ -37,6 +50,8 @@ pub(crate) struct OwnerDesk {
     reads: Arc<Reads>,
     chains: Chains,
     plugins: Mutex<Vec<String>>,
+    /// To whoever reads the configuration again; none in a process that does not.
+    reloads: Mutex<Option<mpsc::Sender<ReloadAsked>>>,
     /// What is decoded; one change at a time.
     contracts: Arc<TurnMutex<Vec<ContractSpec>>>,
 }
@@ -55,6 +70,7 @@ impl OwnerDesk {
             reads: Arc::new(Reads::new(reader)),
             chains: Arc::new(Mutex::new(chains.into_iter().collect())),
             plugins: Mutex::new(plugins),
+            reloads: Mutex::default(),
             contracts: Arc::new(TurnMutex::new(contracts)),
         })
     }
@@ -69,6 +85,33 @@ impl OwnerDesk {
         *self.plugins.lock().unwrap_or_else(PoisonError::into_inner) = plugins;
     }
 
+    /// Returns where clients' wishes for another reading of the configuration come out.
+    pub(crate) fn reloads(&self) -> mpsc::Receiver<ReloadAsked> {
+        let (sender, receiver) = mpsc::channel(RELOADS_MAX);
+        *self.reloads.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+        receiver
+    }
+
+    fn running(&self) -> Vec<String> {
+        self.plugins.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn reload(&self, config: String) -> DeskAnswer {
+        let reloads = self.reloads.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        async move {
+            let unread = |why: &str| Ok(Reply::Reloaded(Reloaded::Unread(why.to_owned())));
+            let Some(mut reloads) = reloads else {
+                return unread("it reads its configuration once, when it starts");
+            };
+            let (reply, answer) = oneshot::channel();
+            if reloads.try_send(ReloadAsked { config: config.into(), reply }).is_err() {
+                return unread("it is busy with other changes of its configuration");
+            }
+            Ok(Reply::Reloaded(told(answer).await?))
+        }
+        .boxed()
+    }
+
     /// Ends what is being read for clients. The ledger can be closed then.
     pub(crate) async fn close(&self) {
         self.reads.close().await;
@@ -78,7 +121,7 @@ impl OwnerDesk {
         let Joining { profile, verify, anchor, contracts } = joining;
         let (owner, chains, known) =
             (self.owner.clone(), self.chains.clone(), self.contracts.clone());
-        let plugins = self.plugins.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let plugins = self.running();
         async move {
             let chain = profile.chain;
             let find = || {
@@ -223,6 +266,11 @@ impl Desk for OwnerDesk {
                 let reply = owner.remedy(remedy);
                 async { Ok(Reply::Count(told(reply).await??)) }.boxed()
             }
+            Request::Plugins => {
+                let plugins = self.running();
+                async { Ok(Reply::Plugins(plugins)) }.boxed()
+            }
+            Request::Reload { config } => self.reload(config),
             Request::Events(query) => self.reads.read(move |reader| {
                 let page = reader.another()?.events(&query)?;
                 Ok(Reply::Page(Box::new(page)))

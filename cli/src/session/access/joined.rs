@@ -11,7 +11,7 @@ use event::{
 };
 use futures_channel::oneshot;
 use pipeline::{AwayOwner, Claim, LookClaim, OnAck};
-use relay::{Answer, AskError, Client, Encoded, Hello, Joining, Refusal, Reply, Request};
+use relay::{Answer, AskError, Client, Encoded, Hello, Joining, Refusal, Reloaded, Reply, Request};
 use std::sync::Arc;
 
 /// Why an owner did not do what it was asked.
@@ -108,6 +108,21 @@ impl Joined {
     pub(crate) async fn remedy(&self, remedy: &Remedy) -> Result<u64, Miss> {
         match self.ask(Request::Remedy(remedy.clone())).await? {
             Reply::Count(count) => Ok(count),
+            _ => Err(another()),
+        }
+    }
+
+    pub(crate) async fn plugins(&self) -> Result<Vec<String>, Miss> {
+        match self.ask(Request::Plugins).await? {
+            Reply::Plugins(plugins) => Ok(plugins),
+            _ => Err(another()),
+        }
+    }
+
+    /// Has the owner read a configuration file again, given by its whole path.
+    pub(crate) async fn reload(&self, config: &str) -> Result<Reloaded, Miss> {
+        match self.ask(Request::Reload { config: config.to_owned() }).await? {
+            Reply::Reloaded(reloaded) => Ok(reloaded),
             _ => Err(another()),
         }
     }

@@ -111,6 +111,14 @@ impl Look {
         })
     }
 
+    /// Returns the plugins that the owner runs; `None` where nobody owns the ledger.
+    pub(crate) fn plugins(&mut self) -> Result<Option<Vec<String>>, CommandError> {
+        self.asked(|source, runtime| match source {
+            Source::File(_) => Ok(None),
+            Source::Owner(joined) => runtime.block_on(joined.plugins()).map(Some),
+        })
+    }
+
     /// Returns what is known of a chain.
     pub(crate) fn load(&mut self, chain: ChainId) -> Result<ChainState, CommandError> {
         self.asked(|source, runtime| match source {

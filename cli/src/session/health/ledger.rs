@@ -50,7 +50,8 @@ impl FoundLedger {
         };
         let incidents = incidents(&mut ledger, chain)?;
         let state = ledger.load(chain)?;
-        let sample = sample(plan, chain, wanted, state);
+        let mut sample = sample(plan, chain, wanted, state);
+        sample.stopped_plugins = stopped_plugins(&mut ledger, chain, plan)?;
         Ok(Self { state: LedgerState::Read(sample), chain: Some(chain), incidents })
     }
 
@@ -75,7 +76,7 @@ fn sample(plan: &HealthPlan, chain: ChainId, wanted: &[Filter], state: ChainStat
         .filter_map(|block| Some((block.number, block.timestamp.filter(|at| *at > 0)?)))
         .max();
     let (coverage, lacks_other_node) = coverage(plan, chain, wanted, state);
-    LedgerSample { coverage, final_block, dated, halted: None, lacks_other_node }
+    LedgerSample { coverage, final_block, dated, lacks_other_node, ..LedgerSample::default() }
 }
 
 /// A filter may be covered by others together: a wider one that came after it, or parts of it.
@@ -171,6 +172,31 @@ pub(in crate::session) fn told(filter: &Filter) -> String {
         AnyOf::Of(topics) if topics.len() == 1 => format!("{contracts}, 1 event"),
         AnyOf::Of(topics) => format!("{contracts}, {} events", topics.len()),
     }
+}
+
+/// Plugins that are halted, or held for another component.
+fn stopped_plugins(
+    ledger: &mut Look,
+    chain: ChainId,
+    plan: &HealthPlan,
+) -> Result<Vec<(String, String)>, CommandError> {
+    let sql = format!(
+        "SELECT plugin, coalesce(held, halted) FROM main.lanes l
+            WHERE chain = {chain} AND coalesce(held, halted) IS NOT NULL
+            AND generation = (SELECT max(o.generation) FROM main.lanes o
+                WHERE o.plugin = l.plugin AND o.chain = l.chain) ORDER BY plugin"
+    );
+    let mut stopped = Vec::new();
+    let is_counted = |name: &str| plan.plugins.as_ref().is_none_or(|names| names.contains(name));
+    ledger.query(&sql, &mut |_, row| {
+        if let [Value::Text(plugin), Value::Text(why)] = row.as_slice()
+            && is_counted(plugin)
+        {
+            stopped.push((plugin.clone(), why.clone()));
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(stopped)
 }
 
 fn incidents(

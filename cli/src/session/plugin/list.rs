@@ -3,31 +3,65 @@
 use crate::{
     author::{LaneLine, ListReport, SinkLine},
     command_error::CommandError,
-    session::Look,
+    compiling::Compiling,
+    config_file::PluginConfig,
+    session::{Look, inputs},
 };
 use event::{ChainId, ChainState, Value};
+use host::Grants;
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     ops::ControlFlow,
 };
 
-/// Lanes, the newest generation of each last.
-const LANES: &str = "SELECT l.plugin, l.chain, p.version, p.logic_version, l.generation, \
-    l.start_block, l.next_block, l.next_seq, \
+/// Every lane by the generation that is written, and whether an older one is shown meanwhile. Events are
+/// those of this generation: delivery numbers go on over all of them.
+const LANES: &str = "SELECT l.plugin, l.chain, coalesce(l.version, p.version), \
+    coalesce(l.logic_version, p.logic_version), l.generation, l.start_block, l.next_block, \
+    l.next_seq - coalesce(l.first_seq, 1), \
     (SELECT count(*) FROM main.dead_letters d WHERE d.plugin = l.plugin AND d.chain = l.chain \
         AND d.generation = l.generation), \
     l.halted, \
-    l.generation > min(l.generation) OVER (PARTITION BY l.plugin, l.chain) \
+    l.generation > min(l.generation) OVER (PARTITION BY l.plugin, l.chain), \
+    CASE WHEN l.decided IS NULL THEN l.held END, \
+    CASE WHEN l.decided LIKE 'rebuild %' THEN l.start_block ELSE l.retry_from END, l.component \
     FROM main.lanes l LEFT JOIN main.plugins p ON p.plugin = l.plugin \
-    ORDER BY l.plugin, l.chain, l.generation";
+    QUALIFY l.generation = max(l.generation) OVER (PARTITION BY l.plugin, l.chain) \
+    ORDER BY l.plugin, l.chain";
 
-/// What the outbox holds for each sink.
+/// What the outbox holds for each sink, and why the oldest message that waits was not taken.
 const SINKS: &str = "SELECT sink, count(*) FILTER (status <> 'dead'), count(*) FILTER (status = 'dead'), \
-    arg_min(reason, id) FILTER (status <> 'dead') FROM main.outbox \
+    first(reason ORDER BY id) FILTER (status <> 'dead') FROM main.outbox \
     WHERE status IN ('pending', 'sending', 'dead') GROUP BY sink ORDER BY sink";
 
-/// Reads every lane.
-pub(crate) fn list_plugins(ledger: &mut Look) -> Result<ListReport, CommandError> {
+/// Names of the plugins of a configuration, with those that only their component says. `None` where one
+/// cannot be had: then nothing is said to be missing.
+pub(crate) fn configured_names(
+    plugins: &[PluginConfig],
+    compiling: &Compiling,
+) -> Option<BTreeSet<String>> {
+    plugins.iter().map(|plugin| name_of(plugin, compiling)).collect()
+}
+
+/// The name under which a plugin of the configuration runs, where it can be had.
+pub(crate) fn name_of(plugin: &PluginConfig, compiling: &Compiling) -> Option<String> {
+    if let Some(name) = &plugin.name {
+        return Some(name.clone());
+    }
+    let host = compiling.host().ok()?;
+    // Whichever component is there now.
+    let plugin = PluginConfig { sha256: None, ..plugin.clone() };
+    let loaded = inputs::load_one(&host, &plugin, (compiling, Grants::any())).ok()?;
+    Some(event::Plugin::descriptor(&loaded).name.clone())
+}
+
+/// Reads every lane. `configured` are the plugins that the ledger's configuration has, where it has one.
+pub(crate) fn list_plugins(
+    ledger: &mut Look,
+    configured: Option<&BTreeSet<String>>,
+) -> Result<ListReport, CommandError> {
+    let running = ledger.plugins()?;
+    let runs = |name: &String| running.as_ref().map(|running| running.contains(name));
     let mut lanes = Vec::new();
     let mut unread = false;
     ledger.query(LANES, &mut |_, row| {
@@ -42,6 +76,9 @@ pub(crate) fn list_plugins(ledger: &mut Look) -> Result<ListReport, CommandError
     }
     let mut chains: BTreeMap<u64, ChainState> = BTreeMap::new();
     for lane in &mut lanes {
+        lane.runs = runs(&lane.plugin);
+        lane.removed = lane.runs != Some(true)
+            && configured.is_some_and(|configured| !configured.contains(&lane.plugin));
         let state = match chains.entry(lane.chain) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => new.insert(ledger.load(ChainId(lane.chain))?),
@@ -60,9 +97,10 @@ pub(crate) fn list_plugins(ledger: &mut Look) -> Result<ListReport, CommandError
 }
 
 fn lane(row: &[Value]) -> Option<LaneLine> {
-    let [plugin, chain, version, logic, generation, start, next, seq, dead, halted, rebuilding] =
-        row
-    else {
+    let [plugin, chain, version, logic, generation, start, next, rest @ ..] = row else {
+        return None;
+    };
+    let [events, dead, halted, rebuilding, held, retry_from, component] = rest else {
         return None;
     };
     let text = |value: &Value| match value {
@@ -82,9 +120,14 @@ fn lane(row: &[Value]) -> Option<LaneLine> {
         is_rebuilding: matches!(rebuilding, Value::Bool(true)),
         start_block: number(start)?,
         next_block: number(next)?,
-        events: number(seq)?.saturating_sub(1),
+        events: number(events)?,
         dead_letters: number(dead)?,
         halted: text(halted),
+        held: text(held),
+        retry_from: number(retry_from),
+        component: text(component),
+        runs: None,
+        removed: false,
         covered_through: None,
         lag_blocks: 0,
     })

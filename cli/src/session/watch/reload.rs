@@ -1,25 +1,27 @@
-//! SIGHUP: other nodes and other contracts while it runs, all of a configuration or nothing of it.
+//! SIGHUP, or the word of another process: other nodes, contracts, plugins and sinks while it runs, all of a
+//! configuration or nothing of it.
 //!
-//! What a running watch cannot change is refused in words: its ledger, its chains and what is
-//! demanded there, and its sinks. Plugins come, go and are upgraded: a newer component goes on where the
-//! older one stopped.
+//! What a running watch cannot change is refused in words: its ledger, its chains and what is demanded
+//! there. Plugins come, go and are upgraded; what becomes of the rows of an older component is decided where
+//! its lane is opened.
 
 use super::{
-    super::{inputs, nodes::open_node},
+    super::{access::ReloadAsked, inputs, nodes::open_node, sinks},
     policy,
-    running::{NamedNode, Running, RunningChain, load_plugins},
+    running::{NamedNode, Running, RunningChain, RunningPlugin, load_plugins, running_plugins},
 };
 use crate::{
     command_error::CommandError,
-    config_file::PluginConfig,
     node_spec::NodeSpec,
     plan::{ChainPlan, WatchPlan, merged_contracts},
 };
 use event::Filter;
 use pipeline::Change;
+use relay::Reloaded;
 use std::{
     io::{Write, stderr},
     num::NonZeroU32,
+    path::Path,
     sync::Arc,
 };
 
@@ -34,18 +36,49 @@ struct Becoming {
 }
 
 /// Goes on with the plan of the configuration as it is now, or tells all that is wrong with it and
-/// goes on as before.
+/// goes on as before. Whoever asked for it is told, too.
 pub(super) async fn reload(
     running: &mut Running<'_>,
     again: &(dyn Fn() -> Result<WatchPlan, CommandError> + Sync),
+    asked: Option<ReloadAsked>,
 ) {
-    let told = match change(running, again).await {
-        Ok(changes) if running.plan.quiet || changes.is_empty() => return,
-        Ok(changes) => changes.join("\n"),
-        Err(error) => format!("{error}\nhint: the configuration from before stays in force"),
+    if let Some(why) = asked.as_ref().and_then(|asked| unread(running, &asked.config)) {
+        return answer(asked, Reloaded::Unread(why));
+    }
+    let changed = change(running, again).await;
+    let told = match &changed {
+        Ok(changes) if running.plan.quiet || changes.is_empty() => None,
+        Ok(changes) => Some(changes.join("\n")),
+        Err(error) => Some(format!("{error}\nhint: the configuration from before stays in force")),
     };
-    // Whoever closed stderr does not want to hear it.
-    let _ = writeln!(stderr(), "{told}");
+    if let Some(told) = told {
+        // Whoever closed stderr does not want to hear it.
+        let _ = writeln!(stderr(), "{told}");
+    }
+    answer(
+        asked,
+        match changed {
+            Ok(changes) => {
+                let plugins = running.plugins.iter().map(|plugin| plugin.name.clone()).collect();
+                Reloaded::Taken { changes, plugins }
+            }
+            Err(error) => Reloaded::Refused(error.to_string()),
+        },
+    );
+}
+
+fn answer(asked: Option<ReloadAsked>, told: Reloaded) {
+    // Whoever asked may be gone.
+    drop(asked.map(|asked| asked.reply.send(told)));
+}
+
+/// Why a change of this file is none of this watch, if it is none.
+fn unread(running: &Running<'_>, changed: &Path) -> Option<String> {
+    let Some(own) = &running.plan.config else {
+        return Some("it runs without a configuration file".to_owned());
+    };
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    (real(own) != real(changed)).then(|| format!("its configuration is {}", own.display()))
 }
 
 /// Returns what changed, in words.
@@ -58,8 +91,8 @@ async fn change(
     let contracts = merged_contracts(&plan.chains)?;
     let schemas = Arc::new(inputs::schemas(&contracts)?);
     // All of them must load, and their names must not be those of new contracts.
-    let names = load_plugins(&plan).await?;
-    let names = names.iter().map(|(plugin, _)| plugin.descriptor().name.clone()).collect();
+    let becoming_plugins = running_plugins(&plan.plugins, &load_plugins(&plan).await?);
+    let becoming_sinks = sinks::open(&plan.sinks)?;
     let mut becoming = Vec::new();
     for (chain, chain_plan) in running.chains.iter().zip(&plan.chains) {
         becoming.push(Becoming {
@@ -77,12 +110,17 @@ async fn change(
     let changed = running.owner.change(schemas.clone(), policies);
     changed.await.map_err(|_| CommandError::bug("the ledger's owner has ended"))??;
     running.desk.decode(inputs::specs(&contracts)?).await;
-    running.desk.run(names);
+    running.desk.run(becoming_plugins.iter().map(|plugin| plugin.name.clone()).collect());
 
     // Nothing can be wrong with it any more.
-    let plugins = plugin_words(&running.plan.plugins, &plan.plugins);
-    running.plan = plan;
+    let plugins = plugin_words(&running.plugins, &becoming_plugins);
+    (running.plan, running.plugins) = (plan, becoming_plugins);
     let mut told: Vec<String> = plugins.iter().cloned().collect();
+    if running.deliveries.change(becoming_sinks).await {
+        let count = running.plan.sinks.len();
+        told.push(format!("configuration: other sinks, {count} of them"));
+    }
+    let mut restarted = Vec::new();
     for (index, becoming) in becoming.into_iter().enumerate() {
         let chain = &mut running.chains[index];
         let is_other = chain.filters != becoming.filters;
@@ -102,9 +140,15 @@ async fn change(
         chain.filters = becoming.filters;
         // A lane asks for what matches it of all that is followed, so it has to ask anew.
         if is_other || plugins.is_some() {
-            running.stop_lanes(index).await?;
-            running.start_lanes(index).await?;
+            restarted.push(index);
         }
+    }
+    // On all chains before any begins: a plugin's tables are those of all of them.
+    for index in &restarted {
+        running.stop_lanes(*index).await?;
+    }
+    for index in restarted {
+        running.start_lanes(index).await?;
     }
     Ok(told)
 }
@@ -115,9 +159,6 @@ fn refuse(running: &Running<'_>, plan: &WatchPlan) -> Result<(), CommandError> {
     let mut other = Vec::new();
     if old.ledger.path != plan.ledger.path {
         other.push(format!("the ledger is {} there", plan.ledger.path.display()));
-    }
-    if old.sinks != plan.sinks {
-        other.push("the sinks are others there, or set up otherwise".to_owned());
     }
     let names = |plan: &WatchPlan| {
         plan.chains.iter().map(|chain| chain.chain_name.clone()).collect::<Vec<_>>()
@@ -154,20 +195,16 @@ fn nodes(chain: &RunningChain, plan: &ChainPlan) -> Result<Vec<NamedNode>, Comma
     plan.nodes.iter().map(open).collect()
 }
 
-/// Says how plugins change; nothing where they stay.
-fn plugin_words(old: &[PluginConfig], new: &[PluginConfig]) -> Option<String> {
+/// Says how plugins change; nothing where they stay, with the components that they have.
+fn plugin_words(old: &[RunningPlugin], new: &[RunningPlugin]) -> Option<String> {
     if old == new {
         return None;
     }
-    // Without a name of the operator's a plugin is known by its file.
-    let id = |plugin: &PluginConfig| {
-        (plugin.name.clone(), plugin.name.is_none().then(|| plugin.wasm.clone()))
-    };
-    let missing_from = |from: &[PluginConfig], of: &[PluginConfig]| {
-        of.iter().filter(|plugin| !from.iter().any(|known| id(known) == id(plugin))).count()
+    let missing_from = |from: &[RunningPlugin], of: &[RunningPlugin]| {
+        of.iter().filter(|plugin| !from.iter().any(|known| known.name == plugin.name)).count()
     };
     let changed = (new.iter())
-        .filter(|plugin| old.iter().any(|known| id(known) == id(plugin) && known != *plugin))
+        .filter(|plugin| old.iter().any(|known| known.name == plugin.name && known != *plugin))
         .count();
     let (added, removed) = (missing_from(old, new), missing_from(new, old));
     Some(format!("configuration: {added} plugins added, {removed} removed, {changed} changed"))

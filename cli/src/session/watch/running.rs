@@ -5,12 +5,15 @@ use super::super::{
     clock::WallTimer,
     inputs,
     lanes::{Hosted, Lane, LaneSetup, join_lanes, start_lanes},
+    sinks::Deliveries,
 };
 use crate::{
     command_error::CommandError,
+    config_file::PluginConfig,
     node_spec::NodeSpec,
     plan::{WatchPlan, merged_contracts},
 };
+use alloy_primitives::B256;
 use event::{ChainProfile, Filter, Node, Reader};
 use futures_channel::mpsc;
 use pipeline::{Change, LaneReport, OwnerHandle};
@@ -38,9 +41,31 @@ pub(super) struct RunningChain {
     pub(super) lanes: Vec<Lane>,
 }
 
+/// A plugin as it runs.
+#[derive(PartialEq)]
+pub(super) struct RunningPlugin {
+    pub(super) name: String,
+    config: PluginConfig,
+    /// Its component: another one may be in the same file.
+    component: Option<B256>,
+}
+
+/// Returns what runs, given what was loaded of these.
+pub(super) fn running_plugins(configs: &[PluginConfig], loaded: &[Hosted]) -> Vec<RunningPlugin> {
+    let running = |(config, (plugin, _)): (&PluginConfig, &Hosted)| RunningPlugin {
+        name: plugin.descriptor().name.clone(),
+        config: config.clone(),
+        component: plugin.component(),
+    };
+    configs.iter().zip(loaded).map(running).collect()
+}
+
 /// Everything that a change of configuration can touch.
 pub(super) struct Running<'a> {
     pub(super) plan: WatchPlan,
+    pub(super) plugins: Vec<RunningPlugin>,
+    /// What sends to sinks.
+    pub(super) deliveries: Deliveries,
     pub(super) chains: Vec<RunningChain>,
     pub(super) owner: &'a OwnerHandle,
     pub(super) timer: &'a Arc<WallTimer>,
@@ -72,11 +97,12 @@ impl Running<'_> {
         Ok(())
     }
 
-    /// Waits until all lanes have handled what there is, or a while after `stopped`.
+    /// Waits until all lanes have handled what there is, or a while after `stopped`. Returns also what still
+    /// sends; everything else is let go of.
     pub(super) async fn join_lanes(
         mut self,
         stopped: impl Future<Output = ()>,
-    ) -> Result<Vec<LaneReport>, CommandError> {
+    ) -> (Result<Vec<LaneReport>, CommandError>, Deliveries) {
         self.owner.end_lanes();
         let lanes = self.chains.iter_mut().flat_map(|chain| std::mem::take(&mut chain.lanes));
         let mut joined = std::pin::pin!(join_lanes(lanes.collect()));
@@ -85,13 +111,13 @@ impl Running<'_> {
             tokio::time::sleep(LANE_DRAIN).await;
         };
         tokio::select! {
-            reports = &mut joined => return reports,
+            reports = &mut joined => return (reports, self.deliveries),
             () = patience => {}
         }
         for chain in &self.chains {
             chain.setup.stop.store(true, Ordering::Release);
         }
-        joined.await
+        (joined.await, self.deliveries)
     }
 }
 

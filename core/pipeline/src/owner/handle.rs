@@ -7,9 +7,9 @@ use super::{
 use crate::recent::Recent;
 use aggregator::Policy;
 use event::{
-    Ack, BlockNumHash, BlockRange, BlockRow, ChainId, Claimed, Content, Decoder, Descriptor,
-    Evidence, Filter, FilterId, Held, LaneCommit, LaneId, LaneState, Ledger, LedgerError, NodeId,
-    OutboxLine, OutboxStep, Outgoing, Reader, Remedy, Report, ToLook, Verify,
+    Ack, BlockNumHash, BlockRange, BlockRow, ChainId, Claimed, Content, Decoder, Evidence, Filter,
+    FilterId, Held, LaneCommit, LaneId, LaneState, Ledger, LedgerError, NodeId, OutboxLine,
+    OutboxStep, Outgoing, Reader, Remedy, Report, ToLook, Verify, Writer,
 };
 use futures_channel::oneshot;
 use std::{
@@ -88,7 +88,7 @@ pub(super) enum Message {
     HeedLane(LaneId, Arc<AtomicBool>),
     OpenLane {
         lane: LaneId,
-        descriptor: Box<Descriptor>,
+        writer: Box<Writer>,
         reply: mpsc::Sender<Result<LaneState, LedgerError>>,
     },
     WatchLane(LaneWatch),
@@ -371,11 +371,12 @@ impl LaneHandle {
         receiver.recv().unwrap_or_else(|_| Err(gone()))
     }
 
-    /// Returns a lane as it stands in the ledger; makes its tables first.
-    pub fn open(&self, lane: &LaneId, descriptor: &Descriptor) -> Result<LaneState, LedgerError> {
+    /// Returns a lane as it stands in the ledger; makes its tables first. One that is held says so, and is
+    /// not to be written.
+    pub fn open(&self, lane: &LaneId, writer: &Writer) -> Result<LaneState, LedgerError> {
         let (reply, receiver) = mpsc::channel();
-        let descriptor = Box::new(descriptor.clone());
-        self.line.send(Message::OpenLane { lane: lane.clone(), descriptor, reply });
+        let writer = Box::new(writer.clone());
+        self.line.send(Message::OpenLane { lane: lane.clone(), writer, reply });
         receiver.recv().unwrap_or_else(|_| Err(gone()))
     }
 

@@ -134,7 +134,7 @@ impl Stage {
         let descriptor = plugin.descriptor().clone();
         let filters = subscription_filters(&descriptor, ONE).unwrap();
         let id = LaneId { plugin: descriptor.name.clone(), chain: ONE };
-        let stored = handle.open(&id, &descriptor).unwrap();
+        let stored = handle.open(&id, &(&descriptor).into()).unwrap();
         let lane = Lane::new(id.clone(), descriptor, stored, LanePolicy::default(), filters, 1);
         let news = handle.watch(id, lane.filters().to_vec(), 1, Content::Bloom);
         let reader = handle.reader(Box::new(reader));
@@ -193,7 +193,7 @@ impl Stage {
 
     /// Where the lane stands in the file.
     fn stored(&self) -> Option<Cursor> {
-        self.handle.open(self.lane.id(), self.plugin.descriptor()).unwrap().cursor
+        self.handle.open(self.lane.id(), &self.plugin.descriptor().into()).unwrap().cursor
     }
 
     fn calls(&self) -> Vec<&'static str> {

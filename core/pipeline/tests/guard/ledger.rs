@@ -170,7 +170,7 @@ impl Bench {
     pub(crate) fn state(&self, chain: ChainId) -> BTreeMap<Address, i64> {
         let running = self.running.as_ref().unwrap();
         let id = LaneId { plugin: "guard".into(), chain };
-        let state = running.lane.open(&id, Balances::new().descriptor()).unwrap().state;
+        let state = running.lane.open(&id, &Balances::new().descriptor().into()).unwrap().state;
         let of =
             |(key, value): (&Vec<u8>, &Vec<u8>)| (Address::from_slice(key), balance(Some(value)));
         state.0.iter().map(of).collect()
@@ -311,7 +311,7 @@ fn start(path: PathBuf) -> Running {
         let filters = subscription_filters(&descriptor, chain).unwrap();
         assert_eq!(filters, [Filter::new(AnyOf::one(token()), AnyOf::one(transfer()))]);
         let id = LaneId { plugin: descriptor.name.clone(), chain };
-        let stored = handle.open(&id, &descriptor).unwrap();
+        let stored = handle.open(&id, &(&descriptor).into()).unwrap();
         let lane = Lane::new(id.clone(), descriptor, stored, LanePolicy::default(), filters, 1);
         let (filters, from) = (lane.filters().to_vec(), lane.start_block());
         let news = handle.watch(id, filters, from, Content::Bloom);
@@ -325,7 +325,7 @@ fn start(path: PathBuf) -> Running {
 fn step(stepped: &mut Stepped, handle: &LaneHandle, reader: &mut dyn Reader) {
     let Stepped { lane, plugin, news } = stepped;
     // The owner answers in order: after this answer its last word is there.
-    handle.open(lane.id(), plugin.descriptor()).unwrap();
+    handle.open(lane.id(), &plugin.descriptor().into()).unwrap();
     if let Some(news) = news.try_iter().last() {
         lane.on_ready(news.ready);
     }
@@ -345,7 +345,7 @@ fn step(stepped: &mut Stepped, handle: &LaneHandle, reader: &mut dyn Reader) {
                 lane.on_committed();
             }
             Action::Reload => {
-                let stored = handle.open(lane.id(), plugin.descriptor()).unwrap();
+                let stored = handle.open(lane.id(), &plugin.descriptor().into()).unwrap();
                 lane.on_reloaded(stored);
             }
             Action::Idle => return,

@@ -134,6 +134,7 @@ impl Lanes {
             state: image.plugin_state(),
             halted: image.halted.clone(),
             retry_from: None,
+            held: None,
         })
     }
 

@@ -99,7 +99,7 @@ pub(crate) fn full(place: &Place) {
 /// Tables whose rows are left out, and columns that number what a repeated run numbers otherwise.
 const LEFT_OUT: [&str; 8] =
     ["meta", "chains", "journal", "incidents", "lane_batches", "schemas", "plugins", "outbox"];
-const NUMBERS: [&str; 22] = [
+const NUMBERS: [&str; 28] = [
     "lanes.generation",
     "lanes.start_block",
     "lanes.undo_floor",
@@ -108,6 +108,12 @@ const NUMBERS: [&str; 22] = [
     "lanes.journal_seq",
     "lanes.last_batch",
     "lanes.retry_from",
+    "lanes.component",
+    "lanes.version",
+    "lanes.logic_version",
+    "lanes.held",
+    "lanes.decided",
+    "lanes.first_seq",
     "events.id",
     "events.journal_seq",
     "blocks.canonical",

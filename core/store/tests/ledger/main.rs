@@ -1,6 +1,7 @@
 //! The ledger from outside: what is written is there after any end of the process, once, exactly.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod components;
 mod copying;
 mod coverage;
 mod digest;

@@ -1,0 +1,108 @@
+//! `headcount plugin add`: a plugin more in the configuration, and in the process that runs it.
+
+use super::manage::Managed;
+use crate::{
+    author::ManagedReport,
+    command_error::CommandError,
+    commands::PlaceArgs,
+    config_file::{NewPlugin, PluginConfig},
+    environment::Environment,
+    exit_codes::ExitCode,
+    plugin_name::{self, check_plugin_name},
+    session::{check_component, place_of},
+    summary::SummaryFormat,
+};
+use std::{io::stdout, path::PathBuf};
+
+/// Add a plugin to the configuration file, and to the process that runs it
+///
+/// The component is checked, compiled for this machine (never at its first event) and pinned by its sha256. The file keeps its comments and layout. A process that owns the ledger takes it over at once; where it refuses, the file is put back. Otherwise it runs from the next run on.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct AddArgs {
+    /// Name; its tables are in the SQL schema of this name
+    name: String,
+
+    /// Component, as `headcount plugin build` prints it
+    #[arg(value_name = "FILE")]
+    component: PathBuf,
+
+    /// Sink of the configuration file that it may send to, repeatable
+    #[arg(long = "sink", value_name = "NAME")]
+    sinks: Vec<String>,
+
+    /// Setting that is handed to it, repeatable; `${NAME}` is filled in from the environment
+    #[arg(long = "set", value_name = "KEY=TEXT", value_parser = setting)]
+    settings: Vec<(String, String)>,
+
+    /// When it sees a block: latest, safe, finalized, depth:N [default: as the plugin says]
+    #[arg(long, value_name = "FINALITY")]
+    finality: Option<String>,
+
+    /// An event on which it fails: dead-letter, halt [default: dead-letter]
+    #[arg(long, value_name = "WHAT")]
+    poison: Option<String>,
+
+    /// What becomes of its rows where another component wrote them: hold, continue, rebuild
+    /// [default: hold]
+    #[arg(long, value_name = "WHAT")]
+    on_change: Option<String>,
+
+    #[command(flatten)]
+    place: PlaceArgs,
+
+    /// Form of what is told on stdout
+    #[arg(long, value_enum, default_value_t)]
+    format: SummaryFormat,
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write KEY=TEXT")?;
+    match key.is_empty() {
+        true => Err("the key is missing".to_owned()),
+        false => Ok((key.to_owned(), value.to_owned())),
+    }
+}
+
+/// Adds it.
+pub(crate) fn cmd_plugin_add(
+    args: &AddArgs,
+    environment: &Environment,
+) -> Result<ExitCode, CommandError> {
+    check_plugin_name(&args.name).map_err(|error| {
+        CommandError::usage(error).context("wrong name of a plugin").hint(plugin_name::HINT)
+    })?;
+    let mut managed = Managed::open(&args.place, environment)?;
+    if place_of(&args.name, &managed.config, &managed.compiling).is_some() {
+        let (name, path) = (&args.name, managed.path.display());
+        return Err(CommandError::usage(format!("{path} has a plugin `{name}` already"))
+            .hint(format!("`headcount plugin upgrade {name} FILE` gives it another component")));
+    }
+    let wasm = environment.resolve(&args.component);
+    let checked = check_component(
+        &PluginConfig { wasm: wasm.clone(), ..Default::default() },
+        &managed.compiling,
+    )?;
+    let sha256 = alloy_primitives::hex::encode(checked.digest);
+    managed.edit.add(&NewPlugin {
+        name: args.name.clone(),
+        wasm: managed.edit.told_path(&wasm),
+        sha256: sha256.clone(),
+        finality: args.finality.clone(),
+        poison: args.poison.clone(),
+        on_change: args.on_change.clone(),
+        sinks: args.sinks.clone(),
+        config: args.settings.clone(),
+    })?;
+    let mut report = ManagedReport::new("added", args.name.clone());
+    (report.component, report.sha256) = (Some(wasm), Some(sha256));
+    managed.apply(environment, &mut report)?;
+    report.write(args.format, &mut stdout().lock())?;
+    Ok(ExitCode::Done)
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  headcount plugin add balances target/wasm32-wasip2/release/balances.wasm
+  headcount plugin add alert alert.wasm --sink ops --set above=1000000
+  headcount plugin add payments \"$(headcount plugin build payments)\" --format json";
