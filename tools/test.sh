@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs every test of the workspace and of the plugins, then lists what was skipped and why.
+# Runs every test of the workspace and of the plugins, then lists what failed or was skipped, and why.
 #
 # A test that lacks an optional tool prints one line, `SKIP name: reason`, and passes. With
 # HEADCOUNT_NO_SKIP=1 a skip is a failure. HEADCOUNT_RUNNER=cargo forces plain `cargo test`.
@@ -24,7 +24,13 @@ else
 fi
 logged cargo test --manifest-path plugins/Cargo.toml --target-dir plugins/target --no-fail-fast -- --show-output
 
-grep -q '^test command failed: ' "$log" && status=1
+if grep -q '^test command failed: ' "$log"; then
+    status=1
+    echo
+    # The reasons once more, at the end: above them may be a thousand lines.
+    grep -aE '^test .* FAILED$|^ +FAIL ' "$log" | sort -u
+    grep -aA 8 'panicked at ' "$log" | cut -c 1-400 | head -n 120
+fi
 if grep -q '^ *SKIP ' "$log"; then
     echo
     grep '^ *SKIP ' "$log" | sed 's/^ *//' | sort -u

@@ -144,11 +144,14 @@ impl Endpoint {
     }
 }
 
-/// Returns a URL in one way of writing it: scheme and host in lower case, no usual port, no bare `/`.
+/// Returns a URL in one way of writing it: scheme and host in lower case, this machine by its address, no usual
+/// port, no bare `/` or `/.`, no empty query and no fragment, which is never sent.
 fn same_written(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let scheme = scheme.to_ascii_lowercase();
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let rest = rest.split('#').next().unwrap_or(rest);
+    let rest = rest.strip_suffix('?').unwrap_or(rest);
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
     let (user, host) = match authority.rsplit_once('@') {
         Some((user, host)) => (format!("{user}@"), host),
@@ -160,7 +163,11 @@ fn same_written(url: &str) -> String {
         _ => ":443",
     };
     let host = host.strip_suffix(usual).unwrap_or(&host);
-    let path = if path == "/" { "" } else { path };
+    let host = match host.strip_prefix("localhost") {
+        Some(port) if port.is_empty() || port.starts_with(':') => format!("127.0.0.1{port}"),
+        _ => host.to_owned(),
+    };
+    let path = if matches!(path, "/" | "/." | "/./") { "" } else { path };
     format!("{scheme}://{user}{host}{path}")
 }
 
@@ -354,6 +361,8 @@ mod tests {
             ("a=https://node.example/KEY", "b=https://node.example/KEY"),
             ("https://node.example", "HTTPS://Node.example:443/"),
             ("http://10.0.0.1:80", "b=http://10.0.0.1"),
+            ("http://localhost:8545", "http://127.0.0.1:8545/#x"),
+            ("http://node.example?", "b=http://node.example/."),
         ] {
             let error = twice(first, second).unwrap_err();
             assert!(error.contains("one node") && !error.contains("KEY"), "{error}");

@@ -146,7 +146,19 @@ impl Aggregator {
         // after a restart, is compared with what is stored.
         let is_stored = decision.known + decision.entered > 0;
         let level = tally.content.map_or(verdict.content, |voted| voted.max(verdict.content));
-        let is_short = level < required;
+        // What is covered as so many nodes said it stays so, whatever one of them adds: votes of final blocks
+        // are forgotten.
+        let agrees = matches!(self.policy.verify, Verify::Agree(_));
+        let is_short = level < required && !(agrees && !ruling.unagreed.contains(number));
+        // One node may be on another chain: its blooms and receipts are of its own headers. Of final blocks
+        // nothing is covered where nothing is stored: its headers stand in nobody's way.
+        let lacks_nodes = match self.policy.verify {
+            Verify::Agree(needed) if ruling.unagreed.contains(number) => {
+                (tally.headers < usize::from(needed)).then_some(needed)
+            }
+            _ => None,
+        };
+        let is_covered = is_stored || lacks_nodes.is_none() || !self.canonical.is_settled(number);
         if ruling.refused[i] {
             (None, Some("the header does not hash to its hash".into()))
         } else if decision.waiting {
@@ -166,14 +178,8 @@ impl Aggregator {
                 Verify::Agree(needed) => lacks_agreement(tally, needed),
                 _ => "less is shown than the policy demands".into(),
             };
-            (Some(level), Some(open))
-        } else if let Verify::Agree(needed) = self.policy.verify
-            && tally.headers < usize::from(needed)
-            && ruling.unagreed.contains(number)
-        {
-            // One node may be on another chain: its blooms and receipts are of its own headers. Of final
-            // blocks nothing is covered where nothing is stored: its headers stand in nobody's way.
-            let is_covered = is_stored || !self.canonical.is_settled(number);
+            (is_covered.then_some(level), Some(open))
+        } else if let Some(needed) = lacks_nodes {
             let content = is_covered.then_some(level.min(Content::Bloom));
             (content, Some(lacks_headers(tally, needed)))
         } else {

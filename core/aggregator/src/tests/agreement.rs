@@ -87,6 +87,19 @@ fn a_block_that_one_nodes_bloom_excludes_is_agreed_when_so_many_nodes_have_it() 
 }
 
 #[test]
+fn what_is_agreed_stays_so_when_one_more_node_says_the_same() {
+    let mut world = World::new(agree(2));
+    world.aggregator.set_finalized(9);
+    let told = |node| Said { finalized: Some(9), ..said(node, 3, 9, &[L(5, 0, 1, 1)]) };
+    world.take(&told("a"));
+    world.take(&told("b"));
+    assert_eq!(world.intervals(&all()), [(3, 9, Content::Agreed(2))]);
+    let outcome = world.take(&told("c"));
+    assert!(outcome.ack.open.is_empty(), "{:?}", outcome.ack.open);
+    assert_eq!(world.intervals(&all()), [(3, 9, Content::Agreed(2))]);
+}
+
+#[test]
 fn a_node_on_another_chain_closes_nothing_and_stands_in_nobodys_way() {
     let other = Branch { name: b'X', fork: 0 };
     for order in [["strange", "a", "b"], ["a", "strange", "b"], ["a", "b", "strange"]] {

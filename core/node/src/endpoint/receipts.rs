@@ -84,6 +84,23 @@ pub(super) async fn in_batches<E: Exchange>(
             }
         });
         match reply.await {
+            Ok((answers, _)) if size > 1 && answers.iter().all(is_unanswered) => {
+                // Some nodes refuse a batch in each of its members. One block by itself tells whether that is it.
+                let (own, one) = (Arc::clone(endpoint), blocks[places[0]]);
+                let alone = on_a_worker(&endpoint.origin, async move { own.receipts(one).await });
+                match alone.await {
+                    Ok((receipts, _)) => {
+                        endpoint.shrink(1);
+                        told[places[0]] = Some(Ok(receipts));
+                        places[1..].iter().rev().for_each(|place| left.push_front(*place));
+                    }
+                    Err(_) => {
+                        places.into_iter().zip(answers).for_each(|(place, answer)| {
+                            told[place] = Some(answer);
+                        });
+                    }
+                }
+            }
             Ok((answers, bytes)) => {
                 let mut again = Vec::new();
                 let mut pause = None;
@@ -141,6 +158,11 @@ impl<E: Exchange> Endpoint<E> {
             _ => !is_of_the_node(fault),
         }
     }
+}
+
+/// Whether a block of a batch got no answer, for a reason that is not the node's state nor the batch's size.
+fn is_unanswered(answer: &Result<Vec<Receipt>, Fault>) -> bool {
+    answer.as_ref().is_err_and(|fault| !is_of_the_node(fault) && !is_too_much(fault))
 }
 
 /// Whether the node says that less at once would do.

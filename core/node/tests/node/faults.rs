@@ -321,6 +321,17 @@ async fn f14_receipts_come_also_of_a_node_that_takes_few_or_no_batches_or_cuts_t
     .await;
     receipts_of(&node(&refuses), 60).await;
     assert!(refuses.requests().len() <= 63, "its limit is learned: {}", refuses.requests().len());
+    // Some refuse a batch in each of its members.
+    for error in [r#"{"code":-32601,"message":"no batches"}"#, r#"{"code":-32000,"message":"no"}"#]
+    {
+        let in_each = Server::start(move |request| match request.starts_with('[') {
+            true => some(0, request, error),
+            false => json(&receipts_member(&calls(request)[0], 1)),
+        })
+        .await;
+        receipts_of(&node(&in_each), 60).await;
+        assert!(in_each.requests().len() <= 62, "once is enough: {}", in_each.requests().len());
+    }
     // One that does not know what a batch is says anything; its size is halved each time.
     let knows_none = Server::start(|request| match request.starts_with('[') {
         true => json(r#"{"id":null,"error":{"code":-32600,"message":"invalid request"}}"#),
