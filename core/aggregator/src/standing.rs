@@ -148,8 +148,9 @@ impl Aggregator {
         let level = tally.content.map_or(verdict.content, |voted| voted.max(verdict.content));
         // What is covered as so many nodes said it stays so, whatever one of them adds: votes of final blocks
         // are forgotten.
-        let agrees = matches!(self.policy.verify, Verify::Agree(_));
-        let is_short = level < required && !(agrees && !ruling.unagreed.contains(number));
+        let is_agreed =
+            matches!(self.policy.verify, Verify::Agree(_)) && !ruling.unagreed.contains(number);
+        let is_short = level < required && !is_agreed;
         // One node may be on another chain: its blooms and receipts are of its own headers. Of final blocks
         // nothing is covered where nothing is stored: its headers stand in nobody's way.
         let lacks_nodes = match self.policy.verify {
