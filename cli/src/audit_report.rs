@@ -211,7 +211,7 @@ pub(crate) enum Held {
 pub(crate) struct ExpectationReport {
     /// As the file has it.
     pub(crate) name: String,
-    /// `count`, `sql` or `state`.
+    /// `count`, `sql`, `state`, or `decode`, which no file has to ask for.
     pub(crate) kind: &'static str,
     /// Whether it holds.
     pub(crate) status: Held,

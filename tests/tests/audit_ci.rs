@@ -289,6 +289,15 @@ fn a_typo_in_address_or_event_never_passes_an_audit() {
         let told = scene.audit(&token, &[TRANSFER], &["--expect", &expect]).expect_code(2);
         assert!(told.stderr.starts_with("error: ") && told.stderr.contains("hint: "), "{told:?}");
     }
+    // An event declared otherwise than it is logged, which a count of none would let pass.
+    let unmarked = TRANSFER.replace(" indexed", "");
+    assert_ne!(unmarked, TRANSFER);
+    let expect = scene.expect("[[count]]\nevent = \"token.Transfer\"\nmax = 0\n");
+    let told = scene.audit(&token, &[&unmarked], &["--expect", &expect, "--format", "json"]);
+    let report = of_the_schema(&told.expect_code(1));
+    assert_eq!(report["expectations"][1]["kind"], "decode");
+    let told = scene.audit(&token, &[&unmarked], &["--min-events", "1"]).expect_code(1);
+    assert!(told.stderr.contains("token.Transfer decodes"), "{told:?}");
     // A function that is not there reverts: that is not known, and no pass.
     let expect = scene.expect(
         "[[state]]\ncontract = \"token\"\ncall = \"totalSuply() returns (uint256)\"\nequals = 137\n",

@@ -118,10 +118,13 @@ pub(super) async fn run(
     let undecoded = undecoded(schemas.schemas(), &counts, &misfits, found);
     let scratch = scratch.map(scratch::Scratch::close).transpose()?;
     let sql_on = scratch.as_ref().map(|closed| closed.path.clone()).or(ledger.path());
-    let expected = {
+    let mut expected = {
         let sql = sql_on.as_deref().map(|path| expect::Sql { path, environment });
         expect::check(&checks, &outcome, &counts, sql, &nodes, &*timer).await?
     };
+    if plan.expectations.is_some() || plan.min_events.is_some() {
+        expected.extend(undecoded.iter().map(expect::undecoded));
+    }
     finish_recordings(&nodes)?;
     Ok(AuditReport::new(Audited {
         plan,

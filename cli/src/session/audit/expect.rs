@@ -7,9 +7,11 @@ use super::{
 use crate::{
     audit_report::{ExpectationReport, Held},
     command_error::CommandError,
+    complaint::undecodable,
     environment::Environment,
     expectations::{Checks, CountCheck, SqlCheck, SqlWanted, StateCheck, StateWanted},
     secret::redacted,
+    summary::UndecodedSummary,
 };
 use ::audit::Status;
 use alloy_primitives::{Bytes, hex};
@@ -65,6 +67,19 @@ pub(super) async fn check(
         reports.push(state(check, wanted, outcome, is_whole, nodes, timer).await);
     }
     Ok(reports)
+}
+
+/// Whoever counts events expects that they decode: one declared otherwise than it is logged, mostly without
+/// `indexed`, would pass as an event that never happens.
+pub(super) fn undecoded(event: &UndecodedSummary) -> ExpectationReport {
+    let UndecodedSummary { contract, signature, count, .. } = event;
+    let name = format!("{contract}.{} decodes", signature.split('(').next().unwrap_or_default());
+    ExpectationReport {
+        expected: format!("{count} events"),
+        found: "0".to_owned(),
+        detail: undecodable(event),
+        ..report(&name, "decode", Held::Failed)
+    }
 }
 
 fn report(name: &str, kind: &'static str, held: Held) -> ExpectationReport {

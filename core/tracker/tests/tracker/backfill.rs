@@ -419,14 +419,15 @@ fn f1_a_range_that_a_node_is_too_busy_for_is_read_in_parts() {
 
 #[test]
 fn f1_receipts_that_are_never_given_are_soon_asked_for_only_once_each() {
-    let script = Script::bent(0..500, |ask| match ask {
+    let script = Script::bent(0..5_000, |ask| match ask {
         Ask::Receipts { .. } | Ask::ReceiptsOf { .. } => Some(Err(FaultClass::Busy)),
         _ => None,
     });
-    let run = run(script, Verify::Prove, range(0, 499), 10_000);
-    let questions = run.asked.iter().filter(|ask| receipts_asked(ask) > 0).count();
-    assert!(questions <= 50, "{questions} questions");
-    assert_eq!(run.log_blocks().len(), 500);
+    let run = run(script, Verify::Prove, range(0, 4_999), 10_000);
+    // Those under way at first are tried some times, all of the others once.
+    let asked: usize = run.asked.iter().map(receipts_asked).sum();
+    assert!(asked < 2 * 5_000, "{asked} blocks");
+    assert_eq!(run.log_blocks().len(), 5_000);
 }
 
 /// Blocks whose receipts a question is for.
