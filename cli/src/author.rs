@@ -24,3 +24,11 @@ pub(crate) use self::{
     rows::{Line, lines},
     saved::Saved,
 };
+use serde::Serialize;
+use std::io::{self, Write};
+
+/// Writes a report for programs.
+fn write_json(report: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, report)?;
+    writeln!(out)
+}

@@ -1,5 +1,6 @@
 //! A line to a node that cuts, delays, stands still or is gone: seeded, and told what to do.
 
+use crate::random::{RANDOM_STEP, next_random};
 use std::{
     io::{self, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
@@ -123,10 +124,7 @@ impl Line {
 
     /// Splitmix64 over one counter, whichever connection asks.
     fn next(&self) -> u64 {
-        let before = self.random.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
-        let mut x = before.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        x ^ (x >> 31)
+        let mut before = self.random.fetch_add(RANDOM_STEP, Ordering::Relaxed);
+        next_random(&mut before)
     }
 }

@@ -1,6 +1,6 @@
 //! Sends seeded transactions to a node, so that there are blocks to replay.
 
-use crate::{Rpc, RpcError, call_data};
+use crate::{Rpc, RpcError, call_data, random::next_random};
 use alloy_primitives::{Address, B256, U256, hex};
 use serde_json::{Value, json};
 
@@ -116,13 +116,16 @@ impl Traffic {
                 let token = tokens[self.pick(tokens.len())];
                 let from = self.account();
                 let to = self.account().into_word().0;
-                let value = word(1 + self.next() % 1_000_000);
+                let value = word(1 + next_random(&mut self.random) % 1_000_000);
                 // Nobody can spend before somebody was given something.
                 let kind = if block < blocks / 4 { 0 } else { self.pick(8) };
                 let data = match kind {
                     0 | 1 => call_data("mint(address,uint256)", &[to, value]),
                     2 => call_data("approve(address,uint256)", &[to, value]),
-                    3 => call_data("burn(uint256)", &[word(1 + self.next() % 1_000)]),
+                    3 => call_data(
+                        "burn(uint256)",
+                        &[word(1 + next_random(&mut self.random) % 1_000)],
+                    ),
                     _ => call_data("transfer(address,uint256)", &[to, value]),
                 };
                 self.send(from, token, &data)?;
@@ -139,16 +142,7 @@ impl Traffic {
 
     /// Returns a number below `bound`.
     fn pick(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
-
-    /// Splitmix64: a seed repeats a run on every machine.
-    fn next(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut x = self.random;
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        x ^ (x >> 31)
+        (next_random(&mut self.random) % bound as u64) as usize
     }
 }
 

@@ -1,6 +1,6 @@
 //! Processes that die at any moment: run again, they leave the ledger of an undisturbed run.
 
-use headcount_tests::{Outcome, Program, is_long, skip, workspace};
+use headcount_tests::{Outcome, Program, is_long, next_random, skip, workspace};
 use std::{
     process::Child,
     time::{Duration, Instant},
@@ -134,7 +134,7 @@ fn a_replay_killed_at_random_moments_and_run_again_leaves_the_ledger_of_an_undis
         let runs = scene.runs();
         // By turns surely in a run, and perhaps after it, so that the later runs are reached too.
         let latest_ms = shortest_ms * (1 + kill % 2 * 2);
-        let moment = Duration::from_millis(next(&mut random) % latest_ms);
+        let moment = Duration::from_millis(next_random(&mut random) % latest_ms);
         let child = scene.program().start(&runs[at]);
         if was_killed_after(child, moment) {
             dead += 1;
@@ -162,13 +162,4 @@ fn was_killed_after(mut child: Child, moment: Duration) -> bool {
     std::thread::sleep(moment);
     child.kill().unwrap();
     !child.wait().unwrap().success()
-}
-
-/// Splitmix64: the moments are the same each time, what they meet is not.
-fn next(random: &mut u64) -> u64 {
-    *random = random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut x = *random;
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
 }

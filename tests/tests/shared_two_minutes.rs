@@ -8,7 +8,9 @@
 //! `make long`.
 
 use crate::watch::check;
-use headcount_tests::{Bent, Program, RecordedChain, ScriptedNode, Watching, is_long, skip};
+use headcount_tests::{
+    Bent, Program, RecordedChain, ScriptedNode, Watching, is_long, next_random, skip,
+};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -289,15 +291,6 @@ fn is_exact(growing: &Growing, program: &Program, contracts: &[&str]) {
     }
 }
 
-/// Splitmix64: the moments are the same each time, what they meet is not.
-fn next(random: &mut u64) -> u64 {
-    *random = random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut x = *random;
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
-}
-
 /// Ends what was started, also when the test fails.
 struct Ended(std::process::Child);
 
@@ -343,7 +336,7 @@ fn whoever_owns_one_ledger_is_killed_again_and_again_and_another_process_carries
         let mut watching = Ended(program.start(&watch));
         while killed < kills {
             assert!(begun.elapsed() < Duration::from_secs(300), "only {killed} owners were killed");
-            thread::sleep(Duration::from_millis(next(&mut random) % 1_500));
+            thread::sleep(Duration::from_millis(next_random(&mut random) % 1_500));
             if kill_owner(folder.path()) {
                 let before: u64 = counts(&runs).iter().sum();
                 until(&runs, |runs| runs.iter().sum::<u64>() > before);

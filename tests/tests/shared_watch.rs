@@ -2,8 +2,8 @@
 
 use crate::watch::{chain_lines, check};
 use headcount_tests::{
-    Anvil, Bent, Contracts, Program, RecordedChain, ScriptedNode, Traffic, Watching, is_long, skip,
-    stored_lines,
+    Anvil, Bent, Contracts, Program, RecordedChain, ScriptedNode, Traffic, Watching, is_long,
+    next_random, skip, stored_lines,
 };
 use serde_json::{Value, json};
 use std::{
@@ -184,15 +184,6 @@ fn a_second_watch_is_told_who_watches() {
     assert_eq!(refused.stderr.matches("error: ").count(), 1, "{}", refused.stderr);
 }
 
-/// Splitmix64: the moments are the same each time, what they meet is not.
-fn next(random: &mut u64) -> u64 {
-    *random = random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut x = *random;
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
-}
-
 /// Ends what was started, also when the test fails.
 struct Ended(Child);
 
@@ -233,7 +224,7 @@ fn a_watch_killed_at_any_moment_is_carried_on_from_by_whoever_is_there() {
             std::thread::sleep(Duration::from_millis(5));
         }
         let stop = AtomicBool::new(false);
-        let moment = Duration::from_millis(next(&mut random) % 600);
+        let moment = Duration::from_millis(next_random(&mut random) % 600);
         std::thread::scope(|scope| {
             let (program, stop) = (&program, &stop);
             let replays = vec![vec!["replay", "-b", "0:30"], vec!["replay", "-b", "20:60"]];

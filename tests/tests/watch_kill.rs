@@ -1,7 +1,7 @@
 //! A watch that dies at any moment: started again, it leaves the ledger of an undisturbed one.
 
 use alloy_primitives::Address;
-use headcount_tests::{Anvil, Contracts, Outcome, Program, Traffic, is_long, skip};
+use headcount_tests::{Anvil, Contracts, Outcome, Program, Traffic, is_long, next_random, skip};
 use std::{process::Child, time::Duration};
 use tempfile::TempDir;
 
@@ -215,7 +215,7 @@ fn a_watch_killed_at_random_moments_and_started_again_leaves_the_ledger_of_an_un
     let kills = if is_long() { KILLS_LONG } else { KILLS };
     let (mut random, mut life, mut dead) = (2_024, Life::new(), 0);
     for kill in 1..=kills {
-        let moment = Duration::from_millis(next(&mut random) % LATEST_KILL_MS);
+        let moment = Duration::from_millis(next_random(&mut random) % LATEST_KILL_MS);
         dead += u64::from(was_killed_after(life.program().start(chain.watch()), moment));
         if life.folder.path().join("l.duckdb").exists() {
             life.check(&format!("kill {kill} after {moment:?}"));
@@ -234,13 +234,4 @@ fn was_killed_after(mut child: Child, moment: Duration) -> bool {
     std::thread::sleep(moment);
     child.kill().unwrap();
     !child.wait().unwrap().success()
-}
-
-/// Splitmix64: the moments are the same each time, what they meet is not.
-fn next(random: &mut u64) -> u64 {
-    *random = random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut x = *random;
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
 }

@@ -1,6 +1,6 @@
 //! What a check of a component found: as JSON for programs, as a few blocks of lines for people.
 
-use super::list_report::write_columns;
+use super::{list_report::write_columns, write_json};
 use crate::{
     exit_codes::ExitCode,
     summary::{SummaryFormat, grouped},
@@ -186,10 +186,7 @@ impl CheckReport {
     pub(crate) fn write(&mut self, format: SummaryFormat, out: &mut dyn Write) -> io::Result<()> {
         self.passed = !self.has_failed();
         match format {
-            SummaryFormat::Json => {
-                serde_json::to_writer_pretty(&mut *out, self)?;
-                writeln!(out)
-            }
+            SummaryFormat::Json => write_json(self, out),
             SummaryFormat::Human => self.write_human(out),
         }
     }

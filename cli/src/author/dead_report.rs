@@ -1,6 +1,6 @@
 //! What was set aside: as JSON for programs, as a table for people.
 
-use super::list_report::write_columns;
+use super::{list_report::write_columns, write_json};
 use crate::{
     summary::{SummaryFormat, grouped},
     terminal::{cut, one_line},
@@ -141,9 +141,4 @@ impl DeadMessage {
         writeln!(out, "type     {}", one_line(&self.content_type))?;
         writeln!(out, "body     {}", one_line(&self.body))
     }
-}
-
-fn write_json(value: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, value)?;
-    writeln!(out)
 }

@@ -1,5 +1,6 @@
 //! The plugins of a ledger: as JSON for programs, as a table for people.
 
+use super::write_json;
 use crate::{
     summary::{SummaryFormat, grouped},
     terminal::one_line,
@@ -73,10 +74,7 @@ impl ListReport {
     /// Writes it.
     pub(crate) fn write(&self, format: SummaryFormat, out: &mut dyn Write) -> io::Result<()> {
         match format {
-            SummaryFormat::Json => {
-                serde_json::to_writer_pretty(&mut *out, self)?;
-                writeln!(out)
-            }
+            SummaryFormat::Json => write_json(self, out),
             SummaryFormat::Human => self.write_table(out),
         }
     }

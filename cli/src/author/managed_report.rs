@@ -1,5 +1,6 @@
 //! What came of adding, upgrading or removing a plugin: as JSON for programs, as a few lines for people.
 
+use super::write_json;
 use crate::summary::SummaryFormat;
 use serde::Serialize;
 use std::{
@@ -54,10 +55,7 @@ impl ManagedReport {
     /// Writes it.
     pub(crate) fn write(&self, format: SummaryFormat, out: &mut dyn Write) -> io::Result<()> {
         match format {
-            SummaryFormat::Json => {
-                serde_json::to_writer_pretty(&mut *out, self)?;
-                writeln!(out)
-            }
+            SummaryFormat::Json => write_json(self, out),
             SummaryFormat::Human => self.write_human(out),
         }
     }

@@ -514,12 +514,10 @@ fn parse_poison(text: &str) -> Result<Poison, (String, Option<String>)> {
 }
 
 fn parse_on_change(text: &str) -> Result<OnChange, (String, Option<String>)> {
-    match text {
-        "hold" => Ok(OnChange::Hold),
-        "continue" => Ok(OnChange::Continue),
-        "rebuild" => Ok(OnChange::Rebuild),
-        _ => Err((format!("`{text}` is none of hold, continue, rebuild"), None)),
-    }
+    OnChange::of_word(text).ok_or_else(|| {
+        let words = OnChange::ALL.map(OnChange::word).join(", ");
+        (format!("`{text}` is none of {words}"), None)
+    })
 }
 
 fn parse_finality(text: &str) -> Result<Finality, (String, Option<String>)> {

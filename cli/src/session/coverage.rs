@@ -2,6 +2,7 @@
 
 use super::{
     Look,
+    ledger::known_of,
     names::{Names, schemas},
 };
 use crate::{
@@ -9,10 +10,10 @@ use crate::{
     config_file::ContractConfig,
     coverage_report::{ChainCoverage, CoverageReport, FilterCoverage, Known, Part},
 };
-use aggregator::{Admission, Aggregator, Policy};
+use aggregator::Aggregator;
 use event::{
-    Anchor, AnchorPolicy, BlockRange, BlockRanges, ChainId, ChainProfile, ChainState, Content,
-    Demand, Filter, Flaw, Interval, Value, Verify,
+    Anchor, BlockRange, BlockRanges, ChainId, ChainState, Content, Demand, Filter, Flaw, Interval,
+    Value, Verify,
 };
 use std::ops::ControlFlow;
 
@@ -59,12 +60,7 @@ struct Owed {
 
 impl Owed {
     fn of(chain: ChainId, state: &ChainState) -> Self {
-        let policy = Policy {
-            verify: Verify::Off,
-            anchor: AnchorPolicy::OneNode,
-            admission: Admission::OneNode,
-        };
-        let known = Aggregator::new(ChainProfile::ethereum(chain), policy, state.clone());
+        let known = known_of(chain, Verify::Off, state.clone());
         Self { demands: known.owed(), known }
     }
 

@@ -4,18 +4,16 @@
 
 mod select;
 
-use super::Look;
+use super::{Look, ledger::known_of};
 use crate::{
     command_error::{CommandError, ErrorKind},
     range::{Bounds, RangeSpec},
     suggest::closest,
     summary::{RangeSummary, UndecodedSummary},
 };
-use aggregator::{Admission, Aggregator, Policy};
 use alloy_primitives::Address;
 use event::{
-    AnchorPolicy, AnyOf, BlockRange, ChainId, ChainProfile, ChainState, EventSchema, Evidence,
-    FileForm, Filter, Value, Verify,
+    AnyOf, BlockRange, ChainId, ChainState, EventSchema, Evidence, FileForm, Filter, Value, Verify,
 };
 use std::{fmt, ops::ControlFlow, sync::Arc};
 
@@ -226,9 +224,7 @@ fn completeness(
         }
     };
     let level = wanted.require.unwrap_or(Verify::Off);
-    let policy =
-        Policy { verify: level, anchor: AnchorPolicy::OneNode, admission: Admission::OneNode };
-    let known = Aggregator::new(ChainProfile::ethereum(chain), policy, state);
+    let known = known_of(chain, level, state);
     let (mut missing, mut evidence) = (event::BlockRanges::default(), None);
     if let Some(range) = range {
         let open = filters.iter().flat_map(|filter| known.missing(filter, range, level));

@@ -21,6 +21,16 @@ use std::{
 };
 use store::{DuckLedger, Failpoints, OpenOptions};
 
+/// Returns what a ledger knows of a chain, to be asked what is missing at a level. Nothing is reported to it.
+pub(in crate::session) fn known_of(
+    chain: ChainId,
+    verify: Verify,
+    state: ChainState,
+) -> Aggregator {
+    let policy = Policy { verify, anchor: AnchorPolicy::OneNode, admission: Admission::OneNode };
+    Aggregator::new(ChainProfile::ethereum(chain), policy, state)
+}
+
 pub(super) fn profile(plan: &ReplayPlan, nodes: &[OpenNode]) -> ChainProfile {
     let chain = nodes.first().map_or(ChainId(0), |node| node.greeting.chain);
     profile_of(&plan.chain, chain)

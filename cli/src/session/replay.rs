@@ -33,6 +33,9 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+/// This command in reports.
+const REPORTER: &str = "replay";
+
 /// Why blocks are open that are covered.
 const UNDECIDED: &str = "nodes differ, and no receipts show who is right";
 
@@ -216,24 +219,11 @@ impl Run<'_> {
         verify: event::Verify,
     ) -> Result<(ReplayOutcome, Option<event::Evidence>), ReplayError> {
         let Self { plan, profile, filters, .. } = self;
-        let request = ReplayRequest {
-            profile: profile.clone(),
-            filters: filters.clone(),
-            range,
-            verify,
-            needed: verify,
-            is_second_look: false,
-            refetch: plan.refetch || ledger::rests_on_other_headers(plan, part.covered),
-            nodes: self.nodes.iter().map(OpenNode::for_replay).collect(),
-            concurrency: usize::from(plan.concurrency.get()),
-            width_max: None,
-            pace: None,
-            reporter: Arc::from("replay"),
-        };
+        let refetch = plan.refetch || ledger::rests_on_other_headers(plan, part.covered);
+        let request = ReplayRequest { refetch, ..self.request(range, verify) };
         let prover: Arc<dyn Prover> = Arc::new(proof::Proof);
         let lines = Lines::new(self.environment, plan.quiet);
-        let left = plan.max_time.map(|max| max.saturating_sub(self.begun.elapsed()));
-        let stop = stop(self.interrupt.clone(), left);
+        let stop = self.stop();
         let watcher: &dyn Watcher = &lines;
         let replayed = pipeline::replay(request, owner, prover, &*self.timer, stop, watcher).await;
         lines.clear();
@@ -247,6 +237,30 @@ impl Run<'_> {
         }
         let evidence = owner.evidence(profile.chain, filters.clone(), range).await.ok().flatten();
         Ok((outcome, evidence))
+    }
+
+    /// What is asked of the nodes about a range of which only what is missing is read.
+    fn request(&self, range: BlockRange, verify: event::Verify) -> ReplayRequest {
+        ReplayRequest {
+            profile: self.profile.clone(),
+            filters: self.filters.clone(),
+            range,
+            verify,
+            needed: verify,
+            is_second_look: false,
+            refetch: false,
+            nodes: self.nodes.iter().map(OpenNode::for_replay).collect(),
+            concurrency: usize::from(self.plan.concurrency.get()),
+            width_max: None,
+            pace: None,
+            reporter: Arc::from(REPORTER),
+        }
+    }
+
+    /// Is ready when reading is to stop: the operator says so, or the time is over.
+    fn stop(&self) -> impl Future<Output = ()> + Send + use<> {
+        let left = self.plan.max_time.map(|max| max.saturating_sub(self.begun.elapsed()));
+        stop(self.interrupt.clone(), left)
     }
 
     /// Reads again through other nodes what is covered, final and was not looked at before, and adds to
@@ -272,12 +286,11 @@ impl Run<'_> {
             window_blocks: SecondLookRequest::WINDOW_BLOCKS,
             width_max: None,
             pace: None,
-            reporter: Arc::from("replay"),
+            reporter: Arc::from(REPORTER),
         };
         let prover: Arc<dyn Prover> = Arc::new(proof::Proof);
         let lines = Lines::new(self.environment, plan.quiet);
-        let left = plan.max_time.map(|max| max.saturating_sub(self.begun.elapsed()));
-        let stop = stop(self.interrupt.clone(), left);
+        let stop = self.stop();
         let looked = pipeline::second_look(request, owner, prover, &*self.timer, stop, &lines);
         let looked = looked.await;
         lines.clear();
@@ -302,24 +315,10 @@ impl Run<'_> {
             false => range,
         };
         if let Some(meant) = meant.filter(|_| !outcome.stopped) {
-            let request = ReplayRequest {
-                profile: profile.clone(),
-                filters: filters.clone(),
-                range: meant,
-                verify,
-                needed: verify,
-                is_second_look: false,
-                refetch: true,
-                nodes: self.nodes.iter().map(OpenNode::for_replay).collect(),
-                concurrency: usize::from(plan.concurrency.get()),
-                width_max: None,
-                pace: None,
-                reporter: Arc::from("replay"),
-            };
+            let request = self.request(meant, verify);
             let prover: Arc<dyn Prover> = Arc::new(proof::Proof);
             let lines = Lines::new(self.environment, plan.quiet);
-            let left = plan.max_time.map(|max| max.saturating_sub(self.begun.elapsed()));
-            let stop = stop(self.interrupt.clone(), left);
+            let stop = self.stop();
             let timer = &*self.timer;
             let settled =
                 pipeline::settle_undecided(request, owner, prover, timer, stop, &lines).await;

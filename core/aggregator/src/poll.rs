@@ -70,7 +70,7 @@ impl Aggregator {
         }
         // Where nodes must agree, each block is voted on until so many have it: also one without logs,
         // and one that a header's bloom excludes.
-        let open = if agree { self.open_for(report) } else { BlockRanges::default() };
+        let open = self.open_for_agreement(report);
         let mut keys = vec![None; report.blocks.len()];
         let filter = report.filter.id();
         for (i, block) in report.blocks.iter().enumerate().filter(|(i, _)| !refused[*i]) {
@@ -84,8 +84,11 @@ impl Aggregator {
         Polled { keys }
     }
 
-    /// Returns the blocks of the report that are not covered as the policy demands.
-    pub(crate) fn open_for(&self, report: &Report) -> BlockRanges {
+    /// Returns the blocks of the report that so many nodes have to have before they are closed.
+    pub(crate) fn open_for_agreement(&self, report: &Report) -> BlockRanges {
+        if !matches!(self.policy.verify, Verify::Agree(_)) {
+            return BlockRanges::default();
+        }
         let missing = self.missing(&report.filter, report.range, self.policy.verify);
         missing.into_iter().map(|(range, _)| range).collect()
     }

@@ -76,14 +76,6 @@ impl Aggregator {
         (0..judgement.blocks.len()).map(standing).collect()
     }
 
-    /// Returns the blocks of the report that so many nodes have to have before they are closed.
-    pub(crate) fn open_for_agreement(&self, report: &Report) -> BlockRanges {
-        match self.policy.verify {
-            Verify::Agree(_) => self.open_for(report),
-            _ => BlockRanges::default(),
-        }
-    }
-
     /// Says which blocks too few nodes have, and drops what waits in blocks that others than those agreed
     /// on have at the same height: nobody asks for them again.
     pub(crate) fn note_shared(

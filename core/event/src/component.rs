@@ -17,6 +17,25 @@ pub enum OnChange {
     Rebuild,
 }
 
+impl OnChange {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Hold, Self::Continue, Self::Rebuild];
+
+    /// Its word, in configurations and in the ledger.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Hold => "hold",
+            Self::Continue => "continue",
+            Self::Rebuild => "rebuild",
+        }
+    }
+
+    /// Returns the one of this word.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|on_change| on_change.word() == word)
+    }
+}
+
 /// Who is going to write a lane.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Writer {

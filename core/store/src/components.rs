@@ -94,22 +94,13 @@ pub(crate) const NEWEST: &str = "generation = (SELECT max(o.generation) FROM lan
 
 /// The word by which a decision is stored.
 pub(crate) fn decision_text(component: &B256, on_change: OnChange) -> String {
-    let word = match on_change {
-        OnChange::Hold => "hold",
-        OnChange::Continue => "continue",
-        OnChange::Rebuild => "rebuild",
-    };
-    format!("{word} {}", hex::encode(component))
+    format!("{} {}", on_change.word(), hex::encode(component))
 }
 
 /// What was decided of this component, if anything was.
 fn decision(wrote: &Wrote, component: &str) -> Option<OnChange> {
-    match wrote.decided.as_deref()?.split_once(' ')? {
-        ("continue", of) if of == component => Some(OnChange::Continue),
-        ("rebuild", of) if of == component => Some(OnChange::Rebuild),
-        ("hold", of) if of == component => Some(OnChange::Hold),
-        _ => None,
-    }
+    let (word, of) = wrote.decided.as_deref()?.split_once(' ')?;
+    OnChange::of_word(word).filter(|_| of == component)
 }
 
 /// Drops everything of a plugin that nobody runs; returns how many lanes it had.

@@ -178,11 +178,7 @@ fn shown_plugin(plugin: &PluginConfig) -> Value {
 
 /// `None` for what holds where nothing is said.
 fn shown_on_change(on_change: OnChange) -> Option<Value> {
-    match on_change {
-        OnChange::Hold => None,
-        OnChange::Continue => Some(json!("continue")),
-        OnChange::Rebuild => Some(json!("rebuild")),
-    }
+    (on_change != OnChange::default()).then(|| json!(on_change.word()))
 }
 
 fn shown_hosts(plugin: &PluginConfig, is_private: bool) -> Option<Value> {

@@ -4,13 +4,11 @@ use crate::{
     command_error::{CommandError, ErrorKind},
     environment::Environment,
     plan::HealthPlan,
-    session::Look,
+    session::{Look, ledger::known_of},
 };
-use aggregator::{Admission, Aggregator, Policy};
-use event::Value;
 use event::{
-    AnchorPolicy, AnyOf, BlockNumHash, BlockRange, BlockRanges, ChainId, ChainProfile, ChainState,
-    Filter, Flaw, NodeId, Verify,
+    AnyOf, BlockNumHash, BlockRange, BlockRanges, ChainId, ChainState, Filter, Flaw, NodeId, Value,
+    Verify,
 };
 use health::{FilterCoverage, IncidentCount, LedgerSample, LedgerState};
 use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
@@ -97,8 +95,7 @@ fn coverage(
         })
         .collect();
     let verify = plan.verify.unwrap_or(Verify::Off);
-    let policy = Policy { verify, anchor: AnchorPolicy::OneNode, admission: Admission::OneNode };
-    let known = Aggregator::new(ChainProfile::ethereum(chain), policy, state);
+    let known = known_of(chain, verify, state);
     let of_ledger = || stored.iter().map(|(filter, _)| (**filter).clone()).collect();
     let mut judged: Vec<Filter> = if wanted.is_empty() { of_ledger() } else { wanted.to_vec() };
     // What somebody demanded of others is owed, too; what is configured is not changed by it.

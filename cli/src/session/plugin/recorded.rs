@@ -1,12 +1,13 @@
 //! Events of a ledger for one plugin: which chain, which blocks, what of the subscription is there.
 
 use super::{PluginRun, Watched};
-use crate::{command_error::CommandError, session::Look};
+use crate::{
+    command_error::CommandError,
+    session::{Look, ledger::known_of},
+};
 use abi::{ContractSpec, EventSource, Schemas};
-use aggregator::{Admission, Aggregator, Policy};
 use event::{
-    AnchorPolicy, BlockRange, ChainId, ChainProfile, ChainState, Decoder, Descriptor, EventSchema,
-    Filter, Value, Verify,
+    BlockRange, ChainId, ChainState, Decoder, Descriptor, EventSchema, Filter, Value, Verify,
 };
 use pipeline::{RehearsalRequest, Rehearsed, rehearsal_filters, rehearse};
 use std::{ops::ControlFlow, sync::Arc};
@@ -116,12 +117,7 @@ fn check_covered(
     filters: &[Filter],
     range: BlockRange,
 ) -> Result<(), CommandError> {
-    let policy = Policy {
-        verify: Verify::Off,
-        anchor: AnchorPolicy::OneNode,
-        admission: Admission::OneNode,
-    };
-    let known = Aggregator::new(ChainProfile::ethereum(chain), policy, state);
+    let known = known_of(chain, Verify::Off, state);
     let missing = filters.iter().flat_map(|filter| known.missing(filter, range, Verify::Off));
     let Some(hole) = missing.map(|(range, _)| range).min() else { return Ok(()) };
     let (first, last) = (hole.first(), hole.last());

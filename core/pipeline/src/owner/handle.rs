@@ -256,7 +256,7 @@ impl OwnerHandle {
     }
 
     /// Notes what was demanded of blocks: what is missing of it is owed from `now_s` on, in Unix
-    /// seconds. Written with the next transaction.
+    /// seconds. Written at once.
     pub fn demand(
         &self,
         chain: ChainId,
