@@ -232,7 +232,7 @@ pub(crate) fn goal(
     ratio(name, above, below, Some(Bound::AtMost(at_most)))
 }
 
-fn ratio(
+pub(crate) fn ratio(
     name: &str,
     above: Option<f64>,
     below: Option<f64>,
