@@ -122,7 +122,7 @@ enum Part {
     /// 1, 100 and 1,000 events. Next to the program stand, on the same events: the guest called by wasmtime
     /// alone, the ledger's rows read and dropped, and the rows that the plugin wrote appended alone. At
     /// 1,000 the program is held to half the speed of the slowest of these, and what a fresh instance for
-    /// each batch costs to a twentieth of the guest's time for it. What is not built is named and left out.
+    /// each batch costs to a twentieth of the program's time. What is not built is named and left out.
     Plugins(PluginComparison),
     /// Measure from a node's announcement of a head to the plugin's commit
     Live(LiveComparison),
