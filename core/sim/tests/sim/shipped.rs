@@ -23,7 +23,7 @@ use std::{
 const SEEDS: u64 = 30;
 const SEEDS_LONG: u64 = 500;
 /// The same of plugins in other languages: an instance of theirs costs a hundred times as much.
-const SCRIPT_SEEDS: u64 = 5;
+const SCRIPT_SEEDS: u64 = 3;
 
 /// What is run: the component, below the folder of built plugins, and its configuration.
 const SHIPPED: [(&str, &str); 4] = [
