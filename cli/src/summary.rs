@@ -774,7 +774,7 @@ mod tests {
     #[test]
     fn programs_read_one_object() {
         let mut out = Vec::new();
-        summary().write(ReplayFormat::Json, true, &mut out).unwrap();
+        summary().write(ReplayFormat::Json, false, &mut out).unwrap();
         let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(json["status"], "done");
         assert_eq!(json["range"]["count"], 10_000);

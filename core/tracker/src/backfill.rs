@@ -245,7 +245,7 @@ impl Backfill {
         Action::Ask(ticket, ask)
     }
 
-    /// Cuts a question for more headers than the node gives at once just now; the rest is asked next.
+    /// Cuts a question for more headers than the node gives at once just now; the rest is asked after it.
     fn cut(&mut self, call: Call) -> Call {
         let Part::Headers(range) = call.part else { return call };
         let first = BlockRange::of_width(range.first(), self.segment.blocks());
@@ -260,7 +260,9 @@ impl Backfill {
             attempts: 0,
             ..call
         };
-        self.ready.push_front(of(rest));
+        // Before those of later chunks, so that one after the other is whole: the run may be stopped.
+        let later = self.ready.iter().position(|other| other.chunk >= call.chunk);
+        self.ready.insert(later.unwrap_or(self.ready.len()), of(rest));
         of(first)
     }
 
