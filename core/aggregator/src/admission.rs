@@ -10,6 +10,7 @@ use crate::{
     poll::Polled,
     rows::{Rows, receipt_ids},
     second_look::SecondLook,
+    withdrawn::Refuted,
 };
 use event::{
     BlockRange, Candidate, Content, EventId, Flaw, Incident, JournalRow, Judgement, LogRef, Logs,
@@ -96,7 +97,10 @@ impl Aggregator {
             if known.has(&id) {
                 decision.known += 1;
                 decided.enter[row] = false;
-                if self.candidates.close(&id).is_some() {
+                // One that others lack waits for more than the word by which it is known.
+                let is_shown = judgement.blocks[block as usize].content == Content::Receipts;
+                let is_more = is_shown || !self.candidates.was_told_by(&id, &report.node);
+                if is_more && self.candidates.close(&id).is_some() {
                     cut.commit.candidates_closed.push(id);
                 }
             } else if shown.get(&block).is_some_and(|shown| shown.binary_search(&id).is_err()) {
@@ -221,7 +225,7 @@ impl Aggregator {
         &mut self,
         report: &Report,
         judgement: &Judgement,
-        known: &Known,
+        (known, decided): (&Known, &Decided),
         journal: &mut JournalCounter,
         cut: &mut Cut,
     ) {
@@ -243,6 +247,8 @@ impl Aggregator {
             }
             let events = (cut.commit.refuted.len() - before) as u64;
             if events > 0 {
+                let there = decided.ids.get(&(i as u32)).cloned().unwrap_or_default();
+                cut.refuted.push(Refuted::new(report, block, events, &there));
                 cut.commit.journal.push(JournalRow {
                     seq: journal.next(),
                     chain: report.chain,
