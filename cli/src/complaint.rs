@@ -46,7 +46,7 @@ fn open(summary: &Summary) -> CommandError {
     let stay = if blocks == 1 { "block stays" } else { "blocks stay" };
     let error = CommandError::new(ErrorKind::LeftOpen, Why(cause))
         .context(format!("{} {stay} open", grouped(blocks)));
-    match summary.incidents.is_empty() {
+    match summary.wrong_answers().next().is_none() {
         true => error.hint("run the same command again, perhaps with another node (-r) as well"),
         false => error.hint("a wrong answer was caught: add a node (-r) of another operator"),
     }
@@ -61,9 +61,9 @@ fn failed(summary: &Summary) -> CommandError {
 /// Returns what somebody should hear of although it does not decide the exit code.
 pub(crate) fn warnings(summary: &Summary) -> Vec<String> {
     let mut warnings = Vec::new();
-    if summary.status != Status::Failed && !summary.incidents.is_empty() {
-        let count = summary.incidents.len() as u64;
-        let first = &summary.incidents[0];
+    let wrong: Vec<_> = summary.wrong_answers().collect();
+    if let (Some(first), true) = (wrong.first(), summary.status != Status::Failed) {
+        let count = wrong.len() as u64;
         let what = if count == 1 { "wrong answer was" } else { "wrong answers were" };
         warnings.push(format!(
             "{} {what} caught, the first from {}: {} in {}: {}",

@@ -125,7 +125,8 @@ impl NodeSpec {
 }
 
 impl NodeSpec {
-    /// Whether both are reached in the same way: what differs for a server, as a header, makes two.
+    /// Whether both are reached in the same way. What differs for a server, as a header, makes two, and so do
+    /// `http` and `ws` of one host: providers serve them from different machines.
     fn is_same(&self, other: &Self) -> bool {
         self.endpoint.place() == other.endpoint.place() && self.headers == other.headers
     }
@@ -135,40 +136,16 @@ impl Endpoint {
     /// Returns what tells it from others, however it is written. May hold a key.
     fn place(&self) -> String {
         match self {
-            Self::Http(url) | Self::Ws(url) => same_written(url.expose()),
+            // What cannot be parsed is refused when it is opened.
+            Self::Http(url) | Self::Ws(url) => {
+                node::normal_url(url.expose()).unwrap_or_else(|| url.expose().to_owned())
+            }
             Self::Ipc(path) | Self::Recording(path) => {
                 let path = path.canonicalize().unwrap_or_else(|_| path.clone());
                 path.to_string_lossy().into_owned()
             }
         }
     }
-}
-
-/// Returns a URL in one way of writing it: scheme and host in lower case, this machine by its address, no usual
-/// port, no bare `/` or `/.`, no empty query and no fragment, which is never sent.
-fn same_written(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let scheme = scheme.to_ascii_lowercase();
-    let rest = rest.split('#').next().unwrap_or(rest);
-    let rest = rest.strip_suffix('?').unwrap_or(rest);
-    let end = rest.find(['/', '?']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
-    let (user, host) = match authority.rsplit_once('@') {
-        Some((user, host)) => (format!("{user}@"), host),
-        None => (String::new(), authority),
-    };
-    let host = host.to_ascii_lowercase();
-    let usual = match scheme.as_str() {
-        "http" | "ws" => ":80",
-        _ => ":443",
-    };
-    let host = host.strip_suffix(usual).unwrap_or(&host);
-    let host = match host.strip_prefix("localhost") {
-        Some(port) if port.is_empty() || port.starts_with(':') => format!("127.0.0.1{port}"),
-        _ => host.to_owned(),
-    };
-    let path = if matches!(path, "/" | "/." | "/./") { "" } else { path };
-    format!("{scheme}://{user}{host}{path}")
 }
 
 /// Returns all nodes that the flags name, files of nodes included, with unique names.
@@ -362,6 +339,7 @@ mod tests {
             ("https://node.example", "HTTPS://Node.example:443/"),
             ("http://10.0.0.1:80", "b=http://10.0.0.1"),
             ("http://localhost:8545", "http://127.0.0.1:8545/#x"),
+            ("http://127.1:8545", "http://127.0.0.1:8545"),
             ("http://node.example?", "b=http://node.example/."),
         ] {
             let error = twice(first, second).unwrap_err();

@@ -322,6 +322,12 @@ impl Summary {
             || self.sinks.iter().any(|sink| sink.waiting > 0 || sink.dead > 0)
     }
 
+    /// Returns the incidents but for those that say that one was none.
+    pub(crate) fn wrong_answers(&self) -> impl Iterator<Item = &IncidentSummary> {
+        let withdrawn = event::Flaw::Withdrawn.to_string();
+        self.incidents.iter().filter(move |incident| incident.flaw != withdrawn)
+    }
+
     /// Writes it: it is the data of `replay`, so it belongs on stdout.
     pub(crate) fn write(
         &self,
@@ -330,11 +336,11 @@ impl Summary {
         out: &mut impl Write,
     ) -> io::Result<()> {
         match format {
+            _ if is_quiet && !self.is_worth_telling() => {}
             ReplayFormat::Json => {
                 serde_json::to_writer(&mut *out, self).map_err(io::Error::from)?;
                 writeln!(out)?;
             }
-            ReplayFormat::Human | ReplayFormat::Line if is_quiet && !self.is_worth_telling() => {}
             ReplayFormat::Human if self.is_only_skipped() => writeln!(out, "{}", self.line())?,
             ReplayFormat::Human => write!(out, "{self}")?,
             ReplayFormat::Line => writeln!(out, "{}", self.line())?,
@@ -724,8 +730,10 @@ mod tests {
     #[test]
     fn quiet_says_nothing_unless_something_is_wrong() {
         let mut out = Vec::new();
-        summary().write(ReplayFormat::Human, true, &mut out).unwrap();
-        assert!(out.is_empty());
+        for format in [ReplayFormat::Human, ReplayFormat::Line, ReplayFormat::Json] {
+            summary().write(format, true, &mut out).unwrap();
+            assert!(out.is_empty(), "{format:?}");
+        }
         let open = Summary { status: Status::Open, ..summary() };
         open.write(ReplayFormat::Human, true, &mut out).unwrap();
         assert!(!out.is_empty());
@@ -766,7 +774,7 @@ mod tests {
     #[test]
     fn programs_read_one_object() {
         let mut out = Vec::new();
-        summary().write(ReplayFormat::Json, true, &mut out).unwrap();
+        summary().write(ReplayFormat::Json, false, &mut out).unwrap();
         let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(json["status"], "done");
         assert_eq!(json["range"]["count"], 10_000);

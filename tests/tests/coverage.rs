@@ -1,6 +1,6 @@
 //! `headcount coverage` of a ledger that was filled in several ways.
 
-use headcount_tests::{Program, RecordedChain, ScriptedNode, Watching, skip};
+use headcount_tests::{Bent, Program, RecordedChain, ScriptedCall, ScriptedNode, Watching, skip};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -124,4 +124,69 @@ fn audit_and_coverage_beside_a_running_watch_look_through_it() {
     assert_eq!(report["status"], "complete");
     assert!(report["filters"][0]["events"].as_u64().unwrap() > 10);
     drop(watching);
+}
+
+#[test]
+fn a_dispute_is_open_for_exit_code_coverage_and_health_until_a_third_node_settles_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(program) = Program::in_folder(folder.path()) else {
+        skip!("disputes: headcount is not built (make build)");
+    };
+    let Some(chain) = RecordedChain::load() else {
+        skip!("disputes: fixtures/ are not made (make fixtures)");
+    };
+    let chain = Arc::new(chain);
+    let withheld = |call: &ScriptedCall, truth| match call.method.as_str() {
+        "eth_getBlockReceipts" => Bent::Error(-32601, "the method does not exist".to_owned()),
+        _ => Bent::Result(truth),
+    };
+    let first = ScriptedNode::start(&chain, withheld);
+    let blind = ScriptedNode::start(&chain, move |call, truth| match call.method.as_str() {
+        "eth_getLogs" => Bent::Result(json!([])),
+        _ => withheld(call, truth),
+    });
+    let third = ScriptedNode::honest(&chain);
+    let nodes = [("first", &first), ("blind", &blind), ("third", &third)];
+    let nodes = nodes.map(|(name, node)| format!("{name}={}", node.url()));
+    let range = format!("0:{}", chain.head());
+    for verify in ["off", "bloom"] {
+        let ledger = format!("{verify}.duckdb");
+        let run = |nodes: &[String], more: &[&str]| {
+            let mut replay =
+                vec!["replay", "-e", TRANSFER, "--verify", verify, "--ledger", &ledger];
+            nodes.iter().for_each(|node| replay.extend(["-r", node]));
+            program.run(replay.iter().chain(more))
+        };
+        let open = || {
+            let told = program.run(["coverage", "--ledger", &ledger, "--format", "json"]);
+            let report: Value = serde_json::from_str(&told.expect_success().stdout).unwrap();
+            report["chains"][0]["filters"][0]["blocks"]["open"].as_u64().unwrap()
+        };
+        let health = || {
+            let mut health = vec!["health", "--ledger", &ledger, "--format", "json"];
+            nodes[..2].iter().for_each(|node| health.extend(["-r", node]));
+            let told =
+                program.run(health.iter().chain(&["--stall", "900000h", "--deadline", "1s"]));
+            let report: Value = serde_json::from_str(&told.stdout).unwrap();
+            report["ledger"]["verdict"].clone()
+        };
+        run(&nodes[..1], &["-b", &range]).expect_success();
+        assert_eq!(open(), 0);
+        let disputed = "select count(distinct block_number) as n from events";
+        let told = program.run(["query", "--ledger", &ledger, "--format", "json", disputed]);
+        let disputed: Value = serde_json::from_str(&told.expect_success().stdout).unwrap();
+        for _ in 0..2 {
+            run(&nodes[..2], &[]).expect_code(75);
+            assert_eq!(json!(open()), disputed[0]["n"], "{verify}");
+            assert_eq!(health(), "coverage-late", "{verify}");
+        }
+        let settled = run(&nodes, &["--format", "json"]).expect_success();
+        let summary: Value = serde_json::from_str(&settled.stdout).unwrap();
+        let told = summary["incidents"].as_array().unwrap();
+        assert!(told.iter().all(|told| told["node"] == "blind") && !told.is_empty(), "{told:?}");
+        assert_eq!(open(), 0, "{verify}");
+        assert_ne!(health(), "coverage-late", "{verify}");
+        let quiet = run(&nodes, &["--quiet", "--format", "json"]).expect_success();
+        assert_eq!((&*quiet.stdout, &*quiet.stderr), ("", ""), "nothing has happened");
+    }
 }

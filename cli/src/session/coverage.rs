@@ -40,8 +40,8 @@ pub(crate) fn coverage(
         demanded.dedup();
         let all = covered.chain(demanded.into_iter().map(|filter| (filter, &none)));
         let filters = all.filter_map(|(filter, intervals)| {
-            let known = parts(intervals, state.finalized, &unproved);
-            let parts = opened(known, &owed.blocks(filter));
+            let known = opened(parts(intervals, state.finalized), &owed.blocks(filter));
+            let parts = tainted(known, &unproved);
             let (name, id) = (names.told(filter), filter.id().to_string());
             (!parts.is_empty()).then_some(FilterCoverage { name, id, parts })
         });
@@ -79,19 +79,12 @@ fn opened(parts: Vec<Part>, owed: &BlockRanges) -> Vec<Part> {
     let told: BlockRanges = parts.iter().map(|part| part.range).collect();
     let mut opened: Vec<Part> = Vec::new();
     for part in parts {
-        if part.known == Known::Unprovable {
-            opened.push(part);
-            continue;
-        }
         let own = owed.iter().filter_map(|range| range.intersection(&part.range));
         opened.extend(own.map(|range| Part { range, known: Known::Open, ..part.clone() }));
         let rest = owed.outside(part.range).into_iter();
         opened.extend(rest.map(|range| Part { range, ..part.clone() }));
     }
-    for range in owed.iter().flat_map(|range| told.outside(range)) {
-        let part = Part { range, known: Known::Open, content: None, anchor: None, nodes: vec![] };
-        opened.push(part);
-    }
+    opened.extend(owed.iter().flat_map(|range| told.outside(range)).map(open));
     opened.sort_by_key(|part| part.range.first());
     opened
 }
@@ -118,29 +111,24 @@ fn unproved(ledger: &mut Look, chain: ChainId) -> Result<Vec<BlockRange>, Comman
 }
 
 /// Returns what is known of every block from the first that is covered, without a hole.
-fn parts(intervals: &[Interval], finalized: Option<u64>, unproved: &[BlockRange]) -> Vec<Part> {
+fn parts(intervals: &[Interval], finalized: Option<u64>) -> Vec<Part> {
     let mut parts = Vec::new();
     let mut next = intervals.first().map(|interval| interval.range.first());
     for interval in intervals {
         let before = interval.range.first().checked_sub(1);
         let hole = next.zip(before).and_then(|(first, last)| BlockRange::new(first, last));
-        parts.extend(hole.into_iter().flat_map(|hole| open(hole, unproved)));
-        let known = known(interval);
-        let whole = Part {
+        parts.extend(hole.map(open));
+        parts.push(Part {
             range: interval.range,
-            known,
+            known: known(interval),
             content: Some(interval.evidence.content.to_string()),
             anchor: Some(interval.evidence.anchor.to_string()),
             nodes: interval.nodes.iter().map(ToString::to_string).collect(),
-        };
-        match known {
-            Known::Proved => parts.push(whole),
-            _ => parts.extend(cut(whole, unproved)),
-        }
+        });
         next = interval.range.last().checked_add(1);
     }
     let rest = next.zip(finalized).and_then(|(first, last)| BlockRange::new(first, last));
-    parts.extend(rest.into_iter().flat_map(|rest| open(rest, unproved)));
+    parts.extend(rest.map(open));
     parts
 }
 
@@ -155,9 +143,19 @@ fn known(interval: &Interval) -> Known {
     }
 }
 
-fn open(range: BlockRange, unproved: &[BlockRange]) -> Vec<Part> {
-    let part = Part { range, known: Known::Open, content: None, anchor: None, nodes: Vec::new() };
-    cut(part, unproved)
+fn open(range: BlockRange) -> Part {
+    Part { range, known: Known::Open, content: None, anchor: None, nodes: Vec::new() }
+}
+
+/// Says where receipts did not hold up. What is proved is so whoever gave wrong ones, and what several nodes
+/// agree on is settled without them, unless it is owed.
+fn tainted(parts: Vec<Part>, unproved: &[BlockRange]) -> Vec<Part> {
+    let is_settled = |part: &Part| matches!(part.known, Known::Proved | Known::Agreed);
+    let tainted = parts.into_iter().flat_map(|part| match is_settled(&part) {
+        true => vec![part],
+        false => cut(part, unproved),
+    });
+    tainted.collect()
 }
 
 /// Cuts out what could not be proved.
@@ -207,7 +205,7 @@ mod tests {
     fn what_is_owed_is_open_whatever_is_known_of_it() {
         let intervals = [interval(range(10, 19), Content::Bloom)];
         let owed: BlockRanges = [range(5, 6), range(12, 13), range(18, 25)].into_iter().collect();
-        let found = opened(parts(&intervals, Some(21), &[]), &owed);
+        let found = opened(parts(&intervals, Some(21)), &owed);
         let found: Vec<(u64, u64, Known)> =
             found.iter().map(|part| (part.range.first(), part.range.last(), part.known)).collect();
         assert_eq!(
@@ -222,7 +220,7 @@ mod tests {
                 (22, 25, Known::Open),
             ]
         );
-        assert_eq!(opened(parts(&[], None, &[]), &owed).len(), 3);
+        assert_eq!(opened(parts(&[], None), &owed).len(), 3);
     }
 
     #[test]
@@ -232,7 +230,9 @@ mod tests {
             interval(range(30, 39), Content::Bloom),
             interval(range(40, 49), Content::Agreed(2)),
         ];
-        let found = parts(&intervals, Some(59), &[range(15, 16), range(33, 34), range(55, 90)]);
+        let unproved = [range(15, 16), range(33, 34), range(45, 48), range(55, 90)];
+        let owed: BlockRanges = [range(47, 47)].into_iter().collect();
+        let found = tainted(opened(parts(&intervals, Some(59)), &owed), &unproved);
         let found: Vec<(u64, u64, Known)> =
             found.iter().map(|part| (part.range.first(), part.range.last(), part.known)).collect();
         assert_eq!(
@@ -244,11 +244,14 @@ mod tests {
                 (30, 32, Known::SingleSource),
                 (33, 34, Known::Unprovable),
                 (35, 39, Known::SingleSource),
-                (40, 49, Known::Agreed),
+                // So is what several nodes agree on, but for what is owed.
+                (40, 46, Known::Agreed),
+                (47, 47, Known::Unprovable),
+                (48, 49, Known::Agreed),
                 (50, 54, Known::Open),
                 (55, 59, Known::Unprovable),
             ]
         );
-        assert_eq!(parts(&intervals[..1], None, &[]).len(), 1);
+        assert_eq!(parts(&intervals[..1], None).len(), 1);
     }
 }

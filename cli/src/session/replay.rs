@@ -50,7 +50,11 @@ pub(crate) fn replay(
     plan: &ReplayPlan,
     environment: &Environment,
 ) -> Result<(Summary, ExitCode), CommandError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // One core is the ledger's: it is what a large replay waits for.
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    let readers = (cores - 1).max(1);
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(readers).enable_all().build()?;
     runtime.block_on(run(plan, environment))
 }
 

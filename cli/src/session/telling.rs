@@ -13,7 +13,7 @@ use crate::{
         SecondLookSummary, SinkSummary, Status, Summary,
     },
 };
-use event::{AnchorPolicy, BlockRange, ChainProfile, Content, Flaw, Verify};
+use event::{AnchorPolicy, BlockRange, ChainProfile, Content, Flaw, Incident, Verify};
 use pipeline::{LaneReport, OwnerReport, ReplayOutcome, SecondLook, Watcher};
 use std::{
     collections::BTreeMap,
@@ -62,7 +62,8 @@ pub(super) struct Ended<'a> {
 }
 
 impl Ended<'_> {
-    pub(super) fn summary(self, interrupt: &Interrupt, elapsed_ms: u64) -> (Summary, ExitCode) {
+    pub(super) fn summary(mut self, interrupt: &Interrupt, elapsed_ms: u64) -> (Summary, ExitCode) {
+        self.outcome.told = standing(std::mem::take(&mut self.outcome.told));
         let (status, mut code) = self.status(interrupt);
         if self.owner_report.not_folded.is_some() && status.is_left_to_the_disk() {
             code = ExitCode::LocalIo;
@@ -140,7 +141,8 @@ impl Ended<'_> {
         {
             return Some(format!("{} contradicts --anchor: {}", other.node, other.detail));
         }
-        let first = incidents.first().filter(|_| self.plan.fail_on_incident)?;
+        let mut wrong = incidents.iter().filter(|incident| incident.flaw != Flaw::Withdrawn);
+        let first = wrong.next().filter(|_| self.plan.fail_on_incident)?;
         Some(format!("{} was caught with a wrong answer: {}", first.node, first.detail))
     }
 
@@ -161,6 +163,23 @@ impl Ended<'_> {
             (false, _) => (Status::Open, ExitCode::LeftOpen),
         }
     }
+}
+
+/// Returns incidents without those that the same run withdrew, and without that it did.
+fn standing(told: Vec<Incident>) -> Vec<Incident> {
+    let mut standing: Vec<Incident> = Vec::new();
+    for incident in told {
+        let is_it = |told: &Incident| {
+            told.flaw == Flaw::Missing
+                && (&told.node, told.range, told.count)
+                    == (&incident.node, incident.range, incident.count)
+        };
+        match standing.iter().position(is_it).filter(|_| incident.flaw == Flaw::Withdrawn) {
+            Some(at) => drop(standing.remove(at)),
+            None => standing.push(incident),
+        }
+    }
+    standing
 }
 
 /// What is proved of a sample: all of it that is not open.
@@ -248,5 +267,33 @@ fn empty_summary(plan: &ReplayPlan, profile: &ChainProfile, nodes: &[OpenNode]) 
             })
             .collect(),
         ..Summary::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use event::{ChainId, NodeId};
+
+    #[test]
+    fn what_a_run_told_and_withdrew_is_not_told_and_what_an_earlier_one_told_is_withdrawn_aloud() {
+        let incident = |node: &str, number: u64, flaw: Flaw| Incident {
+            chain: ChainId(1),
+            node: NodeId::new(node),
+            range: BlockRange::one(number),
+            flaw,
+            count: 1,
+            detail: String::new(),
+        };
+        let told = vec![
+            incident("a", 5, Flaw::Missing),
+            incident("b", 5, Flaw::Missing),
+            incident("a", 5, Flaw::Withdrawn),
+            incident("c", 5, Flaw::Withdrawn),
+        ];
+        let left = [incident("b", 5, Flaw::Missing), incident("c", 5, Flaw::Withdrawn)];
+        assert_eq!(standing(told), left);
     }
 }

@@ -110,6 +110,8 @@ impl Decoder for Schemas {
         let mut open: Vec<Option<(Vec<u32>, Vec<ColumnData>)>> = Vec::new();
         open.resize_with(self.schemas.len(), || None);
         let mut stats = DecodeStats::default();
+        // Logs of one event of one contract mostly come in rows: what fitted the last is tried first.
+        let mut last: Option<(LogRef<'_>, usize)> = None;
         for (row, log) in (0..).zip(logs.rows()) {
             let mut push = |at: usize| {
                 let (rows, columns) =
@@ -120,8 +122,15 @@ impl Decoder for Schemas {
                 }
                 done
             };
-            let (done, known) = match self.by_signature(log) {
-                (Some(at), known) => (push(at), known),
+            let fitted = match last {
+                Some((other, at)) if is_alike(other, log) => (Some(at), true),
+                _ => self.by_signature(log),
+            };
+            let (done, known) = match fitted {
+                (Some(at), known) => {
+                    last = Some((log, at));
+                    (push(at), known)
+                }
                 // What an anonymous event would look like is only known once it decodes.
                 (None, known) => (self.anonymous(log).any(push), known),
             };
@@ -148,6 +157,14 @@ impl Decoder for Schemas {
             (None, _) => self.anonymous(log).find_map(named),
         }
     }
+}
+
+/// Whether two logs are of the same contract, with the same first and as many topics: whatever fits
+/// one fits the other.
+fn is_alike(a: LogRef<'_>, b: LogRef<'_>) -> bool {
+    a.address == b.address
+        && a.topics.len() == b.topics.len()
+        && a.topics.first() == b.topics.first()
 }
 
 /// An event whose types are known.

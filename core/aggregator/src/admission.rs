@@ -10,6 +10,7 @@ use crate::{
     poll::Polled,
     rows::{Rows, receipt_ids},
     second_look::SecondLook,
+    withdrawn::Refuted,
 };
 use event::{
     BlockRange, Candidate, Content, EventId, Flaw, Incident, JournalRow, Judgement, LogRef, Logs,
@@ -67,9 +68,11 @@ impl Aggregator {
         let mut forged: BTreeMap<u32, u64> = BTreeMap::new();
         let agree = matches!(self.policy.admission, Admission::Agree(_));
         let is_compared = |number| look.is_some_and(|look| look.compares(number));
+        let contradicted = self.contradicted(report, judgement);
         let looked_up: Vec<bool> = (report.blocks.iter().enumerate())
             .map(|(i, b)| {
                 agree
+                    || contradicted[i]
                     || is_compared(b.number)
                     || known.has_block(&b.hash)
                     || self.candidates.has_block(&b.hash)
@@ -94,7 +97,10 @@ impl Aggregator {
             if known.has(&id) {
                 decision.known += 1;
                 decided.enter[row] = false;
-                if self.candidates.close(&id).is_some() {
+                // One that others lack waits for more than the word by which it is known.
+                let is_shown = judgement.blocks[block as usize].content == Content::Receipts;
+                let is_more = is_shown || !self.candidates.was_told_by(&id, &report.node);
+                if is_more && self.candidates.close(&id).is_some() {
                     cut.commit.candidates_closed.push(id);
                 }
             } else if shown.get(&block).is_some_and(|shown| shown.binary_search(&id).is_err()) {
@@ -106,7 +112,7 @@ impl Aggregator {
                 &id,
                 &report.node,
                 judgement.blocks[block as usize].content,
-                is_compared(report.blocks[block as usize].number),
+                contradicted[block as usize] || is_compared(report.blocks[block as usize].number),
             ) {
                 decision.entered += 1;
                 if let Some(closed) = self.candidates.close(&id) {
@@ -145,10 +151,22 @@ impl Aggregator {
         }
     }
 
-    /// Whether a log enters. One that the nodes before this one did not have needs a second word,
-    /// whatever the policy.
-    fn is_admitted(&self, id: &EventId, node: &NodeId, content: Content, compared: bool) -> bool {
-        let needed = match (self.policy.admission, compared) {
+    /// Returns per block whether its receipts contradict its header: whoever gave them for logs that
+    /// they have may have made up both.
+    fn contradicted(&self, report: &Report, judgement: &Judgement) -> Vec<bool> {
+        let mut contradicted =
+            flawed(report, judgement, |flaw| flaw != Flaw::HeaderHash && spoils_receipts(flaw));
+        for (contradicted, block) in contradicted.iter_mut().zip(&judgement.blocks) {
+            *contradicted &=
+                self.profile.check_receipts_root.decides() && block.content != Content::Receipts;
+        }
+        contradicted
+    }
+
+    /// Whether a log enters. One that the nodes before this one did not have, or whose node
+    /// contradicts itself, needs a second word, whatever the policy.
+    fn is_admitted(&self, id: &EventId, node: &NodeId, content: Content, doubted: bool) -> bool {
+        let needed = match (self.policy.admission, doubted) {
             (Admission::Agree(needed), _) => needed,
             (Admission::OneNode, true) => 2,
             (Admission::OneNode, false) => return true,
@@ -207,7 +225,7 @@ impl Aggregator {
         &mut self,
         report: &Report,
         judgement: &Judgement,
-        known: &Known,
+        (known, decided): (&Known, &Decided),
         journal: &mut JournalCounter,
         cut: &mut Cut,
     ) {
@@ -229,6 +247,8 @@ impl Aggregator {
             }
             let events = (cut.commit.refuted.len() - before) as u64;
             if events > 0 {
+                let there = decided.ids.get(&(i as u32)).cloned().unwrap_or_default();
+                cut.refuted.push(Refuted::new(report, block, events, &there));
                 cut.commit.journal.push(JournalRow {
                     seq: journal.next(),
                     chain: report.chain,

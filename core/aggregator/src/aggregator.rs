@@ -8,15 +8,17 @@ use crate::{
     canonical::{Canonical, Conflict, Switch},
     coverage::{Coverage, adjacent},
     cut::{Cut, flawed},
+    differences::Found,
     extend::{block_row, hash_at},
     finality::Claims,
     known::Known,
-    pieces::{parent, pieces, reported},
+    pieces::{Stands, parent, pieces, reported},
     rows::{Rows, misshapen},
-    second_look::Stored,
     sightings::{Sightings, given_ids, newest},
     standing::Ruling,
+    stored::Stored,
     votes::Votes,
+    withdrawn::Refuted,
 };
 use event::{
     Ack, AnchorPolicy, BlockNumHash, BlockRange, BlockRanges, BlockRow, ChainProfile, ChainState,
@@ -81,6 +83,8 @@ pub struct Outcome {
     pub commit: Commit,
     /// To be sent once the commit is applied.
     pub ack: Ack,
+    /// Blocks of which stored logs were made up: somebody may have been named who did not have them.
+    pub refuted: Vec<Refuted>,
 }
 
 /// Merges the reports of one chain.
@@ -219,7 +223,7 @@ impl Aggregator {
     }
 
     /// Returns the first block that is not covered for all filters, counted from where coverage of
-    /// any of them begins; `None` when none has any.
+    /// any of them begins; where none has any, from where the first is that was demanded and not got.
     pub fn first_uncovered(&self, filters: &[Arc<Filter>], verify: Verify) -> Option<u64> {
         let everything = BlockRange::new(0, u64::MAX)?;
         let begin = filters
@@ -227,7 +231,8 @@ impl Aggregator {
             .flat_map(|filter| self.coverage.overlapping(filter, everything))
             .flat_map(|covered| covered.intervals.first())
             .map(|interval| interval.range.first())
-            .min()?;
+            .min();
+        let Some(begin) = begin else { return self.first_owed(filters) };
         let Some(through) = self.covered_through(filters, begin, verify.required()) else {
             return Some(begin);
         };
@@ -290,6 +295,7 @@ impl Aggregator {
             ack: Ack { seq: report.seq, ..Ack::default() },
             node: report.node.clone(),
             changed: Vec::new(),
+            refuted: Vec::new(),
         };
         if report.chain != self.profile.chain {
             return cut.refused(&report, "the report is of another chain");
@@ -327,7 +333,7 @@ impl Aggregator {
         let look = look.as_ref();
         let decided = self.decide(&report, &judgement, &polled, &rows, (&known, look), &mut cut);
         self.settle_candidates(&report, &judgement, &polled, &decided, &mut cut);
-        self.refute(&report, &judgement, &known, journal, &mut cut);
+        self.refute(&report, &judgement, (&known, &decided), journal, &mut cut);
 
         self.show(&report, &judgement, &polled, &rows);
         let tallies = self.tallies(&polled, &decided, &known);
@@ -340,14 +346,15 @@ impl Aggregator {
             nothing_admitted,
         };
         let mut standings = self.standings(&report, &judgement, &ruling);
-        if let Some(look) = look {
-            let standings = &mut standings;
-            self.settle_differences(&report, &judgement, look, &decided, standings, &mut cut);
-        }
+        let found = look.map(|look| Found::new(&report, &judgement, look, &decided));
+        let apart = found
+            .map(|found| self.settle_differences(&found, &mut standings, &mut cut))
+            .unwrap_or_default();
         self.note_shared(&report, &ruling, &standings, &mut cut);
         let closed: Vec<bool> = standings.iter().map(|standing| standing.open.is_none()).collect();
         let unreported = self.unreported(nothing_admitted);
-        let pieces = pieces(&report, &judgement, &standings, &unreported, self.checkpoint());
+        let stands = Stands { reported: &standings, apart: &apart, unreported: &unreported };
+        let pieces = pieces(&report, &judgement, &stands, self.checkpoint());
         self.extend(&report, rows, decided, &pieces, journal, &mut cut);
         self.cover(&report, pieces, &mut cut);
         if let Some(look) = look {

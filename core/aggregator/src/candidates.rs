@@ -84,6 +84,25 @@ impl Candidates {
         Some(candidate)
     }
 
+    /// Has a log wait that some nodes told, for one more; returns the candidate if it is new or changed.
+    /// Beyond the bound a new one is not held.
+    pub(crate) fn hold(&mut self, candidate: Candidate) -> Option<Candidate> {
+        let Candidate { id, nodes, .. } = &candidate;
+        let Some(held) = self.by_block.get_mut(&id.block_hash).and_then(|b| b.get_mut(id)) else {
+            let has_room = self.count < CANDIDATES_MAX;
+            has_room.then(|| self.put(candidate.clone()));
+            return has_room.then_some(candidate);
+        };
+        let before = held.nodes.len();
+        merge_nodes(&mut held.nodes, nodes);
+        (held.nodes.len() > before).then(|| held.clone())
+    }
+
+    /// Whether the node is one of those that told a log that waits.
+    pub(crate) fn was_told_by(&self, id: &EventId, node: &NodeId) -> bool {
+        self.get(id).is_some_and(|candidate| candidate.nodes.binary_search(node).is_ok())
+    }
+
     pub(crate) fn close(&mut self, id: &EventId) -> Option<Candidate> {
         let block = self.by_block.get_mut(&id.block_hash)?;
         let closed = block.remove(id)?;

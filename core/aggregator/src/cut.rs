@@ -1,7 +1,9 @@
 //! A commit and its answer in the making, and the flaws that come with a report.
 
-use crate::{aggregator::Outcome, coverage::Coverage};
-use event::{Ack, BlockRange, Commit, Filter, FilterId, Flaw, Incident, Judgement, NodeId, Report};
+use crate::{aggregator::Outcome, coverage::Coverage, withdrawn::Refuted};
+use event::{
+    Ack, BlockRange, Commit, Content, Filter, FilterId, Flaw, Incident, Judgement, NodeId, Report,
+};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// A commit in the making.
@@ -10,11 +12,24 @@ pub(crate) struct Cut {
     pub(crate) ack: Ack,
     pub(crate) node: NodeId,
     pub(crate) changed: Vec<(Arc<Filter>, BlockRange)>,
+    pub(crate) refuted: Vec<Refuted>,
 }
 
 impl Cut {
     pub(crate) fn incident(&mut self, range: BlockRange, flaw: Flaw, count: u64, detail: String) {
-        let (chain, node) = (self.commit.chain, self.node.clone());
+        self.incident_of(self.node.clone(), range, flaw, count, detail);
+    }
+
+    /// Tells of another node than the report's.
+    pub(crate) fn incident_of(
+        &mut self,
+        node: NodeId,
+        range: BlockRange,
+        flaw: Flaw,
+        count: u64,
+        detail: String,
+    ) {
+        let chain = self.commit.chain;
         self.commit.incidents.push(Incident { chain, node, range, flaw, count, detail });
     }
 
@@ -54,7 +69,7 @@ impl Cut {
         self.commit.coverage = changes.collect();
         self.ack.incidents = self.commit.incidents.len() as u64;
         self.ack.open.sort();
-        Outcome { commit: self.commit, ack: self.ack }
+        Outcome { commit: self.commit, ack: self.ack, refuted: self.refuted }
     }
 }
 
@@ -71,6 +86,17 @@ pub(crate) fn flawed(
         }
     }
     flawed
+}
+
+/// Returns per block whether its receipts were read and show all of it.
+pub(crate) fn shown_by_receipts(report: &Report, judgement: &Judgement) -> Vec<bool> {
+    let spoiled = flawed(report, judgement, spoils_receipts);
+    let blocks = report.blocks.iter().zip(&judgement.blocks).zip(spoiled);
+    blocks
+        .map(|((block, verdict), spoiled)| {
+            block.receipts.is_some() && verdict.content == Content::Receipts && !spoiled
+        })
+        .collect()
 }
 
 /// Whether the receipts of a block with this flaw show nothing.

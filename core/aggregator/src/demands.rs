@@ -3,6 +3,7 @@
 
 use crate::aggregator::Aggregator;
 use event::{BlockRange, BlockRanges, Commit, Demand, Filter, Verify};
+use std::sync::Arc;
 
 /// Demands remembered, at most: an operator has a handful of filters and levels. The oldest are
 /// forgotten first.
@@ -62,6 +63,13 @@ impl Aggregator {
             .iter()
             .map(|demand| Demand { blocks: self.still_missing(demand), ..demand.clone() });
         owed.filter(|demand| !demand.blocks.is_empty()).collect()
+    }
+
+    /// Returns the first block that is owed of any of these filters.
+    pub(crate) fn first_owed(&self, filters: &[Arc<Filter>]) -> Option<u64> {
+        let owed =
+            self.demands.iter().filter(|demand| filters.iter().any(|f| **f == demand.filter));
+        owed.flat_map(|demand| demand.blocks.iter()).map(|range| range.first()).min()
     }
 
     fn still_missing(&self, demand: &Demand) -> BlockRanges {

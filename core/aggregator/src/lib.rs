@@ -14,6 +14,7 @@ mod canonical;
 mod coverage;
 mod cut;
 mod demands;
+mod differences;
 mod extend;
 mod finality;
 mod held;
@@ -27,9 +28,12 @@ mod rows;
 mod second_look;
 mod sightings;
 mod standing;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod votes;
+mod withdrawn;
 
 pub use aggregator::{Admission, Aggregator, JournalCounter, Outcome, Policy};
-pub use second_look::Stored;
+pub use stored::Stored;
+pub use withdrawn::Refuted;

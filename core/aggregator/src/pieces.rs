@@ -10,6 +10,7 @@ use event::{
     Anchor, BlockNumHash, BlockRange, Evidence, Interval, Judgement, Links, NodeId, Report,
     ReportedBlock,
 };
+use std::collections::BTreeMap;
 
 /// Runs of one report beyond which neighbours are covered with the weaker of their evidence, so
 /// that a report cannot cut coverage to dust.
@@ -24,26 +25,42 @@ pub(crate) struct Pieces {
     pub(crate) open: Vec<(BlockRange, String)>,
 }
 
-/// Cuts the report's range: `standings` is one per reported block, `unreported` for all others.
+/// How the blocks of a report's range stand.
+pub(crate) struct Stands<'a> {
+    /// One per reported block.
+    pub(crate) reported: &'a [Standing],
+    /// Blocks that the report does not have and that differ in how they stand from others such.
+    pub(crate) apart: &'a BTreeMap<u64, Standing>,
+    /// All others.
+    pub(crate) unreported: &'a Standing,
+}
+
+/// Cuts the report's range.
 pub(crate) fn pieces(
     report: &Report,
     judgement: &Judgement,
-    standings: &[Standing],
-    unreported: &Standing,
+    stands: &Stands<'_>,
     checkpoint: Option<BlockNumHash>,
 ) -> Pieces {
     let linked = judgement.complete_headers && judgement.links.is_some();
     let anchored_to = checkpoint.filter(|c| linked && report.range.contains(c.number));
     let mut cutter = Cutter { report, anchored_to, pieces: Pieces::default() };
     let mut next = Some(report.range.first());
-    for (block, standing) in report.blocks.iter().zip(standings) {
-        if let (Some(first), Some(last)) = (next, block.number.checked_sub(1))
+    let Stands { reported, apart, unreported } = stands;
+    let reported = report.blocks.iter().map(|block| block.number).zip(*reported);
+    let mut told: Vec<(u64, &Standing)> = reported.collect();
+    if !apart.is_empty() {
+        told.extend(apart.iter().map(|(number, standing)| (*number, standing)));
+        told.sort_by_key(|(number, _)| *number);
+    }
+    for (number, standing) in told {
+        if let (Some(first), Some(last)) = (next, number.checked_sub(1))
             && let Some(gap) = BlockRange::new(first, last)
         {
             cutter.push(gap, unreported);
         }
-        cutter.push(BlockRange::one(block.number), standing);
-        next = block.number.checked_add(1);
+        cutter.push(BlockRange::one(number), standing);
+        next = number.checked_add(1);
     }
     if let Some(gap) = next.and_then(|first| BlockRange::new(first, report.range.last())) {
         cutter.push(gap, unreported);

@@ -7,7 +7,7 @@ use crate::{
     aggregator::{Admission, Aggregator},
     agreement::{Tally, lacks_agreement, lacks_headers},
     coverage::{adjacent, merge_nodes},
-    cut::Cut,
+    cut::{Cut, shown_by_receipts},
 };
 use alloy_primitives::B256;
 use event::{Anchor, BlockRange, BlockRanges, Content, Judgement, NodeId, Report, Verify};
@@ -26,6 +26,13 @@ pub(crate) struct Standing {
     pub(crate) is_by_report: bool,
     /// Why its header is believed, where no checkpoint says more.
     pub(crate) anchor: Anchor,
+}
+
+impl Standing {
+    /// Returns how a block stands that is not covered by the report, open or not.
+    pub(crate) const fn left_out(open: Option<Cow<'static, str>>) -> Self {
+        Self { content: None, open, nodes: Vec::new(), is_by_report: true, anchor: Anchor::OneNode }
+    }
 }
 
 /// What was found out about the blocks of a report.
@@ -51,6 +58,7 @@ impl Aggregator {
         judgement: &Judgement,
         ruling: &Ruling<'_>,
     ) -> Vec<Standing> {
+        let shown = shown_by_receipts(report, judgement);
         let standing = |i: usize| {
             let required = self.policy.verify.required_at(report.blocks[i].number);
             let (mut content, mut open) = self.stands((report, judgement), ruling, i, required);
@@ -70,6 +78,10 @@ impl Aggregator {
                 }
                 merge_nodes(&mut nodes, &tally.by);
                 anchor = Anchor::AgreedHash(needed);
+            }
+            // A second look reads receipts of what nodes differ in: it stays known by them.
+            if report.is_second_look && shown[i] && open.is_none() {
+                content = content.map(|_| Content::Receipts);
             }
             Standing { content, open, nodes, is_by_report, anchor }
         };

@@ -155,6 +155,9 @@ pub enum Flaw {
     Attributes,
     /// What a node calls final went back, or is not what is final here.
     FinalityConflict,
+    /// No flaw: what was told of the node before (`Missing`, in the same block) is not so, as receipts
+    /// show. Nothing is deleted, so this is a row of its own.
+    Withdrawn,
 }
 
 impl fmt::Display for Flaw {
@@ -177,6 +180,7 @@ impl fmt::Display for Flaw {
             Self::AnchorMismatch => "anchor-mismatch",
             Self::Attributes => "attributes",
             Self::FinalityConflict => "finality-conflict",
+            Self::Withdrawn => "withdrawn",
         })
     }
 }

@@ -422,6 +422,16 @@ pub trait Store: Reader {
         Ok(Vec::new())
     }
 
+    /// Returns what was told of nodes that kept back logs of single blocks of the range, and what of it
+    /// was withdrawn, in order.
+    fn losses_told(
+        &mut self,
+        _chain: ChainId,
+        _range: BlockRange,
+    ) -> Result<Vec<Incident>, LedgerError> {
+        Ok(Vec::new())
+    }
+
     /// Tidies up at the end of an owner's run. Without it the next start does the work.
     fn close(&mut self) -> Result<(), LedgerError>;
 }

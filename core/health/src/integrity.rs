@@ -29,7 +29,8 @@ const fn weight(flaw: Flaw) -> Weight {
         | Flaw::HeadMoved
         | Flaw::BeyondHead
         | Flaw::Attributes
-        | Flaw::ReceiptBlock => Weight::Habit,
+        | Flaw::ReceiptBlock
+        | Flaw::Withdrawn => Weight::Habit,
         Flaw::WrongBlock
         | Flaw::WrongFilter
         | Flaw::Missing

@@ -22,7 +22,7 @@ pub use outbox::OutboxHandle;
 pub(crate) use sharing::Claiming;
 
 use crate::recent::Recent;
-use aggregator::{Aggregator, JournalCounter, Policy, Stored};
+use aggregator::{Aggregator, JournalCounter, Policy, Refuted, Stored};
 use claims::Claims;
 use decoding::Decoding;
 use event::{
@@ -226,6 +226,12 @@ impl Owner {
         let outcome = aggregator.on_report(report, judgement, known, &mut self.journal);
         let (finalized, final_block) = (aggregator.finalized(), aggregator.final_block());
         let mut commit = outcome.commit;
+        let mut ack = outcome.ack;
+        for refuted in &outcome.refuted {
+            let withdrawn = self.withdrawn(chain, refuted)?;
+            ack.incidents += withdrawn.len() as u64;
+            commit.incidents.extend(withdrawn);
+        }
         let mut decoded = DecodeStats::default();
         for batch in &mut commit.events {
             let (typed, stats) = self.decoder.decode(&batch.logs);
@@ -239,7 +245,7 @@ impl Owner {
         self.report.incidents.extend(commit.incidents.iter().take(room).cloned());
         self.commit_events += commit.event_count();
         self.commits.push(commit);
-        Ok(Ack { finalized, final_block, told, decoded, ..outcome.ack })
+        Ok(Ack { finalized, final_block, told, decoded, ..ack })
     }
 
     /// Returns what is stored of the report's range, where it is a second look at it.
@@ -254,7 +260,20 @@ impl Owner {
         let query = EventQuery { chain, filters, range, limit: u32::MAX as usize };
         let page = self.store.events(&query)?;
         let sightings = self.store.sightings_in(chain, report.filter.id(), range)?;
-        Ok(Some(Stored::new(chain, &page, &sightings)))
+        let losses = self.store.losses_told(chain, range)?;
+        Ok(Some(Stored::new(chain, page, sightings, losses)))
+    }
+
+    /// Returns what is withdrawn of what was told of nodes that lacked made-up logs.
+    fn withdrawn(
+        &mut self,
+        chain: ChainId,
+        refuted: &Refuted,
+    ) -> Result<Vec<Incident>, LedgerError> {
+        self.write()?;
+        let sightings = self.store.sightings_in(chain, refuted.filter(), refuted.block())?;
+        let losses = self.store.losses_told(chain, refuted.block())?;
+        Ok(refuted.withdrawn(&sightings, &losses))
     }
 
     /// Writes what was gathered in one transaction, answers the acks, and tells the lanes.

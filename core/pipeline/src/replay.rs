@@ -136,6 +136,8 @@ pub struct ReplayOutcome {
     pub differs: Vec<BlockRange>,
     /// What could not be read as it was asked for, covered or not, with why.
     pub doubts: Vec<(BlockRange, String)>,
+    /// What nodes answered about, sound or not; what is spread over several of them is not counted.
+    pub heard: BlockRanges,
     /// What the second look came to, where there was one.
     pub second_look: Option<SecondLook>,
 }
@@ -156,6 +158,7 @@ impl ReplayOutcome {
         self.agreed += next.agreed;
         self.differs.extend(next.differs);
         self.doubts.extend(next.doubts);
+        next.heard.iter().for_each(|range| self.heard.add(range));
     }
 
     /// Adds what reading some of the blocks once more came to.
@@ -301,6 +304,7 @@ impl Reading<'_> {
             self.settle(needed, stop.as_mut()).await?;
         }
         self.outcome.doubts = std::mem::take(&mut self.reasons).into_values().collect();
+        self.outcome.heard = self.heard.values().flat_map(BlockRanges::iter).collect();
         self.outcome.open = with_reasons(touched(&self.work), self.outcome.doubts.clone());
         for (range, reason) in &mut self.outcome.open {
             let failed = check_that_all_fail(&request.nodes, &self.outcome.told, *range);

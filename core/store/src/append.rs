@@ -25,6 +25,7 @@ use duckdb::{
 use event::{ChainId, Commit, EventBatch, EventSchema, LaneCommit, LedgerError, Op, TypedRows};
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    iter,
     sync::mpsc,
     thread,
 };
@@ -124,15 +125,14 @@ pub(crate) fn finish(ledger: &mut DuckLedger, lane_commits: &[LaneCommit]) -> Re
     Ok(())
 }
 
-/// Event batches turned into Arrow ahead of the appender, at most: the one being appended, and the
-/// next.
+/// Record batches made ahead of the appender, at most: the one being appended, and the next.
 const PREPARED_MAX: usize = 1;
 
-/// One event batch, ready to be appended.
+/// Rows of one table, ready to be appended.
 struct Prepared {
-    raw: RecordBatch,
-    /// Decoded rows, each with the number of its schema.
-    typed: Vec<(u32, RecordBatch)>,
+    /// Of the decoded rows of this schema; `None` is `events`.
+    schema: Option<u32>,
+    rows: RecordBatch,
 }
 
 /// Appends events and their decoded rows, and returns the next free event number. Columns are
@@ -158,13 +158,17 @@ fn write_events(ledger: &DuckLedger, commits: &[Commit], first: u64) -> Result<u
 fn insert_events(ledger: &DuckLedger, commits: &[Commit], mut next: u64) -> Result<u64> {
     for commit in commits {
         for batch in commit.events.iter().filter(|batch| !batch.logs.is_empty()) {
-            let prepared = prepare_batch(commit.chain.0, next, batch)?;
-            next += batch.logs.len() as u64;
-            append_batch(&ledger.conn, "main", "events", prepared.raw)?;
-            for (number, batch) in prepared.typed {
-                let table = typed::physical(schema(ledger, number)?);
-                append_batch(&ledger.conn, TYPED_SCHEMA, &table, batch)?;
+            for prepared in prepare_batch(commit.chain.0, next, batch)? {
+                let Prepared { schema: number, rows } = prepared?;
+                match number {
+                    None => append_batch(&ledger.conn, "main", "events", rows)?,
+                    Some(number) => {
+                        let table = typed::physical(schema(ledger, number)?);
+                        append_batch(&ledger.conn, TYPED_SCHEMA, &table, rows)?;
+                    }
+                }
             }
+            next += batch.logs.len() as u64;
         }
     }
     Ok(next)
@@ -179,47 +183,53 @@ fn schema(ledger: &DuckLedger, number: u32) -> Result<&EventSchema> {
 fn prepare(commits: &[Commit], mut next: u64, sender: &mpsc::SyncSender<Result<Prepared>>) {
     for commit in commits {
         for batch in commit.events.iter().filter(|batch| !batch.logs.is_empty()) {
-            let prepared = prepare_batch(commit.chain.0, next, batch);
-            next += batch.logs.len() as u64;
-            let is_last = prepared.is_err();
-            if sender.send(prepared).is_err() || is_last {
-                return;
+            let prepared = match prepare_batch(commit.chain.0, next, batch) {
+                Ok(prepared) => prepared,
+                Err(error) => return drop(sender.send(Err(error))),
+            };
+            for prepared in prepared {
+                let is_last = prepared.is_err();
+                if sender.send(prepared).is_err() || is_last {
+                    return;
+                }
             }
+            next += batch.logs.len() as u64;
         }
     }
 }
 
-fn prepare_batch(chain: u64, first_id: u64, batch: &EventBatch) -> Result<Prepared> {
+/// Returns the batch's rows of `events`, then those of each typed table, made when asked for:
+/// DuckDB takes the first while the others are made.
+fn prepare_batch(
+    chain: u64,
+    first_id: u64,
+    batch: &EventBatch,
+) -> Result<impl Iterator<Item = Result<Prepared>>> {
     let columns = raw_columns(chain, first_id, batch)?;
-    let typed = batch
-        .typed
-        .iter()
-        .filter(|rows| !rows.row.is_empty())
-        .map(|rows| Ok((rows.schema, record_batch(typed_columns(&columns, rows)?)?)))
-        .collect::<Result<_>>()?;
-    Ok(Prepared { raw: record_batch(columns)?, typed })
+    let raw = record_batch(columns.clone()).map(|rows| Prepared { schema: None, rows });
+    let decoded = batch.typed.iter().filter(|rows| !rows.row.is_empty());
+    Ok(iter::once(raw).chain(decoded.map(move |rows| {
+        let schema = Some(rows.schema);
+        Ok(Prepared { schema, rows: record_batch(typed_columns(&columns, rows)?)? })
+    })))
 }
 
 fn append_events(ledger: &DuckLedger, prepared: mpsc::Receiver<Result<Prepared>>) -> Result<()> {
     let appender =
         |schema, table: &str| ledger.conn.appender_to_db(table, schema).map_err(statement_failed);
-    let mut raw = appender("main", "events")?;
-    let mut tables: BTreeMap<u32, Appender<'_>> = BTreeMap::new();
-    for batch in prepared {
-        let batch = batch?;
-        for (number, rows) in batch.typed {
-            let schema = schema(ledger, number)?;
-            let table = match tables.entry(number) {
-                Entry::Occupied(table) => table.into_mut(),
-                Entry::Vacant(place) => {
-                    place.insert(appender(TYPED_SCHEMA, &typed::physical(schema))?)
-                }
-            };
-            table.append_record_batch(rows).map_err(statement_failed)?;
-        }
-        raw.append_record_batch(batch.raw).map_err(statement_failed)?;
+    let mut tables: BTreeMap<Option<u32>, Appender<'_>> = BTreeMap::new();
+    for prepared in prepared {
+        let Prepared { schema: number, rows } = prepared?;
+        let table = match (tables.entry(number), number) {
+            (Entry::Occupied(table), _) => table.into_mut(),
+            (Entry::Vacant(place), None) => place.insert(appender("main", "events")?),
+            (Entry::Vacant(place), Some(number)) => {
+                place.insert(appender(TYPED_SCHEMA, &typed::physical(schema(ledger, number)?))?)
+            }
+        };
+        table.append_record_batch(rows).map_err(statement_failed)?;
     }
-    raw.flush().map_err(statement_failed)?;
+    // `events` first: `None` is before every schema.
     for table in tables.values_mut() {
         table.flush().map_err(statement_failed)?;
     }

@@ -22,7 +22,7 @@ use alloy_primitives::B256;
 use duckdb::Connection;
 use event::{
     BlockRange, ChainId, ChainState, Column, Commit, Decoder, Descriptor, EventId, EventPage,
-    EventQuery, EventSchema, Filter, FilterId, JournalRow, LaneCommit, LaneId, LaneState,
+    EventQuery, EventSchema, Filter, FilterId, Incident, JournalRow, LaneCommit, LaneId, LaneState,
     LedgerError, OutboxLine, OutboxStep, Outgoing, Reader, Remedy, Sighting, Store, Writer,
 };
 use std::{
@@ -255,6 +255,10 @@ impl Store for DuckLedger {
         range: BlockRange,
     ) -> Result<Vec<Sighting>> {
         load::sightings_in(&self.conn, chain, filter, range)
+    }
+
+    fn losses_told(&mut self, chain: ChainId, range: BlockRange) -> Result<Vec<Incident>> {
+        load::losses_told(&self.conn, chain, range)
     }
 
     /// Compacts lanes and folds the log into the file.

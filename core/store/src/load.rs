@@ -11,8 +11,8 @@ use crate::{
 use alloy_primitives::{Address, B256};
 use duckdb::{Connection, OptionalExt, Row, params};
 use event::{
-    BlockRange, Candidate, ChainId, ChainState, EventId, Evidence, Filter, FilterId, Interval,
-    JournalRow, Links, LogRef, Logs, NodeId, Op, Sighting,
+    BlockRange, Candidate, ChainId, ChainState, EventId, Evidence, Filter, FilterId, Flaw,
+    Incident, Interval, JournalRow, Links, LogRef, Logs, NodeId, Op, Sighting,
 };
 use std::sync::Arc;
 
@@ -139,6 +139,35 @@ pub(crate) fn sightings_in(
     let asked = params![chain.0, filter.0.as_slice(), range.first(), range.last()];
     let rows = statement.query_map(asked, sighting_at);
     rows.and_then(Iterator::collect).map_err(statement_failed)
+}
+
+/// Returns what was told of lost logs of single blocks of a range, and what of it was withdrawn.
+pub(crate) fn losses_told(
+    conn: &Connection,
+    chain: ChainId,
+    range: BlockRange,
+) -> Result<Vec<Incident>> {
+    let mut statement = conn
+        .prepare(
+            "SELECT node, first_block, flaw, count, detail FROM incidents
+            WHERE chain = ? AND first_block BETWEEN ? AND ? AND first_block = last_block
+            AND flaw IN (?, ?) ORDER BY rowid",
+        )
+        .map_err(statement_failed)?;
+    let flaws = [Flaw::Missing, Flaw::Withdrawn].map(|flaw| flaw.to_string());
+    let asked = params![chain.0, range.first(), range.last(), flaws[0], flaws[1]];
+    let told = statement.query_map(asked, |row| {
+        let (node, flaw): (String, String) = (row.get(0)?, row.get(2)?);
+        Ok(Incident {
+            chain,
+            node: NodeId::new(node),
+            range: BlockRange::one(row.get(1)?),
+            flaw: if flaw == flaws[0] { Flaw::Missing } else { Flaw::Withdrawn },
+            count: row.get(3)?,
+            detail: row.get(4)?,
+        })
+    });
+    told.and_then(Iterator::collect).map_err(statement_failed)
 }
 
 fn sighting_at(row: &Row<'_>) -> duckdb::Result<Sighting> {

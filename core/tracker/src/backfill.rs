@@ -3,6 +3,7 @@
 use crate::{
     backoff::{ATTEMPTS_MAX, backoff_ms, is_of_the_range, is_tried_again},
     chunk::{Chunk, Context, Part, Step, receipts_of},
+    segment::{REFUSALS_MIN, Segment},
     width::{FIRST_WIDTH, WIDTH_MAX, Width},
 };
 use event::{
@@ -107,6 +108,7 @@ pub struct Backfill {
     concurrency: usize,
     width_max: u64,
     widths: BTreeMap<Arc<Filter>, Width>,
+    segment: Segment,
     work: VecDeque<(Arc<Filter>, BlockRange)>,
     chunks: BTreeMap<u64, Chunk>,
     next_chunk: u64,
@@ -149,6 +151,7 @@ impl Backfill {
             concurrency: concurrency.max(1),
             width_max: width_max.unwrap_or(WIDTH_MAX),
             widths: BTreeMap::new(),
+            segment: Segment::new(),
             work: work.into_iter().collect(),
             chunks: BTreeMap::new(),
             next_chunk: 0,
@@ -234,11 +237,33 @@ impl Backfill {
     }
 
     fn send(&mut self, call: Call) -> Action {
+        let call = self.cut(call);
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
         let ask = call.ask.clone();
         self.waiting.insert(ticket, call);
         Action::Ask(ticket, ask)
+    }
+
+    /// Cuts a question for more headers than the node gives at once just now; the rest is asked after it.
+    fn cut(&mut self, call: Call) -> Call {
+        let Part::Headers(range) = call.part else { return call };
+        let first = BlockRange::of_width(range.first(), self.segment.blocks());
+        let rest = first.last().checked_add(1).and_then(|next| BlockRange::new(next, range.last()));
+        let (Some(rest), Some(chunk)) = (rest, self.chunks.get_mut(&call.chunk)) else {
+            return call;
+        };
+        chunk.wait_for_one_more();
+        let of = |range| Call {
+            part: Part::Headers(range),
+            ask: Ask::Headers { range },
+            attempts: 0,
+            ..call
+        };
+        // Before those of later chunks, so that one after the other is whole: the run may be stopped.
+        let later = self.ready.iter().position(|other| other.chunk >= call.chunk);
+        self.ready.insert(later.unwrap_or(self.ready.len()), of(rest));
+        of(first)
     }
 
     fn open_chunk(&mut self) -> bool {
@@ -287,6 +312,9 @@ impl Backfill {
     fn on_success(&mut self, call: Call, answer: Answer, now_ms: u64) {
         if matches!(call.part, Part::ByHash(_) | Part::Receipts(_)) {
             self.lost_parts = 0;
+        }
+        if let Part::Headers(range) = &call.part {
+            self.segment.on_answer(range.count());
         }
         if let (Part::Logs, Answer::Logs(logs)) = (&call.part, &answer) {
             let (count, bytes) = (logs.logs.len() as u64, logs.bytes);
@@ -435,6 +463,11 @@ impl Backfill {
             self.paused_until = self.paused_until.max(now_ms + wait);
         }
         call.attempts += 1;
+        if let (Part::Headers(range), FaultClass::Rate { .. }) = (&call.part, &fault.class)
+            && call.attempts >= REFUSALS_MIN
+        {
+            self.segment.on_refusal(range.count());
+        }
         let Some(chunk) = self.chunks.get_mut(&call.chunk) else { return };
         let is_wide = is_logs && chunk.range.count() > 1;
         if is_wide && fault.class == FaultClass::Busy && call.attempts >= BUSY_TRIES_MAX {

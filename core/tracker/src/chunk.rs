@@ -3,7 +3,7 @@
 //! The verification ladder as a state machine. What is asked depends on the policy and on what
 //! the prover doubts; an empty answer is never the end of it where a bloom says otherwise.
 
-use crate::NodeStatus;
+use crate::{NodeStatus, segment::SEGMENT_MAX};
 use alloy_primitives::B256;
 use event::{
     Answer, Ask, BlockAnswer, BlockNumHash, BlockRange, ChainProfile, Content, Fault, Filter, Flaw,
@@ -15,8 +15,6 @@ use std::{
     sync::Arc,
 };
 
-/// Headers asked for in one go, in blocks: a few JSON-RPC batches, so that they overlap.
-const HEADER_SEGMENT: u64 = 250;
 /// Blocks whose receipts are asked for in one go: a batch or two, and bounds what one question holds.
 const RECEIPT_BLOCKS_MAX: usize = 50;
 /// Questions for receipts that a few blocks are shared between, so that they overlap.
@@ -142,7 +140,7 @@ impl Chunk {
         if self.reads_headers(context) {
             let mut first = self.range.first();
             loop {
-                let segment = BlockRange::of_width(first, HEADER_SEGMENT);
+                let segment = BlockRange::of_width(first, SEGMENT_MAX);
                 let Some(segment) = segment.intersection(&self.range) else { break };
                 asks.push((Part::Headers(segment), Ask::Headers { range: segment }));
                 if segment.last() == self.range.last() {
@@ -222,6 +220,11 @@ impl Chunk {
             _ => return Step::Restart("the answer is for another question".into()),
         }
         self.advance(context)
+    }
+
+    /// Waits for one answer more: a question was cut in two.
+    pub(crate) fn wait_for_one_more(&mut self) {
+        self.waiting += 1;
     }
 
     /// Takes the loss of a part that the ladder can do without.

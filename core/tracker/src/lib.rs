@@ -12,6 +12,7 @@ mod chain_plan;
 mod chunk;
 mod council;
 mod follow;
+mod segment;
 mod width;
 
 pub use backfill::{Action, Backfill, BackfillConfig, NodeStatus, Surrender, Ticket};

@@ -201,8 +201,14 @@ fn incidents(
     chain: ChainId,
 ) -> Result<BTreeMap<NodeId, Vec<IncidentCount>>, CommandError> {
     let sql = format!(
-        "SELECT node, flaw, sum(count)::UBIGINT, max(last_block)::UBIGINT FROM main.incidents
-        WHERE chain = {chain} GROUP BY node, flaw ORDER BY node, flaw"
+        "SELECT node, flaw, sum(count)::UBIGINT, max(last_block)::UBIGINT FROM main.incidents i
+        WHERE chain = {chain} AND flaw <> '{withdrawn}' AND NOT EXISTS (
+            SELECT 1 FROM main.incidents w WHERE w.flaw = '{withdrawn}' AND i.flaw = '{missing}'
+            AND w.chain = i.chain AND w.node = i.node AND w.first_block = i.first_block
+            AND w.last_block = i.last_block AND w.count = i.count)
+        GROUP BY node, flaw ORDER BY node, flaw",
+        withdrawn = Flaw::Withdrawn,
+        missing = Flaw::Missing,
     );
     let mut found: BTreeMap<NodeId, Vec<IncidentCount>> = BTreeMap::new();
     ledger.query(&sql, &mut |_, row| {

@@ -49,3 +49,16 @@ fn a_final_block_that_nodes_differ_in_is_undecided_as_long_as_the_log_waits() {
     world.take(&said("a", 3, 3, &truth).showing(3, &truth));
     assert_eq!(undecided(&world, &all()), "");
 }
+
+#[test]
+fn where_nothing_is_covered_a_replay_goes_on_from_what_was_demanded() {
+    let mut world = World::new(policy(Verify::Prove));
+    let filters = [filter(&[], &[1])];
+    let first = |world: &World| world.aggregator.first_uncovered(&filters, Verify::Prove);
+    assert_eq!(first(&world), None);
+    world.aggregator.demand(&[all()], range(4, 9), Verify::Prove, 100).unwrap();
+    assert_eq!(first(&world), Some(4));
+    assert_eq!(world.aggregator.first_uncovered(&[filter(&[9], &[1])], Verify::Prove), None);
+    world.take(&said("a", 6, 6, &[]).showing(6, &[]));
+    assert_eq!(first(&world), Some(7), "coverage says where it goes on");
+}

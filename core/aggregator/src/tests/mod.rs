@@ -15,12 +15,15 @@ mod several;
 use crate::{Admission, Aggregator, JournalCounter, Outcome, Policy};
 use alloy_primitives::{Address, B256, keccak256};
 use event::{
-    AnchorPolicy, AnyOf, BlockRange, BlockVerdict, ChainId, ChainProfile, ChainState, Content,
-    EventId, Filter, Flaw, Header, Incident, Interval, JournalRow, Judgement, Links, Log, LogRef,
-    Logs, NodeId, Op, Outcome as ReceiptOutcome, REPORT_VERSION, Receipt, Report, ReportedBlock,
-    Verify, Via,
+    AnchorPolicy, AnyOf, BatchBlock, BlockRange, BlockVerdict, ChainId, ChainProfile, ChainState,
+    Content, EventId, EventPage, Filter, Flaw, Header, Incident, Interval, JournalRow, Judgement,
+    Links, Log, LogRef, Logs, NodeId, Op, Outcome as ReceiptOutcome, REPORT_VERSION, Receipt,
+    Report, ReportedBlock, Sighting, Verify, Via,
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 pub(crate) const CHAIN: ChainId = ChainId(1);
 
@@ -284,6 +287,12 @@ pub(crate) struct World {
     pub(crate) coverage: BTreeMap<Filter, Vec<Interval>>,
     pub(crate) rows: Vec<JournalRow>,
     pub(crate) incidents: Vec<Incident>,
+    /// Events as they were told.
+    logs: BTreeMap<EventId, Logs>,
+    refuted: BTreeSet<EventId>,
+    sightings: Vec<Sighting>,
+    /// Logs that wait, by id.
+    pub(crate) waiting: BTreeMap<EventId, Vec<NodeId>>,
     /// Heads at which nodes made their claims, so far.
     pub(crate) head: u64,
 }
@@ -306,6 +315,10 @@ impl World {
             coverage: BTreeMap::new(),
             rows: vec![],
             incidents: vec![],
+            logs: BTreeMap::new(),
+            refuted: BTreeSet::new(),
+            sightings: vec![],
+            waiting: BTreeMap::new(),
             head: 0,
         }
     }
@@ -314,12 +327,46 @@ impl World {
         let (report, judgement) = said.make();
         let known = self.aggregator.known_range(&report).map(|range| self.known(range));
         if self.aggregator.is_second_look(&report) {
-            let stored = self.events.iter().filter(|(_, n)| report.range.contains(*n));
-            self.aggregator.compare_with(crate::Stored::of_ids(stored.copied()));
+            let stored = self.stored(report.range);
+            self.aggregator.compare_with(stored);
         }
-        let outcome = self.aggregator.on_report(report, judgement, known, &mut self.journal);
+        let mut outcome = self.aggregator.on_report(report, judgement, known, &mut self.journal);
+        for refuted in &outcome.refuted {
+            let sightings: Vec<_> = (self.sightings.iter())
+                .filter(|s| refuted.block().contains(s.number) && s.filter == refuted.filter())
+                .cloned()
+                .collect();
+            let losses = self.losses(refuted.block());
+            outcome.commit.incidents.extend(refuted.withdrawn(&sightings, &losses));
+        }
         self.apply(&outcome);
         outcome
+    }
+
+    /// What a store gives of a range; all events of these tests match the filter.
+    fn stored(&self, range: BlockRange) -> crate::Stored {
+        let mut page = EventPage::default();
+        for (id, number) in &self.events {
+            if !range.contains(*number) || self.refuted.contains(id) {
+                continue;
+            }
+            let block = page.blocks.len() as u32;
+            let (number, hash) = (*number, id.block_hash);
+            page.blocks.push(BatchBlock { number, hash, parent: None, timestamp: None });
+            page.logs.push(LogRef { block, ..self.logs[id].row(0) });
+            page.occurrence.push(id.occurrence);
+        }
+        let sightings = self.sightings.iter().filter(|s| range.contains(s.number)).cloned();
+        crate::Stored::new(CHAIN, page, sightings.collect(), self.losses(range))
+    }
+
+    fn losses(&self, range: BlockRange) -> Vec<Incident> {
+        let is_loss = |told: &&Incident| {
+            matches!(told.flaw, Flaw::Missing | Flaw::Withdrawn)
+                && told.range.count() == 1
+                && range.covers(&told.range)
+        };
+        self.incidents.iter().filter(is_loss).cloned().collect()
     }
 
     /// Takes what the aggregator has to say without a report.
@@ -360,8 +407,20 @@ impl World {
                 assert!(!self.events.iter().any(|(known, _)| *known == id), "stored twice");
                 assert!(row.range.contains(number));
                 self.events.push((id, number));
+                let mut one = Logs::default();
+                one.push(LogRef { block: 0, ..log });
+                self.logs.insert(id, one);
             }
         }
+        self.refuted.extend(commit.refuted.iter().copied());
+        for sighting in &commit.sightings {
+            let key = |s: &Sighting| (s.number, s.hash, s.filter, s.node.clone(), s.via);
+            self.sightings.retain(|known| key(known) != key(sighting));
+            self.sightings.push(sighting.clone());
+        }
+        commit.candidates_closed.iter().for_each(|id| drop(self.waiting.remove(id)));
+        let waiting = commit.candidates.iter();
+        self.waiting.extend(waiting.map(|candidate| (candidate.id, candidate.nodes.clone())));
         self.incidents.extend(commit.incidents.iter().cloned());
         for block in &commit.blocks {
             self.blocks.insert((block.number, block.hash), block.canonical);

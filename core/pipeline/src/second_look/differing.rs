@@ -29,6 +29,7 @@ impl Looking<'_> {
         // The one that differs is heard once more at the end: what the others have shown by then
         // tells of it.
         let order = std::iter::once(*node).chain(others).chain(before).chain([*node]);
+        let mut is_proved = false;
         for (asked, index) in order.enumerate() {
             let is_before = seen.contains(&self.statuses[index].node);
             if self.statuses[index].head.number < range.last() {
@@ -38,7 +39,10 @@ impl Looking<'_> {
             if read.stopped {
                 return Ok(false);
             }
-            let is_settled = read.differs.is_empty() && read.doubts.is_empty() && !is_before;
+            // Once receipts show what is there, an answer that does not hold up changes nothing.
+            is_proved |= read.open.is_empty() && read.held.is_empty();
+            let is_sound = is_proved || read.doubts.is_empty();
+            let is_settled = read.differs.is_empty() && is_sound && !is_before;
             if is_settled && (asked == 0 || index == *node) {
                 return Ok(true);
             }

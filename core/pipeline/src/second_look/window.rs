@@ -15,6 +15,10 @@ use tracker::{NodeStatus, Planned};
 /// Ranges in which nodes differ that are decided in one window; those of one more stay open.
 const DIFFERENCES_MAX: usize = 256;
 
+/// Blocks in a row that are proved because one node gave them in a way that does not hold up, at most: a
+/// few headers or logs are wrong, and a node that is wrong all along is left to whoever runs it.
+const UNSOUND_BLOCKS_MAX: u64 = 1_000;
+
 pub(super) type Stop<'a, F> = Pin<&'a mut F>;
 
 /// A second look under way.
@@ -42,10 +46,13 @@ pub(super) struct Window {
     failed: Vec<(BlockRange, String)>,
     /// Told otherwise than before.
     differing: Vec<Differing>,
+    /// Told in a way that does not hold up, whatever it says.
+    unsound: Vec<Differing>,
 }
 
 impl Window {
-    /// Takes what a node gave of the parts of a range that it was asked for.
+    /// Takes what a node gave of the parts of a range that it was asked for. Of what it was not come to
+    /// before the end nothing is known: it is still to be looked at.
     fn take(&mut self, parts: Vec<Seen>, node: (usize, &NodeId), read: &ReplayOutcome) {
         let (node, name) = node;
         let differs: BlockRanges = read.differs.iter().copied().collect();
@@ -56,6 +63,9 @@ impl Window {
             apart.add(*doubt);
             for part in &parts {
                 let Some(range) = part.range.intersection(doubt) else { continue };
+                let heard = read.heard.iter().filter_map(|heard| heard.intersection(&range));
+                let seen = || part.nodes.clone();
+                self.unsound.extend(heard.map(|range| Differing { range, node, seen: seen() }));
                 self.fail(Seen { range, ..part.clone() }, name, why);
             }
         }
@@ -63,7 +73,9 @@ impl Window {
             for differing in differs.iter().filter_map(|differing| differing.intersection(&range)) {
                 self.differing.push(Differing { range: differing, node, seen: nodes.clone() });
             }
-            apart.outside(range).into_iter().for_each(|told| self.looked.add(told));
+            let heard = read.heard.iter().filter_map(|heard| heard.intersection(&range));
+            let told = heard.flat_map(|heard| apart.outside(heard));
+            told.for_each(|told| self.looked.add(told));
         }
     }
 
@@ -74,9 +86,17 @@ impl Window {
         self.again.push(part);
     }
 
-    /// Takes what there is no other node for: open where one has failed, else left for one that comes.
-    fn leave(&self, parts: Vec<Seen>, outcome: &mut SecondLook) {
+    /// Takes what there is no other node for: where one gave what does not hold up, those before it are to
+    /// prove theirs; where one has failed it is open, else left for one that comes.
+    fn leave(&mut self, parts: Vec<Seen>, outcome: &mut SecondLook) {
         for Seen { range, nodes, .. } in parts {
+            let is_here = |unsound: &&Differing| {
+                unsound.range.covers(&range) && range.count() <= UNSOUND_BLOCKS_MAX
+            };
+            if let Some(Differing { node, seen, .. }) = self.unsound.iter().find(is_here) {
+                self.differing.push(Differing { range, node: *node, seen: seen.clone() });
+                continue;
+            }
             match self.failed.iter().find(|(failed, _)| failed.intersection(&range).is_some()) {
                 Some((_, why)) => outcome.open.push((range, why.clone())),
                 None => outcome.without_other.extend((nodes.len() < 2).then_some(range)),
@@ -165,11 +185,11 @@ impl<'a> Looking<'a> {
                 for (range, parts) in self.on_one_chain(range, parts, node, &mut window).await {
                     let verify = self.request.verify;
                     let read = self.read(filter, range, node, verify, stop.as_mut()).await?;
+                    self.count(&name, read.heard.count(), is_other_client);
+                    window.take(parts, (node, &name), &read);
                     if read.stopped {
                         return Ok(window.looked);
                     }
-                    self.count(&name, range, is_other_client);
-                    window.take(parts, (node, &name), &read);
                 }
             }
             window.again.sort_by_key(|seen| (seen.range.first(), seen.range.last()));
@@ -179,6 +199,8 @@ impl<'a> Looking<'a> {
                 index < DIFFERENCES_MAX && self.decide(filter, differing, stop.as_mut()).await?;
             if is_decided {
                 window.looked.add(differing.range);
+            } else if self.outcome.stopped {
+                break;
             } else {
                 let name = &self.statuses[differing.node].node;
                 let why = "the nodes before it differ, and nothing shows who is right";
@@ -188,11 +210,11 @@ impl<'a> Looking<'a> {
         Ok(window.looked)
     }
 
-    fn count(&mut self, node: &NodeId, range: BlockRange, is_other_client: bool) {
+    fn count(&mut self, node: &NodeId, blocks: u64, is_other_client: bool) {
         let through = self.outcome.nodes.entry(node.clone()).or_default();
-        through.blocks += range.count();
+        through.blocks += blocks;
         if is_other_client {
-            through.of_other_client += range.count();
+            through.of_other_client += blocks;
         }
     }
 

@@ -16,8 +16,8 @@ pub use outbox::{Enqueued, Outbox, Posted};
 
 use event::{
     BlockRange, ChainId, ChainState, Commit, Descriptor, EventId, EventPage, EventQuery,
-    EventSchema, Filter, FilterId, JournalRow, LaneCommit, LaneId, LaneState, LedgerError, Reader,
-    Sighting, Store,
+    EventSchema, Filter, FilterId, Flaw, Incident, JournalRow, LaneCommit, LaneId, LaneState,
+    LedgerError, Reader, Sighting, Store,
 };
 use image::SightingKey;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -222,6 +222,20 @@ impl Store for MemoryStore {
         let disk = self.up()?;
         let found = disk.image.sightings.iter().filter(|(key, _)| is_in(key));
         Ok(found.map(|(_, sighting)| sighting.clone()).collect())
+    }
+
+    fn losses_told(
+        &mut self,
+        chain: ChainId,
+        range: BlockRange,
+    ) -> Result<Vec<Incident>, LedgerError> {
+        let is_in = |told: &&Incident| {
+            told.chain == chain
+                && range.contains(told.range.first())
+                && told.range.count() == 1
+                && matches!(told.flaw, Flaw::Missing | Flaw::Withdrawn)
+        };
+        Ok(self.up()?.image.incidents.iter().filter(is_in).cloned().collect())
     }
 
     fn close(&mut self) -> Result<(), LedgerError> {

@@ -108,6 +108,11 @@ impl Scene {
     }
 
     fn look_through(&self, owner: &OwnerHandle, nodes: &[Arc<SimNode>]) -> SecondLook {
+        self.look_for(LIMIT_MS * 2, owner, nodes)
+    }
+
+    /// Looks for so long.
+    fn look_for(&self, time_ms: u64, owner: &OwnerHandle, nodes: &[Arc<SimNode>]) -> SecondLook {
         let clock = self.world.clock();
         let looked = async {
             let request = SecondLookRequest {
@@ -122,9 +127,9 @@ impl Scene {
                 pace: None,
                 reporter: Arc::from("test"),
             };
-            let never = std::future::pending();
+            let stop = clock.sleep_until(clock.now_ms() + time_ms);
             let prover = Arc::new(proof::Proof);
-            second_look(request, owner, prover, clock, never, &Unheard).await.unwrap()
+            second_look(request, owner, prover, clock, stop, &Unheard).await.unwrap()
         };
         run(&self.world, LIMIT_MS, looked).unwrap()
     }
@@ -229,4 +234,31 @@ fn blocks_that_no_other_node_could_look_at_wait_for_one() {
     assert!(look.without_other.is_empty());
     // Two nodes have said it now: with one of them there is nothing to complain of.
     assert!(scene.look(&nodes[..1]).without_other.is_empty());
+}
+
+#[test]
+fn what_a_second_look_compared_before_it_was_stopped_is_not_read_again() {
+    let scene = Scene::new(world(MANY), MANY);
+    let nodes = honest(&scene.world, &["a", "b"]);
+    scene.replay(&nodes[..1]);
+    let read = |look: &SecondLook| look.nodes.values().map(|node| node.blocks).sum::<u64>();
+    let first = scene.look_for(800, &scene.owner(), &nodes);
+    assert!(first.stopped && (1..MANY).contains(&read(&first)), "{first:?}");
+    let second = scene.look(&nodes);
+    assert_eq!(read(&first) + read(&second), MANY, "{second:?}");
+    assert_eq!((first.agreed + second.agreed, second.stopped), (MANY, false));
+}
+
+#[test]
+fn f41_a_wrong_header_names_its_node_and_holds_nothing_up_once_receipts_show_the_block() {
+    let scene = Scene::new(world(200), 200);
+    let with_events = scene.world.tree(|tree| expected(tree, &followed(2), scene.range));
+    let number = with_events[0].0;
+    let bad = Rule::on(Methods::HEADERS, Trouble::ZeroBloom).in_blocks(BlockRange::one(number));
+    let nodes = [scene.world.add_node("a", Vec::new()), scene.world.add_node("b", vec![bad])];
+    scene.replay(&nodes[..1]);
+    let look = scene.look(&nodes);
+    assert!(look.open.is_empty(), "{:?}", look.open);
+    assert!(look.told.iter().all(|told| &*told.node.0 == "b") && !look.told.is_empty());
+    assert_eq!(scene.look(&nodes).range, None, "it was looked at");
 }

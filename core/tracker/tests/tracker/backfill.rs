@@ -652,3 +652,24 @@ fn a_retry_that_is_due_while_every_call_is_under_way_waits_for_an_answer() {
     // A driver that is told to wait for a moment that has passed asks again at once, for ever.
     assert!(matches!(backfill.next(60_000), Action::WaitForAnswer));
 }
+
+#[test]
+fn headers_are_asked_for_in_fewer_where_so_many_are_refused_for_the_rate_and_each_is_got_once() {
+    let mut asked = 0;
+    let script = Script::bent([5, 1_500], move |ask| match ask {
+        // Of those that it would give it refuses a fifth.
+        Ask::Headers { range } => {
+            asked += 1;
+            let is_refused = range.count() > 12 || asked % 5 == 0;
+            is_refused.then_some(Err(FaultClass::Rate { retry_after_ms: None }))
+        }
+        _ => None,
+    });
+    let whole = range(0, 1_999);
+    let run = run(script, Verify::Bloom, whole, 10_000);
+    assert!(run.surrendered.is_empty(), "{:?}", run.surrendered);
+    assert!(contiguous(&run.covered(), whole), "{:?}", run.covered());
+    assert_eq!(run.log_blocks(), [5, 1_500]);
+    let headers = run.asked.iter().filter(|ask| matches!(ask, Ask::Headers { .. })).count();
+    assert!(headers <= 800, "{headers} questions");
+}

@@ -1,7 +1,7 @@
 //! Medians of what plugins took, the ratios that the goals speak of, and how they are shown.
 
 use super::runner::GOAL_EVENTS;
-use crate::summary::{Bound, Goal, median, ratio};
+use crate::summary::{Bound, Goal, median};
 use serde::Serialize;
 use std::fmt;
 
@@ -189,10 +189,9 @@ impl Summary {
             let fresh = (format!("{name}: fresh instance / batch"), row.fresh_part);
             [(whole, Bound::AtLeast(WHOLE_GOAL)), (fresh, Bound::AtMost(FRESH_GOAL))]
         });
-        let goal = |((name, part), bound): ((String, f64), Bound)| {
-            ratio(&name, Some(part), Some(1.0), Some(bound))
-        };
-        goals.filter_map(goal).collect()
+        let goal =
+            |((name, part), bound): ((String, f64), Bound)| Goal::new(&name, part, Some(bound));
+        goals.map(goal).collect()
     }
 
     /// Returns everything as one JSON object.
