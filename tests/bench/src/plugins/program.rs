@@ -21,6 +21,9 @@ pub(super) const GROUP_EVENTS: usize = 50_000;
 /// Deadline of a batch: a machine that stands still for a moment is no fault of a guest's.
 const DEADLINE_MS: u64 = 60_000;
 
+/// When a lane started, and when it committed last, with its next block then.
+type Heard = (Option<Instant>, Option<(Instant, u64)>);
+
 /// The program, and the node that it greets.
 #[derive(Clone, Debug)]
 pub(super) struct Program {
@@ -82,7 +85,7 @@ impl Program {
     }
 
     /// Runs it; returns when the lane started, and when and where it committed last.
-    fn run(&self, words: &Words) -> Result<(Option<Instant>, Option<(Instant, u64)>), BenchError> {
+    fn run(&self, words: &Words) -> Result<Heard, BenchError> {
         let mut child = Command::new(&self.headcount)
             .args(&words.0)
             .env("HEADCOUNT_LOG", "warn,pipeline::lane=debug")
