@@ -564,6 +564,32 @@ fn receipts_that_prove_nothing_leave_their_block_open() {
 }
 
 #[test]
+fn logs_forged_together_with_their_receipts_do_not_enter() {
+    let scene = scene!("logs_forged_together_with_their_receipts");
+    let forged = format!("0x{}", "ff".repeat(32));
+    let forge = move |logs: &mut Value| {
+        logs.as_array_mut().unwrap().iter_mut().for_each(|log| log["data"] = json!(forged));
+    };
+    let node = ScriptedNode::start(&scene.chain, move |call: &ScriptedCall, mut honest: Value| {
+        match call.method.as_str() {
+            "eth_getLogs" => forge(&mut honest),
+            "eth_getBlockReceipts" => {
+                let receipts = honest.as_array_mut().unwrap().iter_mut();
+                receipts.for_each(|receipt| forge(&mut receipt["logs"]));
+            }
+            _ => {}
+        }
+        Bent::Result(honest)
+    });
+    let outcome = scene.replay(&node.url(), &["--verify", "prove"]);
+    expect_error("receipts that are forged too", outcome, LEFT_OPEN, &["open"]);
+    assert_eq!(scene.stored(), Vec::<String>::new(), "a forged log is in the ledger");
+    let honest = ScriptedNode::start(&scene.chain, truth);
+    scene.replay(&honest.url(), &["--verify", "prove"]).expect_success();
+    assert_eq!(scene.stored(), scene.truth(), "what the honest node has");
+}
+
+#[test]
 fn a_log_of_another_address_is_dropped_and_named() {
     let scene = scene!("a_log_of_another_address");
     for level in ["off", "bloom", "prove"] {

@@ -15,6 +15,14 @@ const HEADER: &str = "CanaryHeadera3b4c5";
 /// What basic authentication makes of user and password; its end depends on padding.
 const BASIC: &str = "Q2FuYXJ5VXNlcjFhMmIzYzpDYW5hcnlQYXNzd29yZD";
 
+/// As much of a key tells what it is.
+const TELLING: usize = 8;
+
+/// A text with a key of which so many characters are among the first 200.
+fn cut_behind(shown: usize) -> String {
+    format!("{} {PATH} is not known", "x".repeat(199 - shown))
+}
+
 type Bend = Box<dyn Fn(&ScriptedCall, Value) -> Bent + Send + Sync>;
 
 /// Bends one method and tells the truth elsewhere; an empty name is every method.
@@ -48,6 +56,17 @@ fn kinds() -> Vec<(&'static str, Bend)> {
         ("HTTP 402", on("eth_getLogs", |c, _| Bent::Body(402, c.head.clone()))),
         ("HTTP 403", on("", move |c, _| Bent::Body(403, page(c)))),
         ("HTTP 500", on("eth_getLogs", |c, _| Bent::Body(500, c.head.clone()))),
+        (
+            "a text that is shown cut through a key",
+            on("eth_getLogs", |c, _| Bent::Body(403, cut_behind(TELLING + c.earlier % 6))),
+        ),
+        (
+            "a masked key",
+            on("eth_getLogs", |_, _| {
+                let masked = format!("project id {}... is not known", &PATH[..PATH.len() - 2]);
+                Bent::Error(-32_602, masked)
+            }),
+        ),
         (
             "an error in a batch",
             on("eth_getBlockByNumber", |c, honest| match c.member {
@@ -219,7 +238,8 @@ fn check_kind(scene: &Scene, plugin: &Path, i: usize, kind: &str, bend: Bend) {
 fn expect_no_key(kind: &str, place: &str, bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes).to_lowercase();
     for key in [USER, PASSWORD, PATH, QUERY, HEADER, BASIC] {
-        let key = key.to_lowercase();
+        // Also what is left of one that was masked or cut.
+        let key = key[..TELLING].to_lowercase();
         if let Some(at) = text.find(&key) {
             let start = text.floor_char_boundary(at.saturating_sub(300));
             let end = text.ceil_char_boundary((at + 100).min(text.len()));

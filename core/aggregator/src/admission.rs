@@ -68,9 +68,11 @@ impl Aggregator {
         let mut forged: BTreeMap<u32, u64> = BTreeMap::new();
         let agree = matches!(self.policy.admission, Admission::Agree(_));
         let is_compared = |number| look.is_some_and(|look| look.compares(number));
+        let contradicted = self.contradicted(report, judgement);
         let looked_up: Vec<bool> = (report.blocks.iter().enumerate())
             .map(|(i, b)| {
                 agree
+                    || contradicted[i]
                     || is_compared(b.number)
                     || known.has_block(&b.hash)
                     || self.candidates.has_block(&b.hash)
@@ -110,7 +112,7 @@ impl Aggregator {
                 &id,
                 &report.node,
                 judgement.blocks[block as usize].content,
-                is_compared(report.blocks[block as usize].number),
+                contradicted[block as usize] || is_compared(report.blocks[block as usize].number),
             ) {
                 decision.entered += 1;
                 if let Some(closed) = self.candidates.close(&id) {
@@ -149,10 +151,22 @@ impl Aggregator {
         }
     }
 
-    /// Whether a log enters. One that the nodes before this one did not have needs a second word,
-    /// whatever the policy.
-    fn is_admitted(&self, id: &EventId, node: &NodeId, content: Content, compared: bool) -> bool {
-        let needed = match (self.policy.admission, compared) {
+    /// Returns per block whether its receipts contradict its header: whoever gave them for logs that
+    /// they have may have made up both.
+    fn contradicted(&self, report: &Report, judgement: &Judgement) -> Vec<bool> {
+        let mut contradicted =
+            flawed(report, judgement, |flaw| flaw != Flaw::HeaderHash && spoils_receipts(flaw));
+        for (contradicted, block) in contradicted.iter_mut().zip(&judgement.blocks) {
+            *contradicted &=
+                self.profile.check_receipts_root.decides() && block.content != Content::Receipts;
+        }
+        contradicted
+    }
+
+    /// Whether a log enters. One that the nodes before this one did not have, or whose node
+    /// contradicts itself, needs a second word, whatever the policy.
+    fn is_admitted(&self, id: &EventId, node: &NodeId, content: Content, doubted: bool) -> bool {
+        let needed = match (self.policy.admission, doubted) {
             (Admission::Agree(needed), _) => needed,
             (Admission::OneNode, true) => 2,
             (Admission::OneNode, false) => return true,

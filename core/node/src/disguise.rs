@@ -12,27 +12,46 @@ const BACKSLASHES_MAX: usize = 8;
 const NAMED: [(&[u8], u8); 5] =
     [(b"&amp;", b'&'), (b"&lt;", b'<'), (b"&gt;", b'>'), (b"&quot;", b'"'), (b"&apos;", b'\'')];
 
-/// Returns where `secret` is first written in `text`. An empty secret is nowhere.
+/// Characters of a secret's beginning that already tell too much of it: a node may mask or cut what
+/// it repeats.
+const TELLING: usize = 8;
+
+/// Returns where `secret`, or a telling part of its beginning, is first written in `text`. An empty
+/// secret is nowhere.
 pub(crate) fn find(text: &str, secret: &str) -> Option<Range<usize>> {
-    if secret.is_empty() {
-        return None;
-    }
     let (text_bytes, secret) = (text.as_bytes(), secret.as_bytes());
     // What does not begin with a character of its own is no place to begin.
     text.char_indices().map(|(start, _)| start).find_map(|start| {
         let end = start + written(&text_bytes[start..], secret)?;
-        text.is_char_boundary(end).then_some(start..end)
+        Some(start..text.ceil_char_boundary(end))
     })
 }
 
-/// Returns how many bytes at the beginning of `text` write `secret`.
+/// Returns how many bytes at the beginning of `text` write `secret` or a telling part of its
+/// beginning. All ways of writing go on side by side: one after the other they would double with
+/// each character.
 fn written(text: &[u8], secret: &[u8]) -> Option<usize> {
-    let Some((wanted, rest)) = secret.split_first() else { return Some(0) };
-    forms(text).filter(|(byte, _)| byte.eq_ignore_ascii_case(wanted)).find_map(|(_, len)| {
-        // A line may be broken within, not behind.
-        let gap = if rest.is_empty() { 0 } else { blanks(&text[len..]) };
-        [0, gap].into_iter().find_map(|gap| Some(len + gap + written(&text[len + gap..], rest)?))
-    })
+    let (mut told, mut ends) = (None, vec![0]);
+    for (count, wanted) in (1..).zip(secret) {
+        let is_last = count == secret.len();
+        let written = |end: &usize| {
+            let fits = |(byte, _): &(u8, usize)| byte.eq_ignore_ascii_case(wanted);
+            let end = *end;
+            forms(&text[end..]).filter(fits).map(move |(_, len)| end + len)
+        };
+        let mut next: Vec<usize> = ends.iter().flat_map(written).collect();
+        let Some(last) = next.iter().max().copied() else { break };
+        if is_last || count >= TELLING {
+            told = Some(last);
+        }
+        // A line may be broken within.
+        let broken: Vec<usize> = next.iter().map(|end| end + blanks(&text[*end..])).collect();
+        next.extend(broken);
+        next.sort_unstable();
+        next.dedup();
+        ends = next;
+    }
+    told
 }
 
 /// Returns the length of a line break and the blanks around it, or 0.
@@ -106,6 +125,26 @@ mod tests {
         assert_eq!(find("anything", ""), None);
         assert_eq!(find("a\\", "a/"), None);
         assert_eq!(find("a b", "ab"), None, "two words are not a broken line");
+    }
+
+    #[test]
+    fn the_telling_beginning_of_a_secret_is_found_however_it_goes_on() {
+        let secret = "9aa3d95b3bc440fa88ea12eaa4456161";
+        for shown in [8, 24, 31] {
+            let text = format!("id {}... is unknown", &secret[..shown]);
+            assert_eq!(find(&text, secret), Some(3..3 + shown), "{text}");
+        }
+        assert_eq!(find(&secret[..7], secret), None, "a few characters say nothing");
+        assert_eq!(find("9aa3d95b\n3bc4 and so on", secret), Some(0..13));
+    }
+
+    #[test]
+    fn a_text_that_is_almost_a_long_secret_is_read_once() {
+        // Each way by itself would take longer than anybody waits: 2^200.
+        let secret = "a".repeat(200) + "b";
+        assert_eq!(find(&"a".repeat(200), &secret), Some(0..200));
+        let broken = "a\n".repeat(200);
+        assert_eq!(find(&broken, &secret), Some(0..broken.len() - 1));
     }
 
     #[test]

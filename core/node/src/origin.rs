@@ -97,7 +97,8 @@ impl Origin {
         let what = match (is_json, envelope::first_byte(&reply.body)) {
             (true, _) => problem.to_owned(),
             (false, None) => "an empty body".to_owned(),
-            (false, _) => format!("not JSON: {}", excerpt(&body)),
+            // Cut when it is clean: a cut through a key would hide what is left of it.
+            (false, _) => format!("not JSON: {}", excerpt(&self.secrets.clean(&body))),
         };
         let text = match reply.status {
             Some(status) => format!("HTTP {status}: {what}"),

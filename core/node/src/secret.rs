@@ -207,7 +207,8 @@ mod tests {
             assert!(clean.starts_with("key [redacted]"), "{told}: {clean}");
             assert!(clean.ends_with("is not allowed"), "{told}: {clean}");
         }
-        assert_eq!(secrets.clean("Zk9+Qw/3xR+aB7c"), "Zk9+Qw/3xR+aB7c", "another key");
+        assert_eq!(secrets.clean("key Zk9+Qw/3xR+aB... is"), "key [redacted]... is", "masked");
+        assert_eq!(secrets.clean("Zk9+Qx/3xR+aB7c"), "Zk9+Qx/3xR+aB7c", "another key");
     }
 
     #[test]
