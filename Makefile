@@ -64,11 +64,12 @@ long: tools build-tests plugins script-plugins ## Run many seeds, soaks and kill
 mutants: deps ## Switch off each check in turn; a test must notice
 	@tools/mutants.sh
 
-bench: deps plugins ## Measure replay and watch against what one would write without them
+bench: deps plugins ## Measure replay, watch and plugins (after script-plugins all) against what it takes without them
 	$(CARGO) build --release -p headcount
 	$(CARGO) build --release -p headcount-bench
 	$(TARGET)/release/headcount-bench
 	$(TARGET)/release/headcount-bench live
+	$(TARGET)/release/headcount-bench plugins
 
 fixtures: tools build ## Record fixtures/ anew from a real node
 	$(CARGO) run --quiet -p headcount-tests --bin make-fixtures

@@ -174,9 +174,20 @@ export class Answer {
 }
 
 /** Returns a key for an event that is the same whenever the event comes: after a restart, a rebuild, or a
- * reorg that brings its block back. */
+ * reorg that brings its block back. What it says is part of it: an event that a node told wrongly, and that
+ * was told before it was refuted, does not stand for the true one in its place. */
 export function eventKey(event) {
-  return `${hex(event.block.hash)}:${hex(event.txHash)}:${event.logIndex}`;
+  const said = digest(event).toString(16).padStart(16, '0');
+  return `${hex(event.block.hash)}:${hex(event.txHash)}:${event.logIndex}:${said}`;
+}
+
+/** FNV-1a over contract, topics and data. */
+function digest({ address, topics, data }) {
+  let sum = 0xcbf29ce484222325n;
+  for (const part of [address, ...topics, data]) {
+    for (const byte of part) sum = BigInt.asUintN(64, (sum ^ BigInt(byte)) * 0x100000001b3n);
+  }
+  return sum;
 }
 
 function raw(value) {

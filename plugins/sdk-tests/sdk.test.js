@@ -86,7 +86,7 @@ test('a message is enqueued with a key that the event keeps', () => {
   const [first, second] = host.messages;
   assert.equal(first.sink, 'ops');
   assert.deepEqual([first.contentType, first.body], ['application/json', '{"n":1}']);
-  assert.equal(first.key, `0x${'00'.repeat(32)}:0x${'00'.repeat(32)}:0`);
+  assert.equal(first.key, `0x${'00'.repeat(32)}:0x${'00'.repeat(32)}:0:34324bfa37f997cf`);
   assert.notEqual(first.key, second.key);
 });
 

@@ -90,7 +90,7 @@ class Sdk(unittest.TestCase):
         [message] = handled(handler).messages
         zeros = "0x" + "00" * 32
         self.assertEqual(message, {
-            "sink": "ops", "key": f"{zeros}:{zeros}:0", "content_type": "application/json", "body": b'{"n": 1}',
+            "sink": "ops", "key": f"{zeros}:{zeros}:0:34324bfa37f997cf", "content_type": "application/json", "body": b'{"n": 1}',
         })
 
     def test_a_host_is_asked_and_what_its_silence_means_is_said(self):

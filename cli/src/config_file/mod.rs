@@ -105,6 +105,8 @@ pub(crate) struct PluginConfig {
     pub(crate) sha256: Option<String>,
     /// From when on it sees a block; as the plugin says where not given.
     pub(crate) finality: Option<Visibility>,
+    /// Events of one batch, at most; a block with more is still one batch.
+    pub(crate) batch_events: Option<usize>,
     /// What becomes of an event that it cannot take.
     pub(crate) poison: Poison,
     /// What becomes of its rows where another component wrote them.
@@ -225,6 +227,7 @@ config = { token = "${KEY}", depth = 3 }
 sinks = ["ops"]
 http = ["api.example.com", "http://127.0.0.1:8080"]
 http_private = ["rates.internal:8443"]
+batch_events = 100
 poison = "halt"
 on_change = "rebuild"
 limits = { memory_mib = 64, deadline_ms = 500 }
@@ -276,6 +279,7 @@ attempts = 7
         assert!(
             config.plugins[0].hosts[2].is_private() && !config.plugins[0].hosts[0].is_private()
         );
+        assert_eq!(config.plugins[0].batch_events, Some(100));
         assert_eq!(config.plugins[0].poison, Poison::Halt);
         assert_eq!(config.plugins[0].on_change, OnChange::Rebuild);
         let sink = &config.sinks[0];

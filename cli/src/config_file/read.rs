@@ -44,11 +44,12 @@ const CHAIN: [&str; 11] = [
 const PER_SECOND: &str = "second_look_requests_per_second";
 const NODE: [&str; 4] = ["name", "url", "headers", "timeout"];
 const CONTRACT: [&str; 7] = ["name", "chain", "address", "addresses", "events", "abi", "start"];
-const PLUGIN: [&str; 11] = [
+const PLUGIN: [&str; 12] = [
     "name",
     "wasm",
     "sha256",
     "finality",
+    BATCH_EVENTS,
     "poison",
     "on_change",
     "config",
@@ -57,6 +58,9 @@ const PLUGIN: [&str; 11] = [
     HTTP,
     HTTP_PRIVATE,
 ];
+const BATCH_EVENTS: &str = "batch_events";
+/// Events of one batch, at most.
+const BATCH_EVENTS_MAX: u64 = 10_000;
 const HTTP: &str = "http";
 const HTTP_PRIVATE: &str = "http_private";
 const SINK: [&str; 5] = ["url", "headers", "secret", "timeout", "attempts"];
@@ -384,6 +388,7 @@ fn plugin(source: &Source<'_>, table: &Table<'_>, name: Option<String>) -> Optio
     });
     let deadline_ms = limit("deadline_ms");
     let finality = table.parsed("finality", parse_visibility);
+    let batch_events = batch_events(source, table);
     let poison = table.parsed("poison", parse_poison).unwrap_or_default();
     let on_change = table.parsed("on_change", parse_on_change).unwrap_or_default();
     let wasm_text = table.required_text("wasm")?;
@@ -398,6 +403,7 @@ fn plugin(source: &Source<'_>, table: &Table<'_>, name: Option<String>) -> Optio
         wasm,
         sha256,
         finality,
+        batch_events,
         poison,
         on_change,
         config,
@@ -485,6 +491,17 @@ fn positive(source: &Source<'_>, table: &Table<'_>, key: &str) -> Option<u64> {
         }
         limit => Some(limit),
     }
+}
+
+/// Events of one batch. What is handed over in one call is bounded by bytes, too.
+fn batch_events(source: &Source<'_>, table: &Table<'_>) -> Option<usize> {
+    let events = positive(source, table, BATCH_EVENTS)?;
+    if events > BATCH_EVENTS_MAX {
+        let span: Range<usize> = table.value(BATCH_EVENTS)?.span();
+        source.wrong(&span, format!("`{BATCH_EVENTS}` must be at most {BATCH_EVENTS_MAX}"), None);
+        return None;
+    }
+    usize::try_from(events).ok()
 }
 
 /// Texts, numbers and booleans reach the plugin as text.

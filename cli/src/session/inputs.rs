@@ -78,10 +78,19 @@ pub(super) fn load_plugins(
     for config in configs {
         let plugin = load_plugin(&host, config, compiling)?;
         check_name(&plugin.descriptor().name, &plugins, contracts, ledger)?;
-        let (poison, on_change) = (config.poison, config.on_change);
-        plugins.push((plugin, LanePolicy { poison, on_change, ..LanePolicy::default() }));
+        plugins.push((plugin, lane_policy(config)));
     }
     Ok(plugins)
+}
+
+fn lane_policy(config: &PluginConfig) -> LanePolicy {
+    let defaults = LanePolicy::default();
+    LanePolicy {
+        batch_events: config.batch_events.unwrap_or(defaults.batch_events),
+        poison: config.poison,
+        on_change: config.on_change,
+        ..defaults
+    }
 }
 
 /// A plugin's tables are in a schema of its name, so nothing else may have that name.

@@ -15,8 +15,8 @@ use std::{
 pub(crate) struct Group {
     entries: Vec<Entry>,
     pub(crate) dead_letters: Vec<DeadLetter>,
-    /// Values as they are in the ledger, of every key written since.
-    old: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// Values as they are in the ledger, of every key written since; put back in any order.
+    old: HashMap<Vec<u8>, Option<Vec<u8>>>,
     pub(crate) events: usize,
     pub(crate) bytes: usize,
 }
@@ -27,7 +27,8 @@ struct Entry {
     range: BlockRange,
     is_final: bool,
     tables: BTreeMap<usize, Table>,
-    state: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// Sorted when it is written: a key is written again and again before that.
+    state: HashMap<Vec<u8>, Option<Vec<u8>>>,
     messages: Vec<Message>,
 }
 
@@ -51,7 +52,7 @@ impl Group {
             last.range = BlockRange::new(last.range.first(), end).unwrap_or(range);
             return;
         }
-        let (tables, state) = (BTreeMap::new(), BTreeMap::new());
+        let (tables, state) = (BTreeMap::new(), HashMap::new());
         self.entries.push(Entry { range, is_final, tables, state, messages: Vec::new() });
     }
 
@@ -89,11 +90,14 @@ impl Group {
         let map = &mut Arc::make_mut(state).0;
         for (key, value) in writes {
             self.bytes += key.len() + value.as_ref().map_or(0, Vec::len) + 64;
-            let before = match &value {
-                Some(value) => map.insert(key.clone(), value.clone()),
-                None => map.remove(&key),
+            let before = match (&value, map.get_mut(&key)) {
+                (Some(value), Some(old)) => Some(std::mem::replace(old, value.clone())),
+                (Some(value), None) => map.insert(key.clone(), value.clone()),
+                (None, _) => map.remove(&key),
             };
-            self.old.entry(key.clone()).or_insert(before);
+            if !self.old.contains_key(&key) {
+                self.old.insert(key.clone(), before);
+            }
             entry.state.insert(key, value);
         }
     }
@@ -128,7 +132,9 @@ impl Group {
             let batch = index as u32;
             written.batches.push(entry.range);
             if !entry.state.is_empty() {
-                written.state.push((batch, entry.state.into_iter().collect()));
+                let mut writes: Vec<StateWrite> = entry.state.into_iter().collect();
+                writes.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+                written.state.push((batch, writes));
             }
             if !entry.messages.is_empty() {
                 written.messages.push((batch, entry.messages));

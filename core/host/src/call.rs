@@ -135,7 +135,8 @@ impl Call {
         check("state_key_bytes", key.len(), state_key_bytes)?;
         check("state_value_bytes", value_len, state_value_bytes)?;
         let cost = |value: &Vec<u8>| entry_bytes(&key, value);
-        let before = self.read(&key).map_or(0, cost);
+        let written = self.writes.get(&key).map(|written| written.as_ref().map_or(0, cost));
+        let before = written.unwrap_or_else(|| self.state.0.get(&key).map_or(0, cost));
         let after = value.as_ref().map_or(0, cost);
         if before == 0 && after == 0 {
             // Deleted where nothing is: to keep that in mind would cost memory without end.
@@ -145,7 +146,7 @@ impl Call {
         if after > before {
             check("state_bytes", total, state_bytes)?;
         }
-        let overwritten = self.writes.get(&key).map_or(0, |old| old.as_ref().map_or(0, cost));
+        let overwritten = written.unwrap_or(0);
         let written = self.written_bytes - overwritten + after;
         if after > overwritten {
             check("state_write_bytes", written, self.limits.state_write_bytes)?;
@@ -168,14 +169,6 @@ fn check(limit: &str, wanted: usize, allowed: usize) -> Result<(), state::StateE
         return Err(state::StateError::Quota(text));
     }
     Ok(())
-}
-
-impl Call {
-    /// Ends a guest that wants to be handed more at once than it may.
-    fn may_hand_over(&mut self, bytes: usize) -> wasmtime::Result<()> {
-        let allowed = self.limits.call_bytes;
-        if bytes > allowed { Err(self.fence.over("call_bytes", allowed)) } else { Ok(()) }
-    }
 }
 
 impl types::Host for Call {}
@@ -272,9 +265,12 @@ impl state::Host for Call {
 
     fn get_many(&mut self, keys: Vec<Vec<u8>>) -> wasmtime::Result<Vec<Option<Vec<u8>>>> {
         // One large value asked for a million times would fill the memory of the host.
-        let lengths = keys.iter().map(|key| self.read(key).map_or(0, Vec::len));
-        self.may_hand_over(lengths.sum())?;
-        Ok(keys.iter().map(|key| self.read(key).cloned()).collect())
+        let found: Vec<Option<&Vec<u8>>> = keys.iter().map(|key| self.read(key)).collect();
+        let bytes: usize = found.iter().flatten().map(|value| value.len()).sum();
+        if bytes > self.limits.call_bytes {
+            return Err(self.fence.over("call_bytes", self.limits.call_bytes));
+        }
+        Ok(found.into_iter().map(Option::<&Vec<u8>>::cloned).collect())
     }
 
     fn set(&mut self, key: Vec<u8>, value: Vec<u8>) -> Result<(), state::StateError> {

@@ -191,8 +191,40 @@ fn engine_config() -> Config {
     // What no guest of ours needs is not there to be attacked. Threads are not compiled in.
     config.wasm_memory64(false);
     config.wasm_multi_memory(false);
-    // A guest's memory is copied, not mapped from a file made for it: a file, even one that lives
-    // in memory, is under the limits that a full disk or `ulimit -f` sets.
-    config.memory_init_cow(false);
+    // A guest's memory is mapped from an image of how it begins, and only the pages that it writes to
+    // are copied: of Python's 14 MB few are. The image is a file that lives in memory, and under
+    // `ulimit -f`, like any file: where that is set a guest's memory is copied whole.
+    config.memory_init_cow(files_are_unlimited());
     config
+}
+
+/// Whether this process may make files of any size. Where nothing says so it may not: images are mapped on
+/// Linux only.
+fn files_are_unlimited() -> bool {
+    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    is_unlimited(&limits)
+}
+
+fn is_unlimited(limits: &str) -> bool {
+    let size = limits.lines().find_map(|line| line.strip_prefix("Max file size"));
+    size.and_then(|size| size.split_whitespace().next()) == Some("unlimited")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_on_files_is_read_from_what_the_kernel_says_of_a_process() {
+        let limits = |size| {
+            format!(
+                "Limit                     Soft Limit           Hard Limit           Units     \n\
+                 Max cpu time              unlimited            unlimited            seconds   \n\
+                 Max file size             {size}            unlimited            bytes     \n"
+            )
+        };
+        assert!(is_unlimited(&limits("unlimited")));
+        assert!(!is_unlimited(&limits("8192000")));
+        assert!(!is_unlimited(""));
+    }
 }

@@ -158,6 +158,7 @@ impl LaneRun {
         let mut is_closing = false;
         let mut learnt = BTreeSet::new();
         let mut told_halted = None;
+        tracing::debug!(plugin = %name, next_block = lane.cursor().next_block, "lane started");
         loop {
             if changed.swap(false, Ordering::AcqRel) {
                 report.halted = None;

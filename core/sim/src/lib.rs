@@ -27,7 +27,8 @@ pub use clock::Clock;
 pub use faults::{Methods, Rule, Trouble};
 pub use lane::{LaneStepper, Stepped};
 pub use memory_store::{
-    Cell, Crash, Image, LaneImage, Lanes, MemoryStore, OnApply, StoredEvent, Version,
+    Cell, Crash, Enqueued, Image, LaneImage, Lanes, MemoryStore, OnApply, Outbox, Posted,
+    StoredEvent, Version,
 };
 pub use node::SimNode;
 pub use oracle::{

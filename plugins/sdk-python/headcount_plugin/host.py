@@ -56,8 +56,18 @@ class Answer:
 
 def event_key(event: Event) -> str:
     """Returns a key for an event that is the same whenever the event comes: after a restart, a rebuild, or
-    a reorg that brings its block back."""
-    return f"0x{event.block.hash.hex()}:0x{event.tx_hash.hex()}:{event.log_index}"
+    a reorg that brings its block back. What it says is part of it: an event that a node told wrongly, and
+    that was told before it was refuted, does not stand for the true one in its place."""
+    said = _digest(event.address, *event.topics, event.data)
+    return f"0x{event.block.hash.hex()}:0x{event.tx_hash.hex()}:{event.log_index}:{said:016x}"
+
+
+def _digest(*parts: bytes) -> int:
+    """FNV-1a over contract, topics and data."""
+    total = 0xCBF29CE484222325
+    for byte in b"".join(parts):
+        total = (total ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
+    return total
 
 
 class Imports(Protocol):

@@ -118,6 +118,9 @@ mod tests {
         let mut again = FakeHost::batch(500, &[event]);
         again.id = 77;
         assert_eq!(handled(&batch)[0].key, handled(&again)[0].key);
+        // A node that told the event wrongly leaves another key than the true one has.
+        again.topics[0] ^= 1;
+        assert_ne!(handled(&batch)[0].key, handled(&again)[0].key);
         batch.blocks[0].hash = vec![3; 32];
         assert_ne!(handled(&batch)[0].key, handled(&again)[0].key);
     }

@@ -4,7 +4,7 @@
 
 use crate::{
     json::{self, Place, ReceiptFacts},
-    transfer::{Dice, Economy, TRANSFERS_PER_BLOCK, Transfer},
+    transfer::{Dice, Economy, Transfer},
 };
 use alloy_consensus::{
     Eip658Value, Header, Receipt, ReceiptEnvelope, ReceiptWithBloom, constants::EMPTY_WITHDRAWALS,
@@ -80,18 +80,27 @@ struct Outcome {
 impl Chain {
     /// Builds `block_count` blocks (at least one) on every core.
     pub fn build(block_count: u64, receipts: Receipts) -> Self {
-        Self::build_in_shards(block_count, BLOCKS_PER_SHARD, receipts)
+        Self::of(Economy::default(), block_count, receipts)
     }
 
-    fn build_in_shards(block_count: u64, blocks_per_shard: usize, receipts: Receipts) -> Self {
+    /// Builds as many blocks of what happens in an economy.
+    pub fn of(economy: Economy, block_count: u64, receipts: Receipts) -> Self {
+        Self::build_in_shards(economy, block_count, BLOCKS_PER_SHARD, receipts)
+    }
+
+    fn build_in_shards(
+        economy: Economy,
+        block_count: u64,
+        blocks_per_shard: usize,
+        receipts: Receipts,
+    ) -> Self {
         let block_count = block_count.max(1) as usize;
-        let economy = Economy::default();
         let outcomes = on_every_core(block_count, 256, |indices| {
             indices.map(|index| outcome(&economy, number_of(index))).collect::<Vec<_>>()
         })
         .concat();
         let value_sum = outcomes.iter().map(|outcome| outcome.value_sum).sum();
-        let headers = linked_headers(&outcomes);
+        let headers = linked_headers(&outcomes, economy.transfers_per_block());
         let shards = on_every_core(block_count, blocks_per_shard, |indices| {
             let mut shard = Shard::default();
             for index in indices {
@@ -121,7 +130,7 @@ impl Chain {
 
     /// Number of logs.
     pub fn log_count(&self) -> u64 {
-        (self.hashes.len() * TRANSFERS_PER_BLOCK) as u64
+        (self.hashes.len() * self.economy.transfers_per_block()) as u64
     }
 
     /// Sum of all values transferred.
@@ -265,7 +274,7 @@ fn outcome(economy: &Economy, number: u64) -> Outcome {
     }
 }
 
-fn linked_headers(outcomes: &[Outcome]) -> Vec<(B256, Header)> {
+fn linked_headers(outcomes: &[Outcome], transfers_per_block: usize) -> Vec<(B256, Header)> {
     let mut parent_hash = Dice::new(3, 0).hash();
     let mut headers = Vec::with_capacity(outcomes.len());
     for (index, outcome) in outcomes.iter().enumerate() {
@@ -279,7 +288,7 @@ fn linked_headers(outcomes: &[Outcome]) -> Vec<(B256, Header)> {
             logs_bloom: outcome.bloom,
             number,
             gas_limit: 30_000_000,
-            gas_used: cumulative_gas(TRANSFERS_PER_BLOCK - 1),
+            gas_used: transfers_per_block as u64 * GAS_PER_TRANSFER,
             timestamp: timestamp_of(number),
             extra_data: Bytes::from_static(b"headcount bench"),
             mix_hash: dice.hash(),
@@ -333,7 +342,7 @@ mod tests {
 
     #[test]
     fn logs_over_several_shards_are_those_of_each_block_in_order() {
-        let chain = Chain::build_in_shards(11, 4, Receipts::OnTheSpot);
+        let chain = Chain::build_in_shards(Economy::default(), 11, 4, Receipts::OnTheSpot);
         let block = |number| chain.logs(number, number).unwrap().concat();
         for first in chain.first()..=chain.last() {
             for last in first..=chain.last() {
@@ -350,7 +359,7 @@ mod tests {
     #[test]
     fn receipts_made_beforehand_are_those_made_on_the_spot() {
         let chains = [Receipts::Beforehand, Receipts::OnTheSpot]
-            .map(|receipts| Chain::build_in_shards(11, 4, receipts));
+            .map(|receipts| Chain::build_in_shards(Economy::default(), 11, 4, receipts));
         for number in chains[0].first()..=chains[0].last() {
             let [kept, made] = chains.each_ref().map(|chain| chain.receipts(number).unwrap());
             assert!(matches!(kept, Cow::Borrowed(_)) && kept == made, "{number}");

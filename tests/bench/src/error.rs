@@ -1,6 +1,9 @@
 //! What can go wrong in the bench.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 /// Why the bench has no figure.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +38,12 @@ pub enum BenchError {
     Socket {
         /// Node or method.
         url: String,
+        /// Why.
+        reason: String,
+    },
+    /// A guest that was called alone failed.
+    #[error("the guest failed: {reason}")]
+    Guest {
         /// Why.
         reason: String,
     },
@@ -85,5 +94,10 @@ impl BenchError {
     /// Returns a function that says what we were doing when I/O failed.
     pub fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         |source| Self::Io { doing: doing.into(), source }
+    }
+
+    /// Returns the error of a guest that cannot be made.
+    pub(crate) fn guest(path: &Path, error: &wasmtime::Error) -> Self {
+        Self::Guest { reason: format!("{}: {error:#}", path.display()) }
     }
 }

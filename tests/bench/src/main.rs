@@ -9,6 +9,7 @@ use headcount_bench::{
     fetch::{self, FetchPlan},
     live::{self, bare::Subscription, contender::Files},
     measure,
+    plugins::{self, summary::Language},
     runner::{self, Plan},
     server::{self, Limit},
     summary::Goal,
@@ -25,7 +26,7 @@ use std::{
     time::Duration,
 };
 
-/// Measure `headcount replay` and `headcount watch` next to their parts, on this machine
+/// Measure `headcount replay`, `headcount watch` and plugins next to their parts, on this machine
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 struct Cli {
@@ -91,8 +92,38 @@ struct LiveComparison {
     plugin: Option<PathBuf>,
 }
 
+#[derive(Debug, Args)]
+struct PluginComparison {
+    /// Events at batches of 1,000; a fifth of them at 100, a fiftieth at 1
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1_000..))]
+    events: u32,
+    /// Rounds, each with every plugin once at each batch size
+    #[arg(long, default_value_t = 3)]
+    runs: usize,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
+    /// Exit with 1 when a goal is missed
+    #[arg(long)]
+    check: bool,
+    /// Program to measure; by default the one beside this one
+    #[arg(long)]
+    headcount: Option<PathBuf>,
+    /// Folder of built plugins, of `make plugins` and `make script-plugins`
+    #[arg(long)]
+    plugins: Option<PathBuf>,
+}
+
 #[derive(Debug, Subcommand)]
 enum Part {
+    /// Measure how fast a plugin that is new to a finished ledger comes to its commit
+    ///
+    /// Plugins in Rust, JavaScript and Python are started on a ledger that has everything, at batches of
+    /// 1, 100 and 1,000 events. Next to the program stand, on the same events: the guest called by wasmtime
+    /// alone, the ledger's rows read and dropped, and the rows that the plugin wrote appended alone. At
+    /// 1,000 the program is held to half the speed of the slowest of these, and what a fresh instance for
+    /// each batch costs to a twentieth of the program's time. What is not built is named and left out.
+    Plugins(PluginComparison),
     /// Measure from a node's announcement of a head to the plugin's commit
     Live(LiveComparison),
     /// Follow a node as a user would without us, into a fresh DuckDB file
@@ -162,6 +193,7 @@ fn main() -> ExitCode {
     let done = match cli.part {
         None => compare(&cli.comparison),
         Some(Part::Live(live)) => compare_live(&live),
+        Some(Part::Plugins(comparison)) => compare_plugins(&comparison),
         Some(part) => run_part(part).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {
@@ -199,6 +231,7 @@ fn run_part(part: Part) -> Result<(), BenchError> {
             runtime()?.block_on(live::bare::follow(&url, on, &file))
         }
         Part::Live(comparison) => compare_live(&comparison).map(|_| ()),
+        Part::Plugins(comparison) => compare_plugins(&comparison).map(|_| ()),
         Part::AppendLoop { blocks, file } => {
             let appended = append::append(&file, blocks)?;
             print(&serde_json::json!(appended).to_string())
@@ -241,6 +274,23 @@ fn compare_live(comparison: &LiveComparison) -> Result<ExitCode, BenchError> {
         scratch: beside,
     };
     let summary = live::runner::run(&plan, &mut io::stderr())?;
+    let text = if comparison.json { summary.json().to_string() } else { summary.to_string() };
+    print(&text)?;
+    Ok(exit_code(comparison.check, &summary.goals()))
+}
+
+fn compare_plugins(comparison: &PluginComparison) -> Result<ExitCode, BenchError> {
+    let (_, beside, _) = places()?;
+    let built = beside.join("../../plugins/target");
+    let built = comparison.plugins.clone().unwrap_or(built);
+    let plan = plugins::runner::Plan {
+        event_count: comparison.events as usize,
+        run_count: comparison.runs.max(1),
+        headcount: comparison.headcount.clone().unwrap_or_else(|| beside.join("headcount")),
+        plugins: Language::ALL.map(|each| (each, built.join(each.component()))).into(),
+        scratch: beside,
+    };
+    let summary = plugins::runner::run(&plan, &mut io::stderr())?;
     let text = if comparison.json { summary.json().to_string() } else { summary.to_string() };
     print(&text)?;
     Ok(exit_code(comparison.check, &summary.goals()))

@@ -7,11 +7,12 @@ use nix::sys::{
     resource::{Usage as KernelUsage, UsageWho, getrusage},
     time::TimeVal,
 };
+use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use std::{
     ffi::OsString,
     process::{Command, Stdio},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// What a child took.
@@ -69,6 +70,14 @@ pub fn measure(command: &[OsString]) -> Result<Measured, BenchError> {
 /// Returns the command as one would type it.
 pub fn command_line(command: &[OsString]) -> String {
     command.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+/// Returns the CPU time of this thread so far: on a machine that does other things at once, the time that
+/// something takes of it alone.
+pub fn thread_cpu() -> Result<Duration, BenchError> {
+    let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)
+        .map_err(|errno| BenchError::io("reading the clock of a thread")(errno.into()))?;
+    Ok(Duration::from(time))
 }
 
 /// Returns the CPU seconds of this process so far.

@@ -251,7 +251,7 @@ pub(crate) fn goal(
     below: Option<f64>,
     at_most: f64,
 ) -> Option<Goal> {
-    Some(Goal::new(name, above? / below?, Some(Bound::AtMost(at_most))))
+    ratio(name, above, below, Some(Bound::AtMost(at_most)))
 }
 
 /// Median of the rounds' ratios: a machine that is slow for a while is slow for both sides of it.
@@ -260,6 +260,15 @@ fn median_ratio(above: &[f64], below: &[f64]) -> f64 {
         above.iter().zip(below).map(|(above, below)| above / below).collect();
     ratios.sort_by(f64::total_cmp);
     median(&ratios)
+}
+
+pub(crate) fn ratio(
+    name: &str,
+    above: Option<f64>,
+    below: Option<f64>,
+    held_to: Option<Bound>,
+) -> Option<Goal> {
+    Some(Goal::new(name, above? / below?, held_to))
 }
 
 /// Of sorted values; between two in the middle it takes their mean.

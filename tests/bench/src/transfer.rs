@@ -5,7 +5,7 @@ use alloy_primitives::{
     Address, B256, Bloom, BloomInput, Bytes, Log, LogData, U256, address, b256,
 };
 
-/// Transactions in a block, each with one transfer.
+/// Transactions in a block, each with one transfer, where nothing else is said.
 pub const TRANSFERS_PER_BLOCK: usize = 10;
 
 /// The token contract that emits every log.
@@ -94,30 +94,43 @@ impl Transfer<'_> {
 #[derive(Debug)]
 pub struct Economy {
     holders: Vec<Holder>,
+    transfers_per_block: usize,
     /// Bits that address and topic 0 set in every bloom.
     pub common_bloom: Bloom,
 }
 
 impl Default for Economy {
     fn default() -> Self {
-        let mut common_bloom = Bloom::ZERO;
-        common_bloom.accrue(BloomInput::Raw(TOKEN.as_slice()));
-        common_bloom.accrue(BloomInput::Raw(TRANSFER.as_slice()));
-        Self { holders: (0..HOLDER_COUNT).map(holder).collect(), common_bloom }
+        Self::with_transfers_per_block(TRANSFERS_PER_BLOCK)
     }
 }
 
 impl Economy {
+    /// Returns one in which so many transfers lie in each block.
+    pub fn with_transfers_per_block(transfers_per_block: usize) -> Self {
+        let mut common_bloom = Bloom::ZERO;
+        common_bloom.accrue(BloomInput::Raw(TOKEN.as_slice()));
+        common_bloom.accrue(BloomInput::Raw(TRANSFER.as_slice()));
+        let holders = (0..HOLDER_COUNT).map(holder).collect();
+        Self { holders, transfers_per_block, common_bloom }
+    }
+
     /// Returns the transfers of the block with this number, in order.
-    pub fn transfers(&self, number: u64) -> [Transfer<'_>; TRANSFERS_PER_BLOCK] {
+    pub fn transfers(&self, number: u64) -> Vec<Transfer<'_>> {
         let mut dice = Dice::new(1, number);
-        std::array::from_fn(|_| {
+        let transfer = |_| {
             let tx_hash = dice.hash();
             let from = self.pick(dice.roll());
             let to = self.pick(dice.roll());
             let value = U256::from(dice.roll() >> 8) * U256::from(1_000_000_000_u64);
             Transfer { tx_hash, from, to, value }
-        })
+        };
+        (0..self.transfers_per_block).map(transfer).collect()
+    }
+
+    /// Number of transfers in each block.
+    pub const fn transfers_per_block(&self) -> usize {
+        self.transfers_per_block
     }
 
     /// Squares the die, so that the first holders come up most.

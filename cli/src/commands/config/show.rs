@@ -166,6 +166,7 @@ fn shown_plugin(plugin: &PluginConfig) -> Value {
         ("wasm", Some(json!(plugin.wasm))),
         ("sha256", plugin.sha256.as_deref().map(Value::from)),
         ("finality", plugin.finality.map(shown_visibility)),
+        ("batch_events", plugin.batch_events.map(Value::from)),
         ("poison", (plugin.poison == Poison::Halt).then(|| json!("halt"))),
         ("on_change", shown_on_change(plugin.on_change)),
         ("config", Some(Value::Object(config))),

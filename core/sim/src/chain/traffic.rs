@@ -1,6 +1,7 @@
 //! What happens in blocks: transfers of a few tokens among a few holders, and other contracts whose
 //! logs sometimes set the very bloom bits of a token.
 
+use super::unique;
 use crate::rng::Rng;
 use alloy_primitives::{Address, B256, Bloom, BloomInput, Bytes, U256, keccak256};
 use std::sync::OnceLock;
@@ -28,6 +29,8 @@ pub struct Traffic {
     pub empty_per_mille: u32,
     /// Logs that are transfers of a token, the log density; the others are of other contracts.
     pub transfer_per_mille: u32,
+    /// Logs of other contracts that are of tokens with numbers, ERC-721 and ERC-1155.
+    pub nft_per_mille: u32,
     /// Logs that come twice in their transaction, the same to the last byte.
     pub twin_per_mille: u32,
     /// Blocks without a token's log whose other contracts set that token's bloom bits all the same.
@@ -48,6 +51,7 @@ impl Default for Traffic {
             logs_max: 3,
             empty_per_mille: 150,
             transfer_per_mille: 500,
+            nft_per_mille: 0,
             twin_per_mille: 100,
             decoy_per_mille: 100,
             system_logs_from: None,
@@ -115,6 +119,8 @@ impl Traffic {
             let log = if !quiet && rng.chance(self.transfer_per_mille) {
                 let token = token(rng.below(self.tokens));
                 self.transfer_of(token, rng)
+            } else if self.nft_per_mille > 0 && rng.chance(self.nft_per_mille) {
+                unique::log(self.holders, rng)
             } else {
                 let address = rng.address();
                 self.noise(address, rng)

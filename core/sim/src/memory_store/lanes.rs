@@ -1,5 +1,6 @@
 //! What plugins wrote, as versions tagged with their batch. Undoing is deleting the newer ones.
 
+use super::Outbox;
 use alloy_primitives::B256;
 use event::{
     BlockRange, ColumnData, Cursor, DeadLetter, Descriptor, LaneCommit, LaneId, LaneRows,
@@ -13,6 +14,7 @@ pub struct Lanes {
     pub(super) tables: BTreeMap<String, Vec<PluginTable>>,
     /// By generation: the oldest is the one shown, the newest the one written.
     pub(super) lanes: BTreeMap<(String, event::ChainId), BTreeMap<u32, LaneImage>>,
+    pub(super) outboxes: BTreeMap<(String, event::ChainId), Outbox>,
 }
 
 /// One value of a plugin's row, in a form that sorts.
@@ -73,6 +75,17 @@ impl Lanes {
     pub fn shown(&self, lane: &LaneId) -> Option<&LaneImage> {
         let generations = self.lanes.get(&(lane.plugin.clone(), lane.chain))?;
         generations.values().next()
+    }
+
+    /// Returns the messages of a lane, if it ever ran.
+    pub fn outbox(&self, lane: &LaneId) -> Option<&Outbox> {
+        self.outboxes.get(&(lane.plugin.clone(), lane.chain))
+    }
+
+    pub(super) fn send(&mut self, lane: &LaneId, count: usize) {
+        if let Some(outbox) = self.outboxes.get_mut(&(lane.plugin.clone(), lane.chain)) {
+            outbox.send(count);
+        }
     }
 
     /// Returns the rows of a table as a view shows them, in order of delivery: of rows with the same
@@ -144,11 +157,14 @@ impl Lanes {
         let before: Vec<_> = commits
             .iter()
             .map(|commit| (commit.lane.plugin.clone(), commit.lane.chain))
-            .map(|key| (key.clone(), self.lanes.get(&key).cloned()))
+            .map(|key| {
+                (key.clone(), self.lanes.get(&key).cloned(), self.outboxes.get(&key).cloned())
+            })
             .collect();
         let applied = commits.iter().try_for_each(|commit| self.apply_one(commit));
         if applied.is_err() {
-            for (key, lane) in before {
+            for (key, lane, outbox) in before {
+                self.outboxes.insert(key.clone(), outbox.unwrap_or_default());
                 match lane {
                     Some(lane) => self.lanes.insert(key, lane),
                     None => self.lanes.remove(&key),
@@ -165,6 +181,10 @@ impl Lanes {
         if generations.last_key_value().map(|(_, image)| image.cursor) != commit.before {
             return Err(fault(lane, "was moved by someone else"));
         }
+        let outbox = self.outboxes.entry((lane.plugin.clone(), lane.chain)).or_default();
+        if generations.last_key_value().is_some_and(|(newest, _)| *newest < commit.generation) {
+            outbox.rebuild(commit.generation);
+        }
         let image = generations.entry(commit.generation).or_insert_with(|| LaneImage {
             start_block: commit.start_block,
             ..LaneImage::default()
@@ -173,8 +193,11 @@ impl Lanes {
             if from < image.undo_floor {
                 return Err(fault(lane, &format!("cannot go back to {from}")));
             }
-            image.undo(lane, from)?;
+            if let Some(batch) = image.undo(lane, from)? {
+                outbox.undo(commit.generation, batch);
+            }
         }
+        outbox.write(commit, image.last_batch)?;
         image.write(tables, commit)?;
         if commit.drop_older {
             generations.retain(|generation, _| *generation >= commit.generation);
@@ -198,10 +221,11 @@ impl LaneImage {
         PluginState(newest.collect())
     }
 
-    fn undo(&mut self, lane: &LaneId, from: u64) -> Result<(), LedgerError> {
+    /// Returns the first batch that was undone, if any was.
+    fn undo(&mut self, lane: &LaneId, from: u64) -> Result<Option<u64>, LedgerError> {
         self.letters.retain(|_, letter| letter.block < from);
         let found = self.batches.iter().find(|(_, blocks)| blocks.last() >= from);
-        let Some((&batch, blocks)) = found else { return Ok(()) };
+        let Some((&batch, blocks)) = found else { return Ok(None) };
         if blocks.first() < from {
             return Err(fault(lane, "cannot undo half of a batch"));
         }
@@ -213,7 +237,7 @@ impl LaneImage {
         for rows in self.rows.values_mut() {
             rows.retain(|row| row.batch < batch);
         }
-        Ok(())
+        Ok(Some(batch))
     }
 
     fn write(&mut self, tables: &[PluginTable], commit: &LaneCommit) -> Result<(), LedgerError> {

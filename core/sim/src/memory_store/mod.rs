@@ -7,10 +7,12 @@ mod apply;
 mod forget;
 mod image;
 mod lanes;
+mod outbox;
 mod read;
 
 pub use image::{Image, StoredEvent};
 pub use lanes::{Cell, LaneImage, Lanes, Version};
+pub use outbox::{Enqueued, Outbox, Posted};
 
 use event::{
     BlockRange, ChainId, ChainState, Commit, Descriptor, EventId, EventPage, EventQuery,
@@ -85,6 +87,11 @@ impl MemoryStore {
     /// Shows every transaction of events to `on_apply`.
     pub fn on_apply(&self, on_apply: OnApply) {
         self.disk().on_apply = Some(on_apply);
+    }
+
+    /// Hands the oldest messages of a lane to their sinks, `count` at most.
+    pub fn send(&self, lane: &LaneId, count: usize) {
+        self.disk().image.lanes.send(lane, count);
     }
 
     /// Drops what lies below a height, but for coverage: for runs so long that the ledger itself

@@ -11,13 +11,17 @@ use futures_util::{FutureExt, StreamExt, select_biased, stream::FuturesUnordered
 use pipeline::{ChainSetup, Owner, Timer, greet};
 use sim::{
     Agreement, Balances, LaneStepper, MemoryStore, Oracle, SimNode, World,
-    chain::{token, transfer_topic},
+    chain::{NFTS, nft, nft_topics, token, transfer_topic},
+    rng::Rng,
 };
 use std::sync::{Arc, Mutex};
 use tracker::{Action, Backfill, BackfillConfig, NodeStatus};
 
 /// Passes through one node until nothing more is to be had from it, at most.
 const PASSES_MAX: usize = 16;
+
+/// Messages of a plugin that are sent at once.
+const SENT_AT_ONCE: usize = 3;
 
 /// Decodes nothing.
 pub(crate) struct Raw;
@@ -42,6 +46,13 @@ pub(crate) fn followed(tokens: u64) -> Filter {
     Filter::new(tokens, AnyOf::one(transfer_topic()))
 }
 
+/// The same, and what contracts of tokens with numbers log.
+pub(crate) fn followed_with_nfts(tokens: u64) -> Filter {
+    let addresses = (0..tokens).map(token).chain((0..NFTS).map(nft));
+    let topics = nft_topics().into_iter().chain([transfer_topic()]);
+    Filter::new(AnyOf::of(addresses).unwrap(), AnyOf::of(topics).unwrap())
+}
+
 /// Makes a plugin whenever a process starts.
 pub(crate) type Guest = Box<dyn Fn() -> Box<dyn Plugin>>;
 
@@ -61,6 +72,8 @@ pub(crate) struct Bench {
     /// Plugins beside the one of the simulation.
     guests: Vec<Guest>,
     guest_lanes: Vec<LaneStepper>,
+    /// Sends some of what they enqueue, now and then.
+    post: Option<Rng>,
 }
 
 impl Bench {
@@ -88,14 +101,17 @@ impl Bench {
             hesitates,
             guests: Vec::new(),
             guest_lanes: Vec::new(),
+            post: None,
         };
         bench.start();
         bench
     }
 
-    /// Runs these plugins, too.
-    pub(crate) fn host(&mut self, guests: Vec<Guest>) {
+    /// Runs these plugins, too, over more events; sends some of what they enqueue.
+    pub(crate) fn host(&mut self, guests: Vec<Guest>, post: Rng) {
         self.guests = guests;
+        self.filter = followed_with_nfts(2);
+        self.post = Some(post);
         self.start();
     }
 
@@ -240,6 +256,13 @@ impl Bench {
             lane.step(ready, now_ms).map_err(Died::of)?;
             let problems = lane.take_violations();
             assert!(problems.is_empty(), "{problems:?}");
+        }
+        if let Some(post) = &mut self.post {
+            for lane in &self.guest_lanes {
+                if post.chance(300) {
+                    self.store.send(lane.lane().id(), SENT_AT_ONCE);
+                }
+            }
         }
         Ok(())
     }

@@ -9,12 +9,17 @@ use std::{
 /// Runs `each` for seeds 1 to `count`, or for the one that `HEADCOUNT_SEED` names, or for those that
 /// `HEADCOUNT_SEEDS` says: `N` is 1 to N, `A:B` is A to B. A seed that fails is named with the command that repeats it.
 pub(crate) fn for_seeds(test: &str, count: u64, each: impl Fn(u64)) {
+    for_seeds_at_most(test, count, usize::MAX, each);
+}
+
+/// The same for what takes so long that no more than `most` are run, whatever is asked for.
+pub(crate) fn for_seeds_at_most(test: &str, count: u64, most: usize, each: impl Fn(u64)) {
     let number = |name: &str| env::var(name).ok().and_then(|text| text.parse().ok());
     let seeds = match number("HEADCOUNT_SEED") {
         Some(seed) => seed..=seed,
         None => seeds_wanted().unwrap_or(1..=count),
     };
-    for seed in seeds {
+    for seed in seeds.take(most) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| each(seed))) {
             let command = format!("cargo test -p headcount-sim --test sim {test}");
             #[allow(clippy::print_stderr, reason = "the way to repeat it")]

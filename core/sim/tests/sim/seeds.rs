@@ -20,6 +20,8 @@ use sim::{
 
 /// Trouble ends here, in milliseconds of the virtual clock: twenty minutes.
 const HEALS_AT_MS: u64 = 1_200_000;
+/// Logs of other contracts that are of tokens with numbers, where plugins are run that want them.
+const NFT_PER_MILLE: u32 = 700;
 /// Nothing takes longer than this.
 const LIMIT_MS: u64 = 4 * 3_600_000;
 
@@ -45,13 +47,14 @@ const SOMETIMES: [&str; 18] = [
     "zero bloom",
 ];
 
-fn world(seed: u64, rng: &mut Rng) -> World {
+fn world(seed: u64, rng: &mut Rng, nft_per_mille: u32) -> World {
     let traffic = Traffic {
         transactions_max: rng.between(1, 5),
         logs_max: rng.between(1, 4),
         empty_per_mille: rng.below(500) as u32,
         transfer_per_mille: rng.between(100, 900) as u32,
         system_logs_from: rng.chance(200).then(|| rng.below(100)),
+        nft_per_mille,
         ..Traffic::default()
     };
     let settings = WorldSettings {
@@ -79,7 +82,7 @@ fn live(seed: u64) -> (World, Bench) {
 /// The same, with more plugins.
 pub(crate) fn live_with(seed: u64, guests: Vec<Guest>) -> (World, Bench) {
     let mut rng = Rng::keyed(seed, &[0x5eed]);
-    let world = world(seed, &mut rng);
+    let world = world(seed, &mut rng, if guests.is_empty() { 0 } else { NFT_PER_MILLE });
     let head = world.tree(|tree| tree.head().number);
     let range = BlockRange::new(1, head + rng.below(40)).unwrap();
     let verify = if rng.chance(500) { Verify::Prove } else { Verify::Bloom };
@@ -104,7 +107,7 @@ pub(crate) fn live_with(seed: u64, guests: Vec<Guest>) -> (World, Bench) {
     let mut bench = Bench::new(&world, verify, range, hesitates);
     bench.has_wrong_indexes = has_wrong_indexes;
     if !guests.is_empty() {
-        bench.host(guests);
+        bench.host(guests, Rng::keyed(seed, &[0x9057]));
     }
     if rng.chance(500) {
         let crash = if rng.chance(500) { Crash::Before } else { Crash::After };

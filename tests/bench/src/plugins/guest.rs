@@ -1,0 +1,133 @@
+//! Yardstick (i): a guest called by wasmtime with nothing around it. Its engine is set as that of the
+//! program is, so that both run the same code; what the guest writes is dropped, its state is a map.
+
+use super::state::{Bare, State};
+use crate::{error::BenchError, measure::thread_cpu, summary::median};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
+use types::Batch;
+use wasmtime::{
+    Cache, CacheConfig, Config, Engine, Store,
+    component::{Component, HasSelf, Linker},
+};
+
+pub(super) use bindings::headcount::plugin::{log, outbox, output, state as kept, types};
+
+mod bindings {
+    #![allow(missing_docs, clippy::all, clippy::use_self, reason = "generated")]
+
+    wasmtime::component::bindgen!({ path: "../../wit", world: "event-sender" });
+}
+
+/// Native stack of a guest, as in the program.
+const STACK_BYTES: usize = 512 << 10;
+
+/// Ticks of a clock that never ticks here.
+const NO_DEADLINE: u64 = u64::MAX >> 1;
+
+/// What the guests are configured with: nothing.
+const NO_CONFIG: &str = "{}";
+
+/// A compiled guest.
+pub(super) struct Guest {
+    engine: Engine,
+    component: bindings::EventSenderPre<Bare>,
+}
+
+/// What calls took.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Calls {
+    /// In `handle` of the instance that stays, over all batches.
+    pub(super) call: Duration,
+    /// CPU time that a batch took more in an instance of its own, from its making to its end, in
+    /// microseconds: half of the batches took less.
+    pub(super) fresh_us: f64,
+}
+
+/// An instance with its store.
+type Started = (Store<Bare>, bindings::EventSender);
+
+impl Guest {
+    /// Compiles a component, or takes what an earlier run compiled from the folder `compiled`.
+    pub(super) fn load(path: &Path, compiled: &Path) -> Result<Self, BenchError> {
+        let bytes = fs::read(path)
+            .map_err(BenchError::io(format!("reading the plugin {}", path.display())))?;
+        let failed = |error: wasmtime::Error| BenchError::guest(path, &error);
+        let engine = Engine::new(&settings(compiled).map_err(failed)?).map_err(failed)?;
+        let mut linker = Linker::new(&engine);
+        wasmtime_wasi::p2::add_to_linker_sync(&mut linker).map_err(failed)?;
+        bindings::EventSender::add_to_linker::<_, HasSelf<Bare>>(&mut linker, |bare| bare)
+            .map_err(failed)?;
+        let component = Component::new(&engine, bytes)
+            .and_then(|component| linker.instantiate_pre(&component))
+            .and_then(bindings::EventSenderPre::new)
+            .map_err(failed)?;
+        Ok(Self { engine, component })
+    }
+
+    /// Hands each batch to one instance that stays, and to another one that is made for it and thrown
+    /// away, one after the other, so that a machine that is slow for a moment is slow for both.
+    pub(super) fn calls(&self, batches: &[Batch]) -> Result<Calls, BenchError> {
+        let (mut store, guest) = self.start(State::new())?;
+        let (mut state, mut call, mut fresh_us) = (State::new(), Duration::ZERO, Vec::new());
+        for batch in batches {
+            let (begun, cpu) = (Instant::now(), thread_cpu()?);
+            handle(&mut store, &guest, batch)?;
+            let taken = thread_cpu()?.saturating_sub(cpu);
+            call += begun.elapsed();
+            store.data_mut().forget();
+            let cpu = thread_cpu()?;
+            let (mut fresh, guest) = self.start(state)?;
+            handle(&mut fresh, &guest, batch)?;
+            state = fresh.into_data().into_state();
+            let whole = thread_cpu()?.saturating_sub(cpu);
+            fresh_us.push((whole.as_secs_f64() - taken.as_secs_f64()) * 1e6);
+        }
+        fresh_us.sort_by(f64::total_cmp);
+        Ok(Calls { call, fresh_us: median(&fresh_us) })
+    }
+
+    fn start(&self, state: State) -> Result<Started, BenchError> {
+        let mut store = Store::new(&self.engine, Bare::new(state));
+        store.set_epoch_deadline(NO_DEADLINE);
+        let guest = self.component.instantiate(&mut store).map_err(failed)?;
+        match guest.headcount_plugin_handler().call_init(&mut store, NO_CONFIG).map_err(failed)? {
+            Ok(()) => Ok((store, guest)),
+            Err(reason) => Err(BenchError::Guest { reason }),
+        }
+    }
+}
+
+fn handle(
+    store: &mut Store<Bare>,
+    guest: &bindings::EventSender,
+    batch: &Batch,
+) -> Result<(), BenchError> {
+    match guest.headcount_plugin_handler().call_handle(store, batch).map_err(failed)? {
+        Ok(outcome) if outcome.rejected.is_empty() => Ok(()),
+        Ok(_) => Err(BenchError::Guest { reason: "it set events aside".to_owned() }),
+        Err(failure) => Err(BenchError::Guest { reason: format!("{failure:?}") }),
+    }
+}
+
+fn failed(error: wasmtime::Error) -> BenchError {
+    BenchError::Guest { reason: format!("{error:#}") }
+}
+
+fn settings(compiled: &Path) -> wasmtime::Result<Config> {
+    let mut cache = CacheConfig::new();
+    cache.with_directory(compiled);
+    let mut config = Config::new();
+    config.cache(Some(Cache::new(cache)?));
+    config.epoch_interruption(true);
+    config.max_wasm_stack(STACK_BYTES);
+    config.cranelift_nan_canonicalization(true);
+    config.wasm_relaxed_simd(false);
+    config.wasm_memory64(false);
+    config.wasm_multi_memory(false);
+    config.memory_init_cow(true);
+    Ok(config)
+}
