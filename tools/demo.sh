@@ -34,3 +34,5 @@ say headcount replay -r fixtures/erc20.ndjson.gz \
 
 say headcount query --ledger "$ledger" --format table \
     'select token, holder, balance from erc20_balances.balances order by token, balance desc'
+
+printf '\nThe program is %s, its ledger %s. Next: "Your own node" in README.md.\n' "$program" "$ledger" >&2

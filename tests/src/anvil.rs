@@ -8,12 +8,16 @@ use std::{
     process::{Child, Command, Stdio},
     thread,
 };
+use tempfile::TempDir;
 
 /// A running anvil.
 #[derive(Debug)]
 pub struct Anvil {
     child: Child,
     address: SocketAddr,
+    /// Where it puts the states of old blocks, gigabytes of a long chain: in the home folder they
+    /// would stay for ever, as it is ended without a chance to remove them.
+    _states: TempDir,
 }
 
 impl Anvil {
@@ -32,8 +36,11 @@ impl Anvil {
 
     /// Like [`Self::start`], with more arguments.
     pub fn start_with(arguments: &[&str]) -> Option<Self> {
-        let mut child = Command::new(Self::program()?)
-            .args(["--host", "127.0.0.1", "--no-mining"])
+        let program = Self::program()?;
+        let states = TempDir::new().expect("a temporary folder");
+        let mut child = Command::new(program)
+            .args(["--host", "127.0.0.1", "--no-mining", "--cache-path"])
+            .arg(states.path())
             .args(if arguments.contains(&"--port") { &[][..] } else { &["--port", "0"] })
             .args(["--timestamp", "1700000000"])
             .args(arguments)
@@ -54,7 +61,7 @@ impl Anvil {
         };
         // A full pipe would stop it, so its talk is read to the end.
         thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-        Some(Self { child, address })
+        Some(Self { child, address, _states: states })
     }
 
     /// Ends it as Ctrl-C does: it writes what `--state` names, and its port is free again.

@@ -150,12 +150,14 @@ pub(crate) fn check_shape(block: &ReportedBlock, receipts: &[Receipt]) -> Result
     if let Some(transactions) = &block.transactions {
         let (have, want) = (receipts.len(), transactions.len());
         if have != want {
-            let detail = format!("{have} receipts for {want} transactions of {}", block.number);
+            let detail =
+                format!("{have} receipts for {want} transactions of block {}", block.number);
             return Err((Flaw::ReceiptCount, have.abs_diff(want) as u64, detail));
         }
         let others = receipts.iter().zip(transactions).filter(|(r, tx)| r.tx_hash != **tx).count();
         if others > 0 {
-            let detail = format!("{others} receipts of other transactions in {}", block.number);
+            let detail =
+                format!("{others} receipts of other transactions in block {}", block.number);
             return Err((Flaw::ReceiptCount, others as u64, detail));
         }
     }

@@ -38,7 +38,7 @@ pub enum RecordingError {
         source: io::Error,
     },
     /// The end is missing.
-    #[error("recording {path} is cut off after line {lines}")]
+    #[error("recording {path} is cut off after line {lines}{}", doubt(.lines))]
     Truncated {
         /// File.
         path: PathBuf,
@@ -98,4 +98,9 @@ impl RecordingError {
             _ => None,
         }
     }
+}
+
+/// What a file without one whole line may be.
+const fn doubt(lines: &u64) -> &'static str {
+    if *lines == 0 { ": it may be no recording at all" } else { "" }
 }

@@ -7,6 +7,7 @@ mod coverage;
 mod digest;
 mod events;
 mod given;
+mod incidents;
 mod killed;
 mod lanes;
 mod opening;
