@@ -6,16 +6,23 @@ use std::sync::Arc;
 
 const TRANSFER: &str = "Transfer(address indexed from, address indexed to, uint256 value)";
 
+/// A folder, the program in it and the recorded chain; a test without them says what is missing.
+macro_rules! scene {
+    ($name:literal) => {{
+        let folder = tempfile::tempdir().unwrap();
+        let Some(program) = Program::in_folder(folder.path()) else {
+            skip!(concat!($name, ": headcount is not built (make build)"));
+        };
+        let Some(chain) = RecordedChain::load() else {
+            skip!(concat!($name, ": fixtures/ are not made (make fixtures)"));
+        };
+        (folder, program, Arc::new(chain))
+    }};
+}
+
 #[test]
 fn coverage_draws_what_is_proved_on_one_word_and_open() {
-    let folder = tempfile::tempdir().unwrap();
-    let Some(program) = Program::in_folder(folder.path()) else {
-        skip!("coverage: headcount is not built (make build)");
-    };
-    let Some(chain) = RecordedChain::load() else {
-        skip!("coverage: fixtures/ are not made (make fixtures)");
-    };
-    let chain = Arc::new(chain);
+    let (folder, program, chain) = scene!("coverage");
     let node = ScriptedNode::honest(&chain);
     let url = format!("one={}", node.url());
     for (range, verify) in [("1:10", "prove"), ("11:20", "off"), ("31:40", "prove")] {
@@ -49,14 +56,7 @@ fn coverage_draws_what_is_proved_on_one_word_and_open() {
 
 #[test]
 fn replay_says_what_nodes_agree_on_and_what_of_a_sample_is_proved() {
-    let folder = tempfile::tempdir().unwrap();
-    let Some(program) = Program::in_folder(folder.path()) else {
-        skip!("levels of replay: headcount is not built (make build)");
-    };
-    let Some(chain) = RecordedChain::load() else {
-        skip!("levels of replay: fixtures/ are not made (make fixtures)");
-    };
-    let chain = Arc::new(chain);
+    let (_folder, program, chain) = scene!("levels of replay");
     let (one, other) = (ScriptedNode::honest(&chain), ScriptedNode::honest(&chain));
     let nodes = [format!("one={}", one.url()), format!("other={}", other.url())];
     let range = format!("0:{}", chain.head());
@@ -89,14 +89,7 @@ fn replay_says_what_nodes_agree_on_and_what_of_a_sample_is_proved() {
 
 #[test]
 fn audit_and_coverage_beside_a_running_watch_look_through_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let Some(program) = Program::in_folder(folder.path()) else {
-        skip!("audit beside a watch: headcount is not built (make build)");
-    };
-    let Some(chain) = RecordedChain::load() else {
-        skip!("audit beside a watch: fixtures/ are not made (make fixtures)");
-    };
-    let chain = Arc::new(chain);
+    let (_folder, program, chain) = scene!("audit beside a watch");
     let (own, other) = (ScriptedNode::honest(&chain), ScriptedNode::honest(&chain));
     let (own, other) = (own.url(), format!("other={}", other.url()));
     let contract = "gold=0x5FbDB2315678afecb367f032d93F642f64180aa3";
@@ -128,14 +121,7 @@ fn audit_and_coverage_beside_a_running_watch_look_through_it() {
 
 #[test]
 fn a_dispute_is_open_for_exit_code_coverage_and_health_until_a_third_node_settles_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let Some(program) = Program::in_folder(folder.path()) else {
-        skip!("disputes: headcount is not built (make build)");
-    };
-    let Some(chain) = RecordedChain::load() else {
-        skip!("disputes: fixtures/ are not made (make fixtures)");
-    };
-    let chain = Arc::new(chain);
+    let (_folder, program, chain) = scene!("disputes");
     let withheld = |call: &ScriptedCall, truth| match call.method.as_str() {
         "eth_getBlockReceipts" => Bent::Error(-32601, "the method does not exist".to_owned()),
         _ => Bent::Result(truth),

@@ -5,7 +5,7 @@
 use crate::{
     aggregator::{Admission, Aggregator, JournalCounter},
     coverage::merge_nodes,
-    cut::{Cut, flawed, spoils_receipts},
+    cut::{Cut, flawed, shown_by_receipts, spoils_receipts},
     known::Known,
     poll::Polled,
     rows::{Rows, receipt_ids},
@@ -232,10 +232,9 @@ impl Aggregator {
         if known.is_empty() || !self.profile.check_receipts_root.is_made() {
             return;
         }
-        let flawed = flawed(report, judgement, spoils_receipts);
+        let shown = shown_by_receipts(report, judgement);
         for (i, block) in report.blocks.iter().enumerate() {
-            let is_shown = judgement.blocks[i].content == Content::Receipts && !flawed[i];
-            if !is_shown || !known.has_block(&block.hash) {
+            if !shown[i] || !known.has_block(&block.hash) {
                 continue;
             }
             let Some(there) = receipt_ids(report.chain, block) else { continue };

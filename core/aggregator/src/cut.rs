@@ -33,6 +33,12 @@ impl Cut {
         self.commit.incidents.push(Incident { chain, node, range, flaw, count, detail });
     }
 
+    /// Whether this commit tells such a flaw of a node already.
+    pub(crate) fn has_told(&self, node: &NodeId, flaw: Flaw, range: BlockRange) -> bool {
+        let mut told = self.commit.incidents.iter();
+        told.any(|told| (&told.node, told.flaw, told.range) == (node, flaw, range))
+    }
+
     /// Takes the judgement's flaws, without losses of blocks that were `told` already.
     pub(crate) fn flaws(
         &mut self,

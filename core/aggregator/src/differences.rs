@@ -14,9 +14,7 @@ use crate::{
     standing::Standing,
     votes::BallotKey,
 };
-use event::{
-    BlockRange, Content, EventId, Flaw, Incident, Judgement, NodeId, Report, Sighting, Via,
-};
+use event::{BlockRange, Content, EventId, Flaw, Judgement, NodeId, Report, Sighting, Via};
 use std::collections::BTreeMap;
 
 /// Blocks remembered that receipts have shown, at most; of others a node that differs is not named.
@@ -143,10 +141,7 @@ impl Aggregator {
     fn tell_made_up(&self, found: &Found<'_>, number: u64, difference: &Difference, cut: &mut Cut) {
         let (count, block) = (difference.lacks.len() as u64, BlockRange::one(number));
         for node in found.others(number) {
-            let is_told = |told: &Incident| {
-                told.node == node && told.flaw == Flaw::Forged && told.range == block
-            };
-            if !cut.commit.incidents.iter().any(is_told) {
+            if !cut.has_told(&node, Flaw::Forged, block) {
                 let detail = format!("{count} logs of block {number} that no receipt has");
                 cut.incident_of(node, block, Flaw::Forged, count, detail);
             }
@@ -213,12 +208,9 @@ impl Aggregator {
         // Where votes are kept, who voted is named by them.
         let has_voted =
             ballot.is_some_and(|ballot| ballot.votes.iter().any(|vote| vote.node == *node));
-        let is_told = |told: &Incident| {
-            told.node == *node && told.flaw == Flaw::Missing && told.range == block
-        };
         if has_voted
             || found.look.stored.has_standing_loss(number, node)
-            || cut.commit.incidents.iter().any(is_told)
+            || cut.has_told(node, Flaw::Missing, block)
         {
             return;
         }

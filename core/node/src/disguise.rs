@@ -34,12 +34,12 @@ fn written(text: &[u8], secret: &[u8]) -> Option<usize> {
     let (mut told, mut ends) = (None, vec![0]);
     for (count, wanted) in (1..).zip(secret) {
         let is_last = count == secret.len();
-        let written = |end: &usize| {
+        let one_more = |end: &usize| {
             let fits = |(byte, _): &(u8, usize)| byte.eq_ignore_ascii_case(wanted);
             let end = *end;
             forms(&text[end..]).filter(fits).map(move |(_, len)| end + len)
         };
-        let mut next: Vec<usize> = ends.iter().flat_map(written).collect();
+        let mut next: Vec<usize> = ends.iter().flat_map(one_more).collect();
         let Some(last) = next.iter().max().copied() else { break };
         if is_last || count >= TELLING {
             told = Some(last);

@@ -22,7 +22,7 @@ use duckdb::{
     arrow::{array::ArrayRef, record_batch::RecordBatch},
     params,
 };
-use event::{ChainId, Commit, EventBatch, EventSchema, LaneCommit, LedgerError, Op, TypedRows};
+use event::{ChainId, Commit, EventBatch, LaneCommit, LedgerError, Op, TypedRows};
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map::Entry},
     iter,
@@ -159,14 +159,9 @@ fn insert_events(ledger: &DuckLedger, commits: &[Commit], mut next: u64) -> Resu
     for commit in commits {
         for batch in commit.events.iter().filter(|batch| !batch.logs.is_empty()) {
             for prepared in prepare_batch(commit.chain.0, next, batch)? {
-                let Prepared { schema: number, rows } = prepared?;
-                match number {
-                    None => append_batch(&ledger.conn, "main", "events", rows)?,
-                    Some(number) => {
-                        let table = typed::physical(schema(ledger, number)?);
-                        append_batch(&ledger.conn, TYPED_SCHEMA, &table, rows)?;
-                    }
-                }
+                let Prepared { schema, rows } = prepared?;
+                let (schema, table) = table(ledger, schema)?;
+                append_batch(&ledger.conn, schema, &table, rows)?;
             }
             next += batch.logs.len() as u64;
         }
@@ -174,9 +169,13 @@ fn insert_events(ledger: &DuckLedger, commits: &[Commit], mut next: u64) -> Resu
     Ok(next)
 }
 
-fn schema(ledger: &DuckLedger, number: u32) -> Result<&EventSchema> {
+/// Returns SQL schema and name of the table of [`Prepared`] rows.
+fn table(ledger: &DuckLedger, schema: Option<u32>) -> Result<(&'static str, String)> {
+    let Some(number) = schema else { return Ok(("main", "events".to_owned())) };
     let schema = ledger.schemas.get(number as usize);
-    schema.ok_or_else(|| LedgerError::Internal(format!("no schema {number} was prepared")))
+    let schema =
+        schema.ok_or_else(|| LedgerError::Internal(format!("no schema {number} was prepared")))?;
+    Ok((TYPED_SCHEMA, typed::physical(schema)))
 }
 
 /// Makes the columns of each batch, in order, until one does not fit or nobody wants more.
@@ -215,23 +214,22 @@ fn prepare_batch(
 }
 
 fn append_events(ledger: &DuckLedger, prepared: mpsc::Receiver<Result<Prepared>>) -> Result<()> {
-    let appender =
-        |schema, table: &str| ledger.conn.appender_to_db(table, schema).map_err(statement_failed);
     let mut tables: BTreeMap<Option<u32>, Appender<'_>> = BTreeMap::new();
     for prepared in prepared {
-        let Prepared { schema: number, rows } = prepared?;
-        let table = match (tables.entry(number), number) {
-            (Entry::Occupied(table), _) => table.into_mut(),
-            (Entry::Vacant(place), None) => place.insert(appender("main", "events")?),
-            (Entry::Vacant(place), Some(number)) => {
-                place.insert(appender(TYPED_SCHEMA, &typed::physical(schema(ledger, number)?))?)
+        let Prepared { schema, rows } = prepared?;
+        let appender = match tables.entry(schema) {
+            Entry::Occupied(appender) => appender.into_mut(),
+            Entry::Vacant(place) => {
+                let (schema, table) = table(ledger, schema)?;
+                let appender = ledger.conn.appender_to_db(&table, schema);
+                place.insert(appender.map_err(statement_failed)?)
             }
         };
-        table.append_record_batch(rows).map_err(statement_failed)?;
+        appender.append_record_batch(rows).map_err(statement_failed)?;
     }
     // `events` first: `None` is before every schema.
-    for table in tables.values_mut() {
-        table.flush().map_err(statement_failed)?;
+    for appender in tables.values_mut() {
+        appender.flush().map_err(statement_failed)?;
     }
     Ok(())
 }

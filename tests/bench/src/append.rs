@@ -66,9 +66,7 @@ pub struct Appended {
 pub fn append(path: &Path, block_count: u64) -> Result<Appended, BenchError> {
     let batches = batches(block_count)?;
     let connection = Connection::open(path)?;
-    // As the ledger's owner does: on a busy machine DuckDB's own default only spins.
-    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
-    connection.execute_batch(&format!("SET threads = {}", (cores / 2).max(1)))?;
+    connection.execute_batch(&format!("SET threads = {}", owner_threads()))?;
     connection.execute_batch(TABLES)?;
     let cpu_before_s = own_cpu_s()?;
     let start = Instant::now();
@@ -92,6 +90,11 @@ pub fn append(path: &Path, block_count: u64) -> Result<Appended, BenchError> {
     let sum = r#"SELECT sum("value")::VARCHAR FROM headcount_typed."bench.Transfer""#;
     let value_sum = connection.query_row(sum, [], |row| row.get(0))?;
     Ok(Appended { wall_s, cpu_s, events, value_sum })
+}
+
+/// DuckDB's threads as the ledger's owner has them: on a busy machine its own default only spins.
+pub(crate) fn owner_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get() / 2).max(1)
 }
 
 fn batches(block_count: u64) -> Result<Vec<(RecordBatch, RecordBatch)>, BenchError> {

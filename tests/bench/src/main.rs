@@ -18,8 +18,9 @@ use headcount_bench::{
 use std::{
     error::Error as _,
     ffi::OsString,
+    fmt::Display,
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
     thread,
@@ -36,6 +37,20 @@ struct Cli {
     comparison: Comparison,
 }
 
+// What every comparison is told; a doc comment would become the text of the command.
+#[derive(Debug, Args)]
+struct Measured {
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
+    /// Exit with 1 when a goal is missed
+    #[arg(long)]
+    check: bool,
+    /// Program to measure; by default the one beside this one
+    #[arg(long)]
+    headcount: Option<PathBuf>,
+}
+
 #[derive(Debug, Args)]
 struct Comparison {
     /// Blocks of the chain, ten logs each
@@ -50,15 +65,8 @@ struct Comparison {
     /// Contenders to run, by letter
     #[arg(long, default_value = "abcdepsn")]
     only: String,
-    /// Print JSON instead of a table
-    #[arg(long)]
-    json: bool,
-    /// Exit with 1 when a goal is missed
-    #[arg(long)]
-    check: bool,
-    /// Program to measure; by default the one beside this one
-    #[arg(long)]
-    headcount: Option<PathBuf>,
+    #[command(flatten)]
+    measured: Measured,
     /// Plugin of (c); by default the one under plugins/target
     #[arg(long)]
     plugin: Option<PathBuf>,
@@ -78,15 +86,8 @@ struct LiveComparison {
     /// Waits before each answer and announcement of the node
     #[arg(long, default_value = "0,50", value_delimiter = ',')]
     latency_ms: Vec<u64>,
-    /// Print JSON instead of a table
-    #[arg(long)]
-    json: bool,
-    /// Exit with 1 when a goal is missed
-    #[arg(long)]
-    check: bool,
-    /// Program to measure; by default the one beside this one
-    #[arg(long)]
-    headcount: Option<PathBuf>,
+    #[command(flatten)]
+    measured: Measured,
     /// Plugin of (f); by default the one under plugins/target
     #[arg(long)]
     plugin: Option<PathBuf>,
@@ -100,15 +101,8 @@ struct PluginComparison {
     /// Rounds, each with every plugin once at each batch size
     #[arg(long, default_value_t = 3)]
     runs: usize,
-    /// Print JSON instead of a table
-    #[arg(long)]
-    json: bool,
-    /// Exit with 1 when a goal is missed
-    #[arg(long)]
-    check: bool,
-    /// Program to measure; by default the one beside this one
-    #[arg(long)]
-    headcount: Option<PathBuf>,
+    #[command(flatten)]
+    measured: Measured,
     /// Folder of built plugins, of `make plugins` and `make script-plugins`
     #[arg(long)]
     plugins: Option<PathBuf>,
@@ -192,9 +186,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.part {
         None => compare(&cli.comparison),
-        Some(Part::Live(live)) => compare_live(&live),
-        Some(Part::Plugins(comparison)) => compare_plugins(&comparison),
-        Some(part) => run_part(part).map(|()| ExitCode::SUCCESS),
+        Some(part) => run_part(part),
     };
     done.unwrap_or_else(|error| {
         let mut text = format!("error: {error}\n");
@@ -209,8 +201,10 @@ fn main() -> ExitCode {
     })
 }
 
-fn run_part(part: Part) -> Result<(), BenchError> {
-    match part {
+fn run_part(part: Part) -> Result<ExitCode, BenchError> {
+    let done = match part {
+        Part::Live(comparison) => return compare_live(&comparison),
+        Part::Plugins(comparison) => return compare_plugins(&comparison),
         Part::Serve {
             blocks,
             latency_ms,
@@ -230,8 +224,6 @@ fn run_part(part: Part) -> Result<(), BenchError> {
         Part::BareLoop { url, on, file } => {
             runtime()?.block_on(live::bare::follow(&url, on, &file))
         }
-        Part::Live(comparison) => compare_live(&comparison).map(|_| ()),
-        Part::Plugins(comparison) => compare_plugins(&comparison).map(|_| ()),
         Part::AppendLoop { blocks, file } => {
             let appended = append::append(&file, blocks)?;
             print(&serde_json::json!(appended).to_string())
@@ -239,7 +231,8 @@ fn run_part(part: Part) -> Result<(), BenchError> {
         Part::Measure { command } => {
             print(&serde_json::json!(measure::measure(&command)?).to_string())
         }
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, BenchError> {
@@ -256,14 +249,28 @@ fn places() -> Result<(PathBuf, PathBuf, PathBuf), BenchError> {
     Ok((bench, beside, plugin))
 }
 
-fn exit_code(check: bool, goals: &[Goal]) -> ExitCode {
-    let all_met = goals.iter().all(|goal| goal.met);
-    if check && !all_met { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+impl Measured {
+    /// Returns the program to measure.
+    fn program(&self, beside: &Path) -> PathBuf {
+        self.headcount.clone().unwrap_or_else(|| beside.join("headcount"))
+    }
+
+    /// Prints a summary and returns what its goals come to.
+    fn tell(
+        &self,
+        table: &impl Display,
+        json: &serde_json::Value,
+        goals: &[Goal],
+    ) -> Result<ExitCode, BenchError> {
+        print(&if self.json { json.to_string() } else { table.to_string() })?;
+        let all_met = goals.iter().all(|goal| goal.met);
+        Ok(if self.check && !all_met { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
 }
 
 fn compare_live(comparison: &LiveComparison) -> Result<ExitCode, BenchError> {
     let (bench, beside, plugin) = places()?;
-    let headcount = comparison.headcount.clone().unwrap_or_else(|| beside.join("headcount"));
+    let headcount = comparison.measured.program(&beside);
     let plugin = comparison.plugin.clone().unwrap_or(plugin);
     let plan = live::runner::Plan {
         block_count: comparison.blocks,
@@ -274,9 +281,7 @@ fn compare_live(comparison: &LiveComparison) -> Result<ExitCode, BenchError> {
         scratch: beside,
     };
     let summary = live::runner::run(&plan, &mut io::stderr())?;
-    let text = if comparison.json { summary.json().to_string() } else { summary.to_string() };
-    print(&text)?;
-    Ok(exit_code(comparison.check, &summary.goals()))
+    comparison.measured.tell(&summary, &summary.json(), &summary.goals())
 }
 
 fn compare_plugins(comparison: &PluginComparison) -> Result<ExitCode, BenchError> {
@@ -286,14 +291,12 @@ fn compare_plugins(comparison: &PluginComparison) -> Result<ExitCode, BenchError
     let plan = plugins::runner::Plan {
         event_count: comparison.events as usize,
         run_count: comparison.runs.max(1),
-        headcount: comparison.headcount.clone().unwrap_or_else(|| beside.join("headcount")),
+        headcount: comparison.measured.program(&beside),
         plugins: Language::ALL.map(|each| (each, built.join(each.component()))).into(),
         scratch: beside,
     };
     let summary = plugins::runner::run(&plan, &mut io::stderr())?;
-    let text = if comparison.json { summary.json().to_string() } else { summary.to_string() };
-    print(&text)?;
-    Ok(exit_code(comparison.check, &summary.goals()))
+    comparison.measured.tell(&summary, &summary.json(), &summary.goals())
 }
 
 fn compare(comparison: &Comparison) -> Result<ExitCode, BenchError> {
@@ -303,14 +306,12 @@ fn compare(comparison: &Comparison) -> Result<ExitCode, BenchError> {
         run_count: comparison.runs.max(1),
         latency_ms: comparison.latency_ms,
         letters: comparison.only.clone(),
-        headcount: comparison.headcount.clone().unwrap_or_else(|| beside.join("headcount")),
+        headcount: comparison.measured.program(&beside),
         plugin: comparison.plugin.clone().unwrap_or(plugin),
         scratch: beside,
     };
     let summary = runner::run(&plan, &mut io::stderr())?;
-    let text = if comparison.json { summary.json().to_string() } else { summary.to_string() };
-    print(&text)?;
-    Ok(exit_code(comparison.check, &summary.goals()))
+    comparison.measured.tell(&summary, &summary.json(), &summary.goals())
 }
 
 fn serve(

@@ -2,7 +2,7 @@
 //! block. They decode nothing and check nothing.
 
 use crate::{
-    append::{TABLES, fixed, record_batch, u32s, u64s},
+    append::{TABLES, fixed, owner_threads, record_batch, u32s, u64s},
     chain::CHAIN_ID,
     error::BenchError,
 };
@@ -26,9 +26,7 @@ pub(super) struct Rows {
 impl Rows {
     pub(super) fn create(path: &Path) -> Result<Self, BenchError> {
         let connection = Connection::open(path)?;
-        // As the ledger's owner does: on a busy machine DuckDB's own default only spins.
-        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
-        connection.execute_batch(&format!("SET threads = {}", (cores / 2).max(1)))?;
+        connection.execute_batch(&format!("SET threads = {}", owner_threads()))?;
         connection.execute_batch(TABLES)?;
         connection.execute_batch(BLOCKS)?;
         Ok(Self { connection, next_id: 1 })

@@ -1,7 +1,7 @@
 //! Yardstick (ii): the events of a ledger, read in order and dropped. Also the one way in which the bench
 //! opens a ledger.
 
-use crate::{chain::CHAIN_ID, error::BenchError};
+use crate::{append::owner_threads, chain::CHAIN_ID, error::BenchError};
 use duckdb::{
     AccessMode, Config, Connection,
     arrow::array::{Array, StructArray},
@@ -18,8 +18,7 @@ const ORDER: &str = "ORDER BY block_number, block_hash, tx_index, log_index, occ
 
 /// Opens a ledger that nobody owns to read it, or a fresh file, with as many threads as an owner has.
 pub(super) fn open(path: &Path, mode: AccessMode) -> Result<Connection, BenchError> {
-    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
-    let threads = i64::try_from(cores / 2).unwrap_or(1).max(1);
+    let threads = i64::try_from(owner_threads()).unwrap_or(1);
     let config = Config::default().access_mode(mode)?.threads(threads)?;
     Ok(Connection::open_with_flags(path, config)?)
 }
