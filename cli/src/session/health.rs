@@ -27,6 +27,8 @@ pub(crate) fn health(
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut probed = probe_all(nodes).await;
+        // By the clock when they had answered: the ledger may be waited for, and a head does not age by that.
+        let asked_s = unix_now_s();
         // Opened after the nodes were waited for, and closed before they are again: while it is
         // open no other process can own it.
         let ledger = tokio::task::block_in_place(|| {
@@ -40,7 +42,7 @@ pub(crate) fn health(
             stall_ms: plan.stall.map(milliseconds),
             deadline_ms: milliseconds(plan.deadline),
             ledger: ledger.state,
-            ..ChainSample::new(profile, unix_now_s(), samples(&probed))
+            ..ChainSample::new(profile, asked_s, samples(&probed))
         };
         ask_hashes(&mut probed, &heights_to_compare(&sample)).await;
         sample.nodes = samples(&probed);
