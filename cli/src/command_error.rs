@@ -293,6 +293,11 @@ impl From<Fault> for CommandError {
             FaultClass::Malformed => {
                 (ErrorKind::LeftOpen, "check that the URL is that of a JSON-RPC endpoint")
             }
+            FaultClass::Unknown => (
+                ErrorKind::LeftOpen,
+                "it says nothing where a node has to know: check that the URL is that of a JSON-RPC \
+                 endpoint of a node in sync, or use another node (-r)",
+            ),
             _ => {
                 (ErrorKind::LeftOpen, "run the same command again, perhaps with another node (-r)")
             }

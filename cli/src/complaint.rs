@@ -7,6 +7,7 @@ use crate::{
     summary::{SinkSummary, Status, Summary, UndecodedSummary, grouped},
 };
 use event::LedgerError;
+use pipeline::IN_EVERY_TRY;
 use std::fmt;
 
 /// What the run did not do, with why.
@@ -46,10 +47,16 @@ fn open(summary: &Summary) -> CommandError {
     let stay = if blocks == 1 { "block stays" } else { "blocks stay" };
     let error = CommandError::new(ErrorKind::LeftOpen, Why(cause))
         .context(format!("{} {stay} open", grouped(blocks)));
-    match summary.wrong_answers().next().is_none() {
-        true => error.hint("run the same command again, perhaps with another node (-r) as well"),
-        false => error.hint("a wrong answer was caught: add a node (-r) of another operator"),
-    }
+    let is_in_vain =
+        !open.is_empty() && open.iter().all(|open| open.reason.ends_with(IN_EVERY_TRY));
+    error.hint(match (summary.wrong_answers().next(), is_in_vain) {
+        (Some(_), _) => "a wrong answer was caught: add a node (-r) of another operator",
+        (None, true) => {
+            "it would say the same again: check that the URL is that of a JSON-RPC endpoint of a node \
+             in sync, or use another node (-r)"
+        }
+        (None, false) => "run the same command again, perhaps with another node (-r) as well",
+    })
 }
 
 fn failed(summary: &Summary) -> CommandError {
@@ -154,6 +161,20 @@ mod tests {
                  hint: run the same command again, perhaps with another node (-r) as well"
             )
         );
+    }
+
+    #[test]
+    fn what_is_of_no_use_in_every_try_is_not_to_be_run_again() {
+        let range = RangeSummary { first: 5, last: 6, count: 2 };
+        let of = |reasons: &[&str]| {
+            let mut summary = summary(Status::Open);
+            let open = reasons.iter().map(|reason| OpenSummary { range, reason: (*reason).into() });
+            summary.blocks.open = open.collect();
+            complaint(&summary).map(|error| error.to_string()).unwrap_or_default()
+        };
+        let html = "a: eth_getLogs: not JSON, in every try";
+        assert!(of(&[html]).contains("hint: it would say the same again: check that the URL"));
+        assert!(of(&[html, "a is down"]).contains("hint: run the same command again"));
     }
 
     #[test]

@@ -1011,3 +1011,48 @@ fn a_disk_that_is_full_at_any_size_of_the_ledger_loses_nothing_that_was_committe
     }
     assert!(refused >= 4 && not_folded >= 4, "{refused} refused, {not_folded} not folded");
 }
+
+#[test]
+fn a_file_that_lies_there_and_is_not_wanted_is_named_with_its_line_and_with_the_way_around_it() {
+    let scene = match Scene::set_up() {
+        Ok(scene) => scene,
+        Err(missing) => skip!("a_file_that_lies_there: {missing}"),
+    };
+    let node = ScriptedNode::honest(&scene.chain);
+    scene.write(
+        "headcount.toml",
+        "[chain.made]\n[[chain.made.node]]\nurl = \"http://${NOT_SET}\"\n",
+    );
+    let said = scene.replay(&node.url(), &[]).expect_code(USAGE).stderr;
+    for words in ["headcount.toml:3:", "`${NOT_SET}` is not set", "hint: `--config FILE`"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    scene.replay(&node.url(), &["--config", "/dev/null"]).expect_success();
+    // Whoever names a file wants it.
+    let path = scene.folder.path().join("headcount.toml").display().to_string();
+    let said = scene.replay(&node.url(), &["--config", &path]).expect_code(USAGE).stderr;
+    assert!(!said.contains("/dev/null"), "{said}");
+}
+
+#[test]
+fn f7_a_node_that_says_the_same_nothing_in_every_try_is_no_reason_to_run_again() {
+    let scene = match Scene::set_up() {
+        Ok(scene) => scene,
+        Err(missing) => skip!("a_node_that_says_the_same_nothing: {missing}"),
+    };
+    let page = || "<html><body>It works!</body></html>".to_owned();
+    let is_first = |call: &ScriptedCall| call.method != "eth_getLogs";
+    let nodes = [
+        ScriptedNode::start(&scene.chain, |_, _| Bent::Result(Value::Null)),
+        ScriptedNode::start(&scene.chain, move |_, _| Bent::Body(200, page())),
+        ScriptedNode::start(&scene.chain, move |call, truth| match is_first(call) {
+            true => Bent::Result(truth),
+            false => Bent::Body(200, page()),
+        }),
+    ];
+    for node in &nodes {
+        let said = scene.replay(&node.url(), &[]).expect_code(LEFT_OPEN).stderr;
+        assert!(said.contains("check that the URL is that of a JSON-RPC endpoint"), "{said}");
+        assert!(!said.contains("run the same command again"), "{said}");
+    }
+}

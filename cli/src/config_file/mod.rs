@@ -30,6 +30,10 @@ use std::{
 /// Name of the file in every place it is looked for.
 const FILE_NAME: &str = "headcount.toml";
 
+/// What to type where the file lies in one of its places and is not wanted.
+const WITHOUT_IT: &str =
+    "`--config FILE` reads another file in its place, `--config /dev/null` none: flags are enough";
+
 /// Largest file read, in bytes: a wrong path must not fill the memory.
 const FILE_MAX_BYTES: u64 = 4 << 20;
 
@@ -131,7 +135,14 @@ impl Config {
     ) -> Result<Self, CommandError> {
         let Some(path) = find(flag, environment) else { return Ok(Self::default()) };
         let text = read_text(&path)?;
-        Self::parse(&path, &text, environment).map_err(CommandError::from)
+        Self::parse(&path, &text, environment).map_err(|mistakes| {
+            let error = CommandError::from(mistakes);
+            match flag.is_some() || environment.path("HEADCOUNT_CONFIG").is_some() {
+                true => error,
+                // Nobody asked for it: it lay there.
+                false => error.hint(WITHOUT_IT),
+            }
+        })
     }
 
     /// Parses the text of the file at `path`, or returns all its mistakes.

@@ -2,7 +2,18 @@
 //!
 //! Where each block stays open is told elsewhere; this is for whoever asks why a node is of no use.
 
-use event::{BlockRange, Fault};
+use event::{BlockRange, Fault, FaultClass};
+
+/// What is said of an answer that was of no use in every try: asking once more is in vain.
+pub const IN_EVERY_TRY: &str = "in every try";
+
+/// Why a range is open that a node did not give.
+pub(crate) fn reason(fault: &Fault) -> String {
+    match fault.class {
+        FaultClass::Malformed | FaultClass::Unknown => format!("{fault}, {IN_EVERY_TRY}"),
+        _ => fault.to_string(),
+    }
+}
 
 /// Ranges given up for the same reason: the same method and class of fault.
 #[derive(Debug)]

@@ -26,6 +26,7 @@ pub use audit::{
     AnchorFound, AuditOutcome, AuditRequest, LedgerPages, Seat, Sink, audit, block_at,
 };
 pub use deliver::{Delivered, deliver};
+pub use given_up::IN_EVERY_TRY;
 pub use greet::{Greeting, ask, greet};
 pub use lane::{LaneError, LaneReport, LaneRun};
 pub use owner::{

@@ -2,8 +2,8 @@
 //! is left. What cannot be had stays open and is named.
 
 use crate::{
-    OwnerHandle, Pace, SecondLook, Timer, given_up::GivenUp, handed::Handed, owner::Claiming,
-    spread, spread::Spread,
+    OwnerHandle, Pace, SecondLook, Timer, given_up, given_up::GivenUp, handed::Handed,
+    owner::Claiming, spread, spread::Spread,
 };
 use event::{
     BlockRange, BlockRanges, ChainProfile, Check, Claimed, DecodeStats, Filter, Incident,
@@ -569,7 +569,7 @@ impl Drive<'_> {
                     Action::Surrender(Surrender { range, fault, .. }) => {
                         tracing::debug!(%fault, %range, "range given up");
                         self.given_up.add(range, &fault);
-                        self.reasons.insert(range.first(), (range, fault.to_string()));
+                        self.reasons.insert(range.first(), (range, given_up::reason(&fault)));
                         continue;
                     }
                     Action::WaitUntil(at_ms) => {

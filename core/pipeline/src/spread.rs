@@ -5,7 +5,7 @@
 
 use crate::{
     OwnerHandle, Progress, ReplayError, ReplayOutcome, ReplayRequest, Timer, Watcher,
-    given_up::GivenUp,
+    given_up::{self, GivenUp},
     handed::Handed,
     replay::{Work, blocks_of, split_at_head, take_ack},
 };
@@ -116,7 +116,7 @@ impl Spread<'_> {
                             seat.given_up.add(range, &fault);
                             seat.lost_in_a_row += 1;
                             seat.lost.push(range);
-                            self.reasons.insert(range.first(), (range, fault.to_string()));
+                            self.reasons.insert(range.first(), (range, given_up::reason(&fault)));
                             queue.push_front((filter, range));
                             has_acted = true;
                         }
