@@ -10,11 +10,12 @@ use crate::{
     poll::Polled,
     rows::{Rows, receipt_ids},
     second_look::SecondLook,
+    votes::BallotKey,
     withdrawn::Refuted,
 };
 use event::{
     BlockRange, Candidate, Content, EventId, Flaw, Incident, JournalRow, Judgement, LogRef, Logs,
-    NodeId, Op, Report,
+    NodeId, Op, Report, ReportedBlock,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -247,7 +248,9 @@ impl Aggregator {
             let events = (cut.commit.refuted.len() - before) as u64;
             if events > 0 {
                 let there = decided.ids.get(&(i as u32)).cloned().unwrap_or_default();
-                cut.refuted.push(Refuted::new(report, block, events, &there));
+                let gone = cut.commit.refuted[before..].to_vec();
+                let told_by = self.told_by(report, block, &gone, cut);
+                cut.refuted.push(Refuted::new(report, block, events, (&there, told_by)));
                 cut.commit.journal.push(JournalRow {
                     seq: journal.next(),
                     chain: report.chain,
@@ -262,6 +265,36 @@ impl Aggregator {
         while self.refuted.len() > REFUTED_REMEMBERED_MAX {
             self.refuted.pop_first();
         }
+    }
+
+    /// Returns by whose word these events are stored, as far as it was not told of them: by the votes where
+    /// they are kept, else by what they covered the block with.
+    fn told_by(
+        &mut self,
+        report: &Report,
+        block: &ReportedBlock,
+        gone: &[EventId],
+        cut: &Cut,
+    ) -> Vec<NodeId> {
+        let (number, filter) = (block.number, report.filter.id());
+        let range = BlockRange::one(number);
+        let (mut gave, mut voted) = (BTreeSet::new(), BTreeSet::new());
+        if let Some(ballot) = self.votes.get_mut(&BallotKey { number, hash: block.hash, filter }) {
+            for vote in &ballot.votes {
+                voted.insert(vote.node.clone());
+                let ids = ballot.answers[vote.answer].ids.as_deref().unwrap_or_default();
+                if gone.iter().any(|id| ids.binary_search(id).is_ok()) {
+                    gave.insert(vote.node.clone());
+                }
+            }
+            gave.retain(|node| ballot.told_forged.insert(node.clone()));
+        }
+        let covering = self.coverage.overlapping(&report.filter, range);
+        let covering = covering.flat_map(|covered| covered.touching(range));
+        let nodes = covering.flat_map(|interval| &interval.nodes);
+        gave.extend(nodes.filter(|node| !voted.contains(*node)).cloned());
+        gave.retain(|node| !cut.has_told(node, Flaw::Forged, range));
+        gave.into_iter().collect()
     }
 }
 

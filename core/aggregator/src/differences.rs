@@ -76,9 +76,8 @@ impl Aggregator {
             let waiting = difference.adds.iter().filter(|id| found.decided.waiting.contains(id));
             let mut differs = waiting.count() > 0;
             self.tell_found(found, *number, difference, cut);
-            if !difference.lacks.is_empty() && found.is_proved(*number) {
-                self.tell_made_up(found, *number, difference, cut);
-            } else if !difference.lacks.is_empty() {
+            // What receipts do not have is refuted, and whoever told it is named with that.
+            if !difference.lacks.is_empty() && !found.is_proved(*number) {
                 let is_sure = !differs && self.is_sure(found, *number);
                 if is_sure {
                     let about = (difference.lacks.len() as u64, found.via(*number));
@@ -134,17 +133,6 @@ impl Aggregator {
             let via = found.look.stored.via(number, node).unwrap_or(Via::Range);
             let by = if found.shown[at] { SHOWN.into() } else { by(&gave) };
             self.tell_kept_back(found, number, node, (entered, via), &by, cut);
-        }
-    }
-
-    /// Names those by whose word logs are stored that the receipts of the report do not have.
-    fn tell_made_up(&self, found: &Found<'_>, number: u64, difference: &Difference, cut: &mut Cut) {
-        let (count, block) = (difference.lacks.len() as u64, BlockRange::one(number));
-        for node in found.others(number) {
-            if !cut.has_told(&node, Flaw::Forged, block) {
-                let detail = format!("{count} logs of block {number} that no receipt has");
-                cut.incident_of(node, block, Flaw::Forged, count, detail);
-            }
         }
     }
 

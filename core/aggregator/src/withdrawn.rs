@@ -1,5 +1,5 @@
-//! What was told of a node and is not so: it lacked logs that others had made up alike. Only receipts that
-//! refute what is stored show that. Nothing is deleted: that it is withdrawn is told as well.
+//! What receipts that refute stored logs say of nodes: by whose word those were stored is named, and what was
+//! told of whoever lacked them is withdrawn. Nothing is deleted: that it is withdrawn is told as well.
 
 use crate::sightings::digest;
 use alloy_primitives::B256;
@@ -17,6 +17,8 @@ pub struct Refuted {
     /// Logs that were made up.
     count: u64,
     digest: B256,
+    /// Nodes by whose word they are stored.
+    told_by: Vec<NodeId>,
 }
 
 impl Refuted {
@@ -25,10 +27,10 @@ impl Refuted {
         report: &Report,
         block: &ReportedBlock,
         count: u64,
-        there: &[EventId],
+        (there, told_by): (&[EventId], Vec<NodeId>),
     ) -> Self {
-        let (chain, filter) = (report.chain, report.filter.id());
-        Self { chain, number: block.number, filter, count, digest: digest(there) }
+        let (chain, filter, digest) = (report.chain, report.filter.id(), digest(there));
+        Self { chain, number: block.number, filter, count, digest, told_by }
     }
 
     /// Returns of which filter it is.
@@ -41,27 +43,35 @@ impl Refuted {
         BlockRange::one(self.number)
     }
 
-    /// Returns what is withdrawn, given what nodes said of the block while it was in doubt and the losses
-    /// that were told of it: those of nodes that said just what receipts show, by every way.
-    pub fn withdrawn(&self, sightings: &[Sighting], losses: &[Incident]) -> Vec<Incident> {
+    /// Returns what is to be told of nodes, given what they said of the block while it was in doubt and the
+    /// losses that were told of it: who made up what is refuted, and, of those that said just what receipts
+    /// show by every way, that their loss is none.
+    pub fn told(&self, sightings: &[Sighting], losses: &[Incident]) -> Vec<Incident> {
         let is_right = |node: &NodeId| {
             let mut said = sightings.iter().filter(|sighting| sighting.node == *node).peekable();
             said.peek().is_some() && said.all(|sighting| sighting.digest == self.digest)
         };
+        let made_up = self.told_by.iter().filter(|node| !is_right(node)).map(|node| Incident {
+            chain: self.chain,
+            node: node.clone(),
+            range: self.block(),
+            flaw: Flaw::Forged,
+            count: self.count,
+            detail: format!("{} logs of block {} that no receipt has", self.count, self.number),
+        });
         let nodes: BTreeSet<&NodeId> = losses.iter().map(|told| &told.node).collect();
         let last = |node: &NodeId| losses.iter().rfind(|told| told.node == *node);
         let standing = nodes.into_iter().filter_map(last).filter(|told| {
             told.flaw == Flaw::Missing && told.count <= self.count && is_right(&told.node)
         });
-        standing
-            .map(|told| Incident {
-                flaw: Flaw::Withdrawn,
-                detail: format!(
-                    "it kept nothing back of block {}: receipts show what it gave",
-                    self.number
-                ),
-                ..told.clone()
-            })
-            .collect()
+        let withdrawn = standing.map(|told| Incident {
+            flaw: Flaw::Withdrawn,
+            detail: format!(
+                "it kept nothing back of block {}: receipts show what it gave",
+                self.number
+            ),
+            ..told.clone()
+        });
+        made_up.chain(withdrawn).collect()
     }
 }

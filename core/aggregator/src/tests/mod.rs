@@ -337,7 +337,7 @@ impl World {
                 .cloned()
                 .collect();
             let losses = self.losses(refuted.block());
-            outcome.commit.incidents.extend(refuted.withdrawn(&sightings, &losses));
+            outcome.commit.incidents.extend(refuted.told(&sightings, &losses));
         }
         self.apply(&outcome);
         outcome

@@ -200,8 +200,66 @@ fn who_lacks_what_two_made_up_is_asked_for_receipts_and_what_was_told_of_it_is_w
     // Whoever proves it, and for whatever reason.
     let proved = world.take(&said("d", 3, 3, &[ONE]).showing(3, &[ONE]));
     assert_eq!(proved.commit.refuted.len(), 1);
+    let made_up = || "1 logs of block 3 that no receipt has".to_owned();
     let detail = "it kept nothing back of block 3: receipts show what it gave".to_owned();
-    assert_eq!(incidents(&proved), [("c".to_owned(), Flaw::Withdrawn, detail)]);
+    assert_eq!(
+        incidents(&proved),
+        [
+            ("a".to_owned(), Flaw::Forged, made_up()),
+            ("b".to_owned(), Flaw::Forged, made_up()),
+            ("c".to_owned(), Flaw::Withdrawn, detail)
+        ]
+    );
+}
+
+#[test]
+fn who_told_what_receipts_refute_is_named_once_whoever_reads_them_and_nobody_else() {
+    let forged = |node: &str| (node.to_owned(), Flaw::Forged);
+    let named = |outcome: &Outcome| {
+        incidents(outcome).into_iter().map(|(node, flaw, _)| (node, flaw)).collect::<Vec<_>>()
+    };
+    // No second look: a range is read once more, by another node or by the same.
+    for reader in ["b", "a"] {
+        let mut world = with_final();
+        world.take(&first(&[ONE, TWO]));
+        let proved = said(reader, 1, 9, &[ONE]).showing(3, &[ONE]);
+        assert_eq!(named(&world.take(&proved)), [forged("a")], "{reader}");
+        assert!(world.take(&proved).commit.incidents.is_empty(), "it is told once");
+    }
+    // One that is caught with it once more is told of that, and not twice.
+    let mut world = with_final();
+    world.take(&first(&[ONE, TWO]));
+    let mut proved = said("a", 1, 9, &[ONE, TWO]).showing(3, &[ONE]);
+    proved.flaws = vec![(Some(3), Flaw::Forged)];
+    assert_eq!(named(&world.take(&proved)), [forged("a")]);
+    // While votes are kept they tell who gave it, and who only covers the block.
+    let mut world = World::new(policy(Verify::Bloom));
+    world.take(&said("a", 3, 3, &[ONE, TWO]));
+    world.take(&said("b", 3, 3, &[ONE]));
+    let proved = world.take(&said("c", 3, 3, &[ONE]).showing(3, &[ONE]));
+    assert_eq!(proved.commit.refuted.len(), 1);
+    assert_eq!(named(&proved).iter().filter(|told| told.1 == Flaw::Forged).count(), 1);
+    assert!(named(&proved).contains(&forged("a")), "{:?}", incidents(&proved));
+}
+
+#[test]
+fn nobody_stays_named_for_what_two_altered_alike() {
+    const OTHER: L = L(3, 1, 7, 9);
+    let mut world = with_final();
+    world.take(&first(&[ONE, OTHER]));
+    world.take(&said("b", 1, 9, &[ONE, OTHER]).again());
+    for _ in 0..2 {
+        world.take(&said("c", 3, 3, &[ONE, TWO]).again());
+    }
+    world.take(&said("a", 3, 3, &[ONE, OTHER]).again());
+    let proved = world.take(&said("c", 3, 3, &[ONE, TWO]).again().showing(3, &[ONE, TWO]));
+    assert_eq!((proved.commit.refuted.len(), proved.ack.new_events), (1, 1));
+    let of = |node: &str| world.incidents.iter().rfind(|told| &*told.node.0 == node);
+    assert!(of("c").is_none_or(|last| last.flaw == Flaw::Withdrawn), "{:?}", of("c"));
+    let forged = |node: &str| {
+        world.incidents.iter().any(|told| &*told.node.0 == node && told.flaw == Flaw::Forged)
+    };
+    assert!(forged("a") && forged("b"), "{:?}", world.incidents);
 }
 
 #[test]
