@@ -128,6 +128,9 @@ pub enum Answer {
     Logs(LogsAnswer),
     /// To [`Ask::Headers`] (one per block of the range, in order) and [`Ask::HeaderByHash`].
     Headers(Vec<BlockAnswer>),
+    /// To [`Ask::Headers`] where the node gave some of several: one for each block of the range, in order,
+    /// of which at least one was given.
+    SomeHeaders(Vec<Result<BlockAnswer, Fault>>),
     /// To [`Ask::Receipts`], in the node's order.
     Receipts(Vec<Receipt>),
     /// To [`Ask::ReceiptsOf`]: one for each block, in the order asked. A block without an answer of its

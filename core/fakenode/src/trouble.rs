@@ -1,5 +1,11 @@
 //! What goes wrong between a node and whoever asks: rules of the server, tried in order.
 
+use event::FaultClass;
+use sim::rng::Rng;
+
+/// Names the chance by which calls are drawn.
+const DRAWN: u64 = 0xd4a;
+
 /// Something that a line, a gateway or a server does to an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WireTrouble {
@@ -17,6 +23,14 @@ pub enum WireTrouble {
     RateLimited {
         /// Wait asked for.
         retry_after_s: u64,
+    },
+    /// A gateway that lets some calls through only, and refuses a whole batch for one of its calls (F14):
+    /// each call is drawn anew, by its number and not by chance.
+    SomeRefused {
+        /// How many of a thousand calls.
+        per_mille: u32,
+        /// What is said.
+        class: FaultClass,
     },
     /// The answer has another id than the question (F9).
     WrongId,
@@ -58,17 +72,21 @@ impl WireRule {
 
 /// Rules with how many requests each has seen.
 #[derive(Debug, Default)]
-pub(crate) struct Rules(Vec<(WireRule, u64)>);
+pub(crate) struct Rules {
+    rules: Vec<(WireRule, u64)>,
+    /// Calls drawn so far.
+    drawn: u64,
+}
 
 impl Rules {
     pub(crate) fn new(rules: Vec<WireRule>) -> Self {
-        Self(rules.into_iter().map(|rule| (rule, 0)).collect())
+        Self { rules: rules.into_iter().map(|rule| (rule, 0)).collect(), drawn: 0 }
     }
 
     /// Counts the request, and returns the first trouble that strikes it.
     pub(crate) fn strike(&mut self, method: &str) -> Option<WireTrouble> {
         let mut struck = None;
-        for (rule, seen) in &mut self.0 {
+        for (rule, seen) in &mut self.rules {
             if rule.method.as_deref().is_some_and(|own| own != method) {
                 continue;
             }
@@ -79,5 +97,12 @@ impl Rules {
             }
         }
         struck
+    }
+
+    /// Whether one of so many calls is among those that are refused.
+    pub(crate) fn draw(&mut self, calls: usize, per_mille: u32) -> bool {
+        let from = self.drawn;
+        self.drawn = from.saturating_add(calls as u64);
+        (from..self.drawn).any(|call| Rng::keyed(DRAWN, &[call]).chance(per_mille))
     }
 }

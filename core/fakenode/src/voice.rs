@@ -90,6 +90,20 @@ impl Voice {
                 let Some(words) = words else { return Reply::HangUp };
                 whole(&request, &words, Some(retry_after_s), is_socket)
             }
+            Some(WireTrouble::SomeRefused { per_mille, class }) => {
+                let calls = match &request {
+                    Request::One(_) => 1,
+                    Request::Batch(calls) => calls.len(),
+                };
+                if !locked(&self.rules).draw(calls, per_mille) {
+                    return self.answer(request, is_socket).await;
+                }
+                let asked = Asked { method: first.method, ..Asked::default() };
+                match self.words(&class, &asked, is_socket) {
+                    Some(words) => whole(&request, &words, None, is_socket),
+                    None => Reply::HangUp,
+                }
+            }
             Some(WireTrouble::Cut) => match self.answer(request, is_socket).await {
                 Reply::Text { text, .. } => Reply::Cut(text),
                 other => other,
@@ -177,7 +191,8 @@ impl Voice {
         Reply::Text { status, retry_after_s, text: body }
     }
 
-    /// Headers of a batch are one question, as the node's client asked it.
+    /// Headers of a batch are one question, as the node's client asked it; what is wrong with one of them is
+    /// that one's.
     async fn headers(&self, calls: &[Call], is_socket: bool) -> Vec<Said> {
         let first = calls.first().and_then(Call::header_number).unwrap_or(0);
         let range = BlockRange::of_width(first, calls.len() as u64);
@@ -187,6 +202,9 @@ impl Voice {
                 headers.iter().map(|block| Said::Result(json::block(block))).collect()
             }
             Ok(_) => vec![Said::Wire(Reply::HangUp)],
+            Err(Fault { class: FaultClass::Unknown, .. }) => {
+                join_all(calls.iter().map(|call| self.one(call, is_socket))).await
+            }
             Err(fault) => {
                 let said = |call: &Call| self.refused(call, &fault, &asked, is_socket);
                 calls.iter().map(said).collect()
@@ -230,7 +248,7 @@ impl Voice {
             Answer::Headers(headers) => headers.first().map_or(Value::Null, json::block),
             Answer::Receipts(receipts) => receipts.iter().map(json::receipt).collect(),
             // Never asked of the node: a batch is as many calls.
-            Answer::ReceiptsOf(_) => Value::Null,
+            Answer::ReceiptsOf(_) | Answer::SomeHeaders(_) => Value::Null,
             Answer::Syncing(false) => json!(false),
             Answer::Syncing(true) => {
                 json!({"startingBlock": "0x0", "currentBlock": "0x1", "highestBlock": "0x2"})

@@ -296,6 +296,7 @@ fn told(told: &Result<Told, Fault>) -> u64 {
             let last = headers.last().map_or(0, |block| key_of(block.hash.as_slice()));
             hash(headers.len() as u64, &[last])
         }
+        Ok(Answer::SomeHeaders(headers)) => headers.len() as u64,
         Ok(Answer::Receipts(receipts)) => receipts.len() as u64,
         Ok(Answer::ReceiptsOf(told)) => told.len() as u64,
         Ok(Answer::ChainId(chain)) => chain.0,

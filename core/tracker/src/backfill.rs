@@ -1,14 +1,14 @@
 //! A backfill: many chunks through one node, a few at a time, retried, split and given up.
 
 use crate::{
-    backoff::{ATTEMPTS_MAX, backoff_ms, is_of_the_range, is_tried_again},
+    backoff::{ATTEMPTS_MAX, backoff_ms, is_of_one_block, is_of_the_range, is_tried_again},
     chunk::{Chunk, Context, Part, Step, receipts_of},
     segment::{REFUSALS_MIN, Segment},
     width::{FIRST_WIDTH, WIDTH_MAX, Width},
 };
 use event::{
-    Answer, Ask, BlockNumHash, BlockRange, ChainProfile, Fault, FaultClass, Filter, NodeId, Prover,
-    Receipt, Report, Verify,
+    Answer, Ask, BlockAnswer, BlockNumHash, BlockRange, BlockRanges, ChainProfile, Fault,
+    FaultClass, Filter, NodeId, Prover, Receipt, Report, Verify,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -21,6 +21,11 @@ const LOST_RANGES_MAX: u32 = 3;
 /// Questions by hash or for receipts in a row that stayed without an answer; from then on each is
 /// tried once, until one is answered.
 const LOST_PARTS_MAX: u32 = 12;
+/// Tries of a header that a node does not give although it gives others, before its block is left to another
+/// node: what stands still is not another thing a moment later.
+const SPOILED_TRIES_MAX: u32 = 3;
+/// Answers in a row without a refusal after which several chunks are read at once again.
+const STRAIN: u32 = 16;
 /// Tries of a range that the node is too busy for, before fewer blocks are asked for: many say so
 /// of what takes them too long.
 const BUSY_TRIES_MAX: u32 = 2;
@@ -117,6 +122,10 @@ pub struct Backfill {
     next_ticket: u64,
     retries: BTreeMap<(u64, u64), Call>,
     paused_until: u64,
+    /// Answers that it takes until the node counts as one that refuses none.
+    strain: u32,
+    /// Pauses without an answer in between that the node has not said the length of.
+    rated: u32,
     /// The node has returned more logs than this in one answer, so smaller round numbers are
     /// no cap of its.
     caps_refuted: u64,
@@ -160,6 +169,8 @@ impl Backfill {
             next_ticket: 0,
             retries: BTreeMap::new(),
             paused_until: 0,
+            strain: 0,
+            rated: 0,
             caps_refuted: 0,
             lost_ranges: 0,
             lost_parts: 0,
@@ -188,7 +199,7 @@ impl Backfill {
                 return self.send(call);
             }
             if !is_in_trouble
-                && self.chunks.len() < self.concurrency
+                && self.chunks.len() < self.chunks_max()
                 && self.open_chunk()
                 && let Some(call) = self.ready.pop_front()
             {
@@ -211,9 +222,14 @@ impl Backfill {
     pub fn is_hungry(&self, now_ms: u64) -> bool {
         self.work.is_empty()
             && self.ready.is_empty()
-            && self.chunks.len() < self.concurrency
+            && self.chunks.len() < self.chunks_max()
             && self.retries.len() < self.concurrency * ASKS_PER_CHUNK
             && now_ms >= self.paused_until
+    }
+
+    /// A node that refuses calls gives one chunk sooner than several.
+    const fn chunks_max(&self) -> usize {
+        if self.strain > 0 { 1 } else { self.concurrency }
     }
 
     /// Returns how many blocks it would ask for at once just now.
@@ -302,8 +318,17 @@ impl Backfill {
         if !self.chunks.contains_key(&call.chunk) {
             return;
         }
+        let is_given = match &answer {
+            Ok(Answer::ReceiptsOf(items)) => items.iter().any(Result::is_ok),
+            answer => answer.is_ok(),
+        };
+        if is_given {
+            self.rated = 0;
+            self.strain = self.strain.saturating_sub(1);
+        }
         match answer {
             Ok(Answer::ReceiptsOf(items)) => self.on_receipts(call, items, now_ms),
+            Ok(Answer::SomeHeaders(items)) => self.on_some_headers(call, items, now_ms),
             Ok(answer) => self.on_success(call, answer, now_ms),
             Err(fault) => self.on_fault(call, fault, now_ms),
         }
@@ -337,10 +362,12 @@ impl Backfill {
         if items.len() != places.len() {
             return self.on_success(call, Answer::ReceiptsOf(items), now_ms);
         }
-        let attempts = call.attempts + 1;
+        // What gives something is not in vain: where a node lets some through, the rest is not given up for
+        // the tries of those.
+        let attempts = if items.iter().any(Result::is_ok) { 1 } else { call.attempts + 1 };
         let is_hopeless = self.lost_parts >= LOST_PARTS_MAX;
         let (mut given, mut lost, mut paced, mut alone) = (vec![], vec![], vec![], vec![]);
-        let mut pause_ms = None;
+        let mut is_refused = false;
         for ((place, block), item) in places.iter().zip(blocks).zip(items) {
             match item {
                 Ok(receipts) => given.push((*place, receipts)),
@@ -348,10 +375,8 @@ impl Backfill {
                     alone.push((*place, *block));
                 }
                 Err(fault) => {
-                    if let FaultClass::Rate { retry_after_ms } = fault.class {
-                        let wait = retry_after_ms.unwrap_or_else(|| backoff_ms(call.attempts));
-                        pause_ms = pause_ms.max(Some(wait));
-                    }
+                    is_refused |= is_refusal(&fault.class);
+                    self.pause(&fault.class, now_ms);
                     match !is_hopeless && is_tried_again(&fault, attempts) {
                         true => paced.push((*place, *block)),
                         false => lost.push(fault),
@@ -359,15 +384,20 @@ impl Backfill {
                 }
             }
         }
-        if let Some(wait) = pause_ms {
-            self.paused_until = self.paused_until.max(now_ms + wait);
-        }
         match given.is_empty() {
             true => self.lost_parts = self.lost_parts.saturating_add(lost.len() as u32),
             false => self.lost_parts = 0,
         }
         let id = call.chunk;
+        if is_refused {
+            self.narrow(id);
+        }
         let Some(chunk) = self.chunks.get_mut(&id) else { return };
+        let is_wanted = |(place, _): &(u32, BlockNumHash)| {
+            chunk.wanted(&Part::Receipts(vec![*place])).is_some()
+        };
+        alone.retain(is_wanted);
+        paced.retain(is_wanted);
         let again = alone.len() + usize::from(!paced.is_empty());
         let step = chunk.on_receipts(given, lost, again, &self.context);
         // What may have failed because others were asked with it is asked alone, and counts anew.
@@ -375,9 +405,94 @@ impl Backfill {
         self.enqueue(id, alone);
         if !paced.is_empty() {
             let (part, ask) = receipts_of(&paced);
-            self.retry_at(now_ms + backoff_ms(attempts), Call { part, ask, attempts, ..call });
+            let at_ms = now_ms + backoff_ms(attempts - 1);
+            self.retry_at(at_ms, Call { part, ask, attempts, ..call });
         }
         self.take(id, step, now_ms);
+    }
+
+    /// Takes headers of some blocks of a question, and what the others got in their place.
+    fn on_some_headers(&mut self, call: Call, items: Vec<Result<BlockAnswer, Fault>>, now_ms: u64) {
+        let range = match call.part {
+            Part::Headers(range) if items.len() as u64 == range.count() => range,
+            _ => return self.on_success(call, Answer::SomeHeaders(items), now_ms),
+        };
+        let (mut given, mut alone, mut paced) = (vec![], vec![], BlockRanges::default());
+        let (mut lost, mut is_refused) = (None, false);
+        for (number, item) in (range.first()..=range.last()).zip(items) {
+            let fault = match item {
+                Ok(block) => {
+                    given.push((number, block));
+                    continue;
+                }
+                Err(fault) => fault,
+            };
+            is_refused |= is_refusal(&fault.class);
+            self.pause(&fault.class, now_ms);
+            match fault.class {
+                // One answer more may be wrong of a block, and that is no other's fault.
+                ref class if is_of_one_block(class) => alone.push(BlockRange::one(number)),
+                _ if is_tried_again(&fault, 1) => paced.add(BlockRange::one(number)),
+                _ => lost = Some(fault),
+            }
+        }
+        if let Some(fault) = lost {
+            if let Some(chunk) = self.forget(call.chunk) {
+                self.lose(chunk, fault);
+            }
+            return;
+        }
+        let id = call.chunk;
+        if is_refused {
+            self.narrow(id);
+        }
+        let Some(chunk) = self.chunks.get_mut(&id) else { return };
+        let again = alone.into_iter().chain(paced.iter());
+        let again: Vec<BlockRange> =
+            again.filter_map(|range| range.intersection(&chunk.range)).collect();
+        let step = chunk.on_some_headers(given, again.len(), &self.context);
+        for range in again {
+            let (part, ask) = (Part::Headers(range), Ask::Headers { range });
+            self.retry_at(now_ms + backoff_ms(0), Call { chunk: id, part, ask, attempts: 1 });
+        }
+        self.take(id, step, now_ms);
+    }
+
+    /// Leaves the second half of a chunk to another one: the node lets few calls through.
+    fn narrow(&mut self, id: u64) {
+        self.strain = STRAIN;
+        let Some(chunk) = self.chunks.get_mut(&id) else { return };
+        let asked = chunk.range.count();
+        let Some(rest) = chunk.halve() else { return };
+        let chunk = &*chunk;
+        let mut dropped = 0;
+        let mut is_kept = |call: &mut Call, is_sent: bool| {
+            if call.chunk != id {
+                return true;
+            }
+            match chunk.wanted(&call.part) {
+                // What was sent is answered as it was asked.
+                Some(part) if is_sent || part == call.part => true,
+                Some(part) => {
+                    call.ask = cut_to(&call.ask, &call.part, &part);
+                    call.part = part;
+                    true
+                }
+                None => {
+                    dropped += 1;
+                    false
+                }
+            }
+        };
+        self.ready.retain_mut(|call| is_kept(call, false));
+        self.retries.retain(|_, call| is_kept(call, false));
+        self.waiting.retain(|_, call| is_kept(call, true));
+        let filter = chunk.filter.clone();
+        if let Some(chunk) = self.chunks.get_mut(&id) {
+            chunk.wait_for_fewer(dropped);
+        }
+        self.width(&filter).on_refusal(asked, &FaultClass::Size);
+        self.work.push_front((filter, rest));
     }
 
     fn take(&mut self, id: u64, step: Step, now_ms: u64) {
@@ -435,6 +550,22 @@ impl Backfill {
         Fault { node, method: "eth_getLogs".into(), class, text: text.to_owned() }
     }
 
+    /// Leaves a node alone that refuses a call for its rate: as long as it says, else the longer the more
+    /// often in a row it does.
+    fn pause(&mut self, class: &FaultClass, now_ms: u64) {
+        let FaultClass::Rate { retry_after_ms } = class else { return };
+        let wait_ms = match retry_after_ms {
+            Some(wait_ms) => *wait_ms,
+            // Sent before the pause: it says nothing more.
+            None if now_ms < self.paused_until => return,
+            None => {
+                self.rated += 1;
+                backoff_ms(self.rated - 1)
+            }
+        };
+        self.paused_until = self.paused_until.max(now_ms + wait_ms);
+    }
+
     fn retry_at(&mut self, due_ms: u64, call: Call) {
         self.next_ticket += 1;
         self.retries.insert((due_ms, self.next_ticket), call);
@@ -458,25 +589,42 @@ impl Backfill {
         if is_logs && (fault.class.is_splittable() || fault.class == FaultClass::Filter) {
             return self.on_refusal(call.chunk, fault, now_ms);
         }
-        if let FaultClass::Rate { retry_after_ms } = fault.class {
-            let wait = retry_after_ms.unwrap_or_else(|| backoff_ms(call.attempts));
-            self.paused_until = self.paused_until.max(now_ms + wait);
-        }
+        self.pause(&fault.class, now_ms);
         call.attempts += 1;
-        if let (Part::Headers(range), FaultClass::Rate { .. }) = (&call.part, &fault.class)
-            && call.attempts >= REFUSALS_MIN
-        {
-            self.segment.on_refusal(range.count());
+        if call.attempts >= REFUSALS_MIN && is_refusal(&fault.class) {
+            if let Part::Headers(range) = &call.part {
+                self.segment.on_refusal(range.count());
+                self.narrow(call.chunk);
+            }
+            let chunk = self.chunks.get(&call.chunk);
+            match chunk.and_then(|chunk| chunk.wanted(&call.part)) {
+                Some(part) if part != call.part => {
+                    call.ask = cut_to(&call.ask, &call.part, &part);
+                    call.part = part;
+                }
+                // It is another chunk's now.
+                None => {
+                    let Some(chunk) = self.chunks.get_mut(&call.chunk) else { return };
+                    let step = chunk.on_some_headers(Vec::new(), 0, &self.context);
+                    return self.take(call.chunk, step, now_ms);
+                }
+                _ => {}
+            }
         }
         let Some(chunk) = self.chunks.get_mut(&call.chunk) else { return };
         let is_wide = is_logs && chunk.range.count() > 1;
         if is_wide && fault.class == FaultClass::Busy && call.attempts >= BUSY_TRIES_MAX {
             return self.on_refusal(call.chunk, fault, now_ms);
         }
-        let can_do_without = chunk.can_do_without(&call.part);
+        let can_do_without = chunk.can_do_without(&call.part, &fault.class);
         let is_hopeless = can_do_without && self.lost_parts >= LOST_PARTS_MAX;
-        if !is_hopeless && is_tried_again(&fault, call.attempts) {
-            return self.retry_at(now_ms + backoff_ms(call.attempts), call);
+        let is_spoiled = can_do_without
+            && matches!(call.part, Part::Headers(_))
+            && call.attempts >= SPOILED_TRIES_MAX;
+        if !is_hopeless && !is_spoiled && is_tried_again(&fault, call.attempts) {
+            // For its rate the whole node is left alone, so that the call itself waits less.
+            let is_rated = matches!(fault.class, FaultClass::Rate { .. });
+            return self.retry_at(now_ms + backoff_ms(call.attempts - u32::from(is_rated)), call);
         }
         if can_do_without {
             let parts = match &call.part {
@@ -484,7 +632,7 @@ impl Backfill {
                 _ => 1,
             };
             self.lost_parts = self.lost_parts.saturating_add(parts);
-            let step = chunk.on_loss(fault, &self.context);
+            let step = chunk.on_loss(&call.part, fault, &self.context);
             return self.take(call.chunk, step, now_ms);
         }
         if let Some(chunk) = self.forget(call.chunk) {
@@ -543,6 +691,24 @@ impl Backfill {
                 }
             }
         }
+    }
+}
+
+/// Whether the node refuses calls just now that it would answer at another time.
+const fn is_refusal(class: &FaultClass) -> bool {
+    matches!(class, FaultClass::Rate { .. } | FaultClass::Busy)
+}
+
+/// Returns a question with only those blocks of it that are in `part`.
+fn cut_to(ask: &Ask, whole: &Part, part: &Part) -> Ask {
+    match (ask, whole, part) {
+        (Ask::ReceiptsOf { blocks }, Part::Receipts(whole), Part::Receipts(part)) => {
+            let kept = whole.iter().zip(blocks).filter(|(place, _)| part.contains(place));
+            let kept: Vec<(u32, BlockNumHash)> = kept.map(|(p, block)| (*p, *block)).collect();
+            receipts_of(&kept).1
+        }
+        (_, _, Part::Headers(range)) => Ask::Headers { range: *range },
+        _ => ask.clone(),
     }
 }
 

@@ -43,6 +43,11 @@ pub(crate) const fn is_of_the_range(class: &FaultClass) -> bool {
         )
 }
 
+/// Whether the node answered, and wrongly, what may be so of one block only.
+pub(crate) const fn is_of_one_block(class: &FaultClass) -> bool {
+    matches!(class, FaultClass::Unknown | FaultClass::Malformed)
+}
+
 /// Whether the fault says that the node, not this question, is the trouble.
 pub(crate) const fn is_absent(class: &FaultClass) -> bool {
     matches!(

@@ -3,12 +3,12 @@
 //! The verification ladder as a state machine. What is asked depends on the policy and on what
 //! the prover doubts; an empty answer is never the end of it where a bloom says otherwise.
 
-use crate::{NodeStatus, segment::SEGMENT_MAX};
+use crate::{NodeStatus, backoff::is_of_one_block, segment::SEGMENT_MAX};
 use alloy_primitives::B256;
 use event::{
-    Answer, Ask, BlockAnswer, BlockNumHash, BlockRange, ChainProfile, Content, Fault, Filter, Flaw,
-    Judgement, LogRef, Logs, LogsAnswer, Prover, REPORT_VERSION, Receipt, Report, ReportedBlock,
-    Verify, Via,
+    Answer, Ask, BlockAnswer, BlockNumHash, BlockRange, ChainProfile, Content, Fault, FaultClass,
+    Filter, Flaw, Judgement, LogRef, Logs, LogsAnswer, Prover, REPORT_VERSION, Receipt, Report,
+    ReportedBlock, Verify, Via,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,6 +19,10 @@ use std::{
 const RECEIPT_BLOCKS_MAX: usize = 50;
 /// Questions for receipts that a few blocks are shared between, so that they overlap.
 const RECEIPT_ASKS_MIN: usize = 4;
+/// Blocks of a chunk that is not made narrower for a node that lets few calls through.
+const NARROW_BLOCKS: u64 = 16;
+/// Headers that a node does not give of one chunk, at most, before it is the node and not the blocks.
+const LOST_HEADERS_MAX: usize = 16;
 /// Round numbers at which providers silently cut answers off (faults.md F21).
 const RESULT_CAPS: [u64; 4] = [1_000, 5_000, 10_000, 20_000];
 
@@ -77,6 +81,8 @@ pub(crate) struct Context {
 pub(crate) struct Chunk {
     pub(crate) filter: Arc<Filter>,
     pub(crate) range: BlockRange,
+    /// What its logs were asked for over; more than `range` where it was halved since.
+    asked: BlockRange,
     pub(crate) attempts: u32,
     state: State,
     is_tail: bool,
@@ -85,6 +91,8 @@ pub(crate) struct Chunk {
     end_before: Option<BlockAnswer>,
     logs: Option<LogsAnswer>,
     headers: BTreeMap<u64, Vec<BlockAnswer>>,
+    /// Blocks whose headers the node does not give, with what it gave in their place.
+    lost_headers: BTreeMap<u64, Fault>,
     report: Option<Report>,
     waiting: usize,
     /// The range answer had logs marked `removed`, which of its blocks they were of is not known.
@@ -100,6 +108,7 @@ impl Chunk {
         Self {
             filter,
             range,
+            asked: range,
             attempts: 0,
             state: if is_tail { State::Before } else { State::Reading },
             is_tail,
@@ -107,6 +116,7 @@ impl Chunk {
             end_before: None,
             logs: None,
             headers: BTreeMap::new(),
+            lost_headers: BTreeMap::new(),
             report: None,
             waiting: 0,
             has_removed: false,
@@ -119,7 +129,9 @@ impl Chunk {
     pub(crate) fn start(&mut self, context: &Context) -> Vec<(Part, Ask)> {
         self.end_before = None;
         self.logs = None;
+        self.asked = self.range;
         self.headers.clear();
+        self.lost_headers.clear();
         self.report = None;
         self.flaws.clear();
         self.has_removed = false;
@@ -222,15 +234,59 @@ impl Chunk {
         self.advance(context)
     }
 
+    /// Leaves the second half to another chunk, and returns it: where a node lets few calls through, a narrow
+    /// chunk is whole sooner. What was read of that half is read again.
+    pub(crate) fn halve(&mut self) -> Option<BlockRange> {
+        if self.is_tail || self.range.count() < 2 * NARROW_BLOCKS {
+            return None;
+        }
+        let first = BlockRange::of_width(self.range.first(), self.range.count() / 2);
+        let rest = BlockRange::new(first.last() + 1, self.range.last())?;
+        self.range = first;
+        self.lost_headers.retain(|number, _| first.contains(*number));
+        if let Some(report) = &mut self.report {
+            report.range = first;
+            report.blocks.retain(|block| block.number <= first.last());
+            let blocks = report.blocks.len() as u32;
+            let keep: Vec<bool> = report.logs.block.iter().map(|block| *block < blocks).collect();
+            report.logs = report.logs.filtered(&keep);
+            report.judged = None;
+            self.flaws.retain(|(index, ..)| index.is_none_or(|index| index < blocks));
+        }
+        Some(rest)
+    }
+
+    /// Returns what is still wanted of a part, after the chunk was halved.
+    pub(crate) fn wanted(&self, part: &Part) -> Option<Part> {
+        let blocks = self.report.as_ref().map_or(u32::MAX, |report| report.blocks.len() as u32);
+        match part {
+            Part::Headers(range) => range.intersection(&self.range).map(Part::Headers),
+            Part::ByHash(index) => (*index < blocks).then_some(Part::ByHash(*index)),
+            Part::Receipts(places) => {
+                let places: Vec<u32> = places.iter().copied().filter(|p| *p < blocks).collect();
+                (!places.is_empty()).then_some(Part::Receipts(places))
+            }
+            other => Some(other.clone()),
+        }
+    }
+
+    /// Waits for so many answers less: their blocks are another chunk's now.
+    pub(crate) const fn wait_for_fewer(&mut self, calls: usize) {
+        self.waiting = self.waiting.saturating_sub(calls);
+    }
+
     /// Waits for one answer more: a question was cut in two.
     pub(crate) fn wait_for_one_more(&mut self) {
         self.waiting += 1;
     }
 
     /// Takes the loss of a part that the ladder can do without.
-    pub(crate) fn on_loss(&mut self, fault: Fault, context: &Context) -> Step {
+    pub(crate) fn on_loss(&mut self, part: &Part, fault: Fault, context: &Context) -> Step {
         self.waiting = self.waiting.saturating_sub(1);
-        self.lose(fault);
+        match part {
+            Part::Headers(range) => drop(self.lost_headers.insert(range.first(), fault)),
+            _ => self.lose(fault),
+        }
         self.advance(context)
     }
 
@@ -253,6 +309,19 @@ impl Chunk {
             self.add_receipts(place, receipts);
         }
         lost.into_iter().for_each(|fault| self.lose(fault));
+        self.waiting = (self.waiting + again).saturating_sub(1);
+        self.advance(context)
+    }
+
+    /// Takes headers of some blocks of one question, by the heights they were asked for. `again` are the
+    /// questions in which the others are asked for once more.
+    pub(crate) fn on_some_headers(
+        &mut self,
+        given: Vec<(u64, BlockAnswer)>,
+        again: usize,
+        context: &Context,
+    ) -> Step {
+        self.headers.extend(given.into_iter().map(|(number, block)| (number, vec![block])));
         self.waiting = (self.waiting + again).saturating_sub(1);
         self.advance(context)
     }
@@ -332,7 +401,14 @@ impl Chunk {
             context.profile.check_receipts_root.is_made()
                 && context.verify.required_at(report.blocks[index].number) == Content::Receipts
         };
+        // Of a block whose header is not its own nothing can be shown, by whatever hash it is asked for.
+        let refuses = context.profile.check_header_hash.decides();
+        let bad: BTreeSet<usize> = (judgement.flaws.iter())
+            .filter(|(_, flaw, ..)| refuses && *flaw == Flaw::HeaderHash)
+            .filter_map(|(index, ..)| index.map(|index| index as usize))
+            .collect();
         let is_due = |index: usize| match context.verify {
+            _ if bad.contains(&index) => false,
             _ if unread == Some(index) => true,
             _ if report.blocks[index].receipts.is_some() => false,
             Verify::Off => false,
@@ -433,14 +509,38 @@ impl Chunk {
 
     /// Puts the answers of `Reading` together.
     fn assemble(&mut self, context: &Context) -> Result<Report, String> {
-        let answer = self.logs.take().ok_or("no logs were read")?;
-        let headers: Vec<BlockAnswer> =
-            std::mem::take(&mut self.headers).into_values().flatten().collect();
+        let mut answer = self.logs.take().ok_or("no logs were read")?;
+        if self.range != self.asked {
+            let is_of_rest = |block: &u32| {
+                let number = answer.blocks[*block as usize].0;
+                self.asked.contains(number) && !self.range.contains(number)
+            };
+            let keep: Vec<bool> =
+                answer.logs.block.iter().map(|block| !is_of_rest(block)).collect();
+            answer.logs = answer.logs.filtered(&keep);
+        }
+        // A chunk that was halved may have been given more than it is for.
+        let range = self.range;
+        let headers = std::mem::take(&mut self.headers).into_iter().flat_map(|(first, blocks)| {
+            let numbered = (first..).zip(blocks);
+            numbered.filter(move |(number, _)| range.contains(*number)).map(|(_, block)| block)
+        });
+        let headers: Vec<BlockAnswer> = headers.collect();
         let mut blocks: Vec<ReportedBlock> =
             headers.into_iter().map(|block| with_header(block, Via::Range)).collect();
         if blocks.is_empty() {
             blocks = self.blocks_of(&answer)?;
+        } else if !self.lost_headers.is_empty() {
+            // Of these the logs alone tell: that is less than what is demanded, and not nothing.
+            let mut told = self.blocks_of(&answer)?;
+            told.retain(|block| self.lost_headers.contains_key(&block.number));
+            blocks.extend(told);
+            blocks.sort_by_key(|block| block.number);
         }
+        let faults = std::mem::take(&mut self.lost_headers).into_iter().map(|(number, fault)| {
+            Fault { text: format!("the header of block {number}: {}", fault.text), ..fault }
+        });
+        let faults = faults.collect();
         let (logs, removed) = (answer.logs, answer.removed);
         let logs = self.place(logs, &answer.blocks, &blocks)?;
         if removed > 0 {
@@ -462,7 +562,7 @@ impl Chunk {
             finalized: context.status.finalized,
             blocks,
             logs,
-            faults: Vec::new(),
+            faults,
             is_second_look: false,
             judged: None,
         })
@@ -542,9 +642,21 @@ impl Chunk {
         Ok(if is_sorted { logs } else { sorted_by_block(&logs) })
     }
 
-    /// Whether losing this part leaves the report worth sending: its blocks stay in doubt.
-    pub(crate) fn can_do_without(&self, part: &Part) -> bool {
-        matches!(part, Part::ByHash(_) | Part::Receipts(_))
+    /// Whether losing this part to such a fault leaves the report worth sending: its blocks stay in doubt.
+    pub(crate) fn can_do_without(&self, part: &Part, class: &FaultClass) -> bool {
+        match part {
+            Part::ByHash(_) | Part::Receipts(_) => true,
+            // What is not final has to link; and a node that gives no header at all is of no use.
+            Part::Headers(range) => {
+                let is_given = !self.headers.is_empty() || self.range.count() == 1;
+                range.count() == 1
+                    && !self.is_tail
+                    && is_of_one_block(class)
+                    && is_given
+                    && self.lost_headers.len() < LOST_HEADERS_MAX
+            }
+            Part::Before | Part::Logs | Part::After => false,
+        }
     }
 }
 

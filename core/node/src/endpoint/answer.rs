@@ -44,7 +44,8 @@ impl<E: Exchange> Endpoint<E> {
             }
             Ask::Headers { range } => {
                 let count = usize::try_from(range.count()).unwrap_or(LARGEST_HEADER_BATCH);
-                Ok(Answer::Headers(self.header_batch(range.first(), count).await?))
+                let blocks = self.header_batch(range.first(), count).await?;
+                blocks.into_iter().collect::<Result<_, _>>().map(Answer::Headers)
             }
             Ask::HeaderByHash { hash } => {
                 let method = "eth_getBlockByHash";
@@ -119,35 +120,35 @@ impl<E: Exchange> Endpoint<E> {
         Ok(answer)
     }
 
-    /// Asks for `count` headers from `first` in one batch.
+    /// Asks for `count` headers from `first` in one batch; returns them in order, each with its own fault.
     pub(super) async fn header_batch(
         &self,
         first: u64,
         count: usize,
-    ) -> Result<Vec<BlockAnswer>, Fault> {
+    ) -> Result<Vec<Result<BlockAnswer, Fault>>, Fault> {
         let method = "eth_getBlockByNumber";
         let id = self.counters.next(method, count as u64);
         let body = request::headers(id, first, count);
         let question = Question { method, first_id: id, calls: count as u64, body };
         let reply = self.exchange.exchange(question).await?;
-        let blocks = if count == 1 {
-            envelope::one(&reply.body, id, PhantomData::<BlockFields>).map(|block| vec![block])
+        let refusal = |no_answer| self.origin.refusal(method, &reply, no_answer, false);
+        let items = if count == 1 {
+            let block = envelope::one(&reply.body, id, PhantomData::<BlockFields>);
+            vec![Ok(block.map_err(refusal)?)]
         } else {
-            envelope::batch::<BlockFields>(&reply.body, id, count)
+            envelope::items::<BlockFields>(&reply.body, id, count).map_err(refusal)?
         };
-        let blocks =
-            blocks.map_err(|no_answer| self.origin.refusal(method, &reply, no_answer, false))?;
         self.origin.check_status(method, &reply)?;
-        let mut answers = Vec::with_capacity(count);
-        for (number, fields) in (first..).zip(blocks) {
+        let answer = |(number, fields): (u64, Result<BlockFields, _>)| {
+            let fields = fields.map_err(refusal)?;
             let block = fields.into_block().map_err(|text| self.origin.malformed(method, &text))?;
             if block.header.number != number {
                 let text = format!("block {} instead of {number}", block.header.number);
                 return Err(self.origin.malformed(method, &text));
             }
-            answers.push(block);
-        }
-        Ok(answers)
+            Ok(block)
+        };
+        Ok((first..).zip(items).map(answer).collect())
     }
 
     /// Asks for the receipts of one block; returns them with the size of the reply in bytes.

@@ -1,26 +1,21 @@
 //! A node behind some transport: what HTTP and sockets have in common.
 //!
-//! It does not retry, wait, narrow ranges or choose between nodes: that is the tracker's business.
+//! It does not wait, narrow ranges or choose between nodes: that is the tracker's business.
 //! The one thing it adapts is its own doing, the size of batches. Each exchange is a task
 //! of its own, so that several answers are parsed at once even when one task polls all questions.
 
 mod answer;
+mod batch;
 mod counters;
+mod headers;
 mod receipts;
 
+use batch::BatchSize;
 pub(crate) use counters::Counters;
-use receipts::ReceiptBatch;
 
 use crate::origin::{Origin, Reply};
-use event::{Answer, AnswerFuture, Ask, BlockAnswer, BlockRange, Fault, FaultClass};
-use futures_util::{StreamExt, TryStreamExt, stream};
-use std::{
-    future::Future,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-};
+use event::{Answer, AnswerFuture, Ask, Fault, FaultClass};
+use std::{future::Future, sync::Arc};
 
 /// From the first byte sent to the last one read.
 pub const DEFAULT_TIMEOUT_MS: u64 = 30_000;
@@ -31,7 +26,7 @@ pub const DEFAULT_MAX_BODY_BYTES: u64 = 64 * 1024 * 1024;
 /// Offsets into log data have 32 bits, so no cap may be wider.
 pub(crate) const LARGEST_MAX_BODY_BYTES: u64 = u32::MAX as u64;
 
-/// Headers in one JSON-RPC batch; halved for a node that refuses so many.
+/// Headers in one JSON-RPC batch, at most and at first; fewer for a node that refuses so many.
 pub const DEFAULT_HEADER_BATCH: usize = 100;
 
 /// No known node takes more calls in a batch.
@@ -39,6 +34,10 @@ const LARGEST_HEADER_BATCH: usize = 1_000;
 
 /// Batches of one question under way at once: hides the latency between them.
 const HEADER_BATCHES_IN_FLIGHT: usize = 4;
+
+/// Single calls in a row that a node is too busy for, before the rest of a question is left for later:
+/// one alone may say so of its block.
+const BUSY_IN_A_ROW_MAX: u32 = 3;
 
 /// A connection that is not there by then is not coming.
 pub(crate) const CONNECT_TIMEOUT_MS: u64 = 10_000;
@@ -58,8 +57,7 @@ pub(crate) struct Question {
 
 /// A transport: bytes there, bytes back.
 pub(crate) trait Exchange: Send + Sync + 'static {
-    /// How many questions for headers in a row have to be dropped before it is laid to the size
-    /// of their batches.
+    /// How many batches in a row have to be dropped before it is laid to their size.
     const DROPS_BEFORE_SMALLER: usize;
 
     /// Sends a question and returns what came back, under the byte cap and within the timeout.
@@ -71,10 +69,8 @@ pub(crate) struct Endpoint<E> {
     pub(crate) origin: Arc<Origin>,
     pub(crate) exchange: E,
     pub(crate) counters: Arc<Counters>,
-    header_batch: AtomicUsize,
-    /// Questions for headers dropped in a row.
-    drops: AtomicUsize,
-    receipt_batch: ReceiptBatch,
+    header_batch: BatchSize,
+    receipt_batch: BatchSize,
 }
 
 impl<E: Exchange> Endpoint<E> {
@@ -84,27 +80,26 @@ impl<E: Exchange> Endpoint<E> {
         counters: Arc<Counters>,
         header_batch: usize,
     ) -> Self {
-        let header_batch = AtomicUsize::new(header_batch.clamp(1, LARGEST_HEADER_BATCH));
+        let headers = header_batch.clamp(1, LARGEST_HEADER_BATCH);
         Self {
             origin,
             exchange,
             counters,
-            header_batch,
-            drops: AtomicUsize::new(0),
-            receipt_batch: ReceiptBatch::new(),
+            header_batch: BatchSize::new(headers, headers),
+            receipt_batch: BatchSize::new(receipts::FIRST_BATCH, receipts::LARGEST_BATCH),
         }
     }
 
     /// Returns the number of headers asked for in one batch at present.
     pub(crate) fn batch_size(&self) -> usize {
-        self.header_batch.load(Relaxed)
+        self.header_batch.size()
     }
 
     pub(crate) fn ask(self: &Arc<Self>, ask: Ask) -> AnswerFuture<'static> {
         let endpoint = Arc::clone(self);
         Box::pin(async move {
             match ask {
-                Ask::Headers { range } => headers(&endpoint, range).await.map(Answer::Headers),
+                Ask::Headers { range } => headers::in_batches(&endpoint, range).await,
                 Ask::ReceiptsOf { blocks } => {
                     Ok(Answer::ReceiptsOf(receipts::in_batches(&endpoint, blocks).await))
                 }
@@ -139,49 +134,61 @@ async fn on_a_worker<T: Send + 'static>(
     }
 }
 
-/// Asks for a range in batches; when the node refuses the size, it is halved for good and the
-/// range asked again, at most ten times (1,000 to 1).
-async fn headers<E: Exchange>(
-    endpoint: &Arc<Endpoint<E>>,
-    range: BlockRange,
-) -> Result<Vec<BlockAnswer>, Fault> {
-    loop {
-        let size = endpoint.batch_size().max(1);
-        let fault = match headers_in_batches(endpoint, range, size).await {
-            Ok(blocks) => {
-                endpoint.drops.store(0, Relaxed);
-                return Ok(blocks);
-            }
-            Err(fault) => fault,
-        };
-        if size == 1 || range.count() == 1 {
-            return Err(fault);
-        }
-        let refused = matches!(fault.class, FaultClass::Batch | FaultClass::Size);
-        // Erigon drops the connection when a batch is over its limit.
-        let dropped = fault.class == FaultClass::Dropped
-            && endpoint.drops.fetch_add(1, Relaxed) + 1 >= E::DROPS_BEFORE_SMALLER;
-        if refused || dropped {
-            let smaller = size.min(usize::try_from(range.count()).unwrap_or(size)) / 2;
-            endpoint.header_batch.fetch_min(smaller.max(1), Relaxed);
-            endpoint.drops.store(0, Relaxed);
-            tracing::info!(node = %endpoint.origin.id, size = smaller.max(1), "smaller header batches");
-        }
-        if !refused {
-            return Err(fault);
-        }
-    }
+/// Whether the node says that less at once would do.
+fn is_too_much(fault: &Fault) -> bool {
+    fault.class == FaultClass::Batch || fault.class.is_splittable()
 }
 
-async fn headers_in_batches<E: Exchange>(
-    endpoint: &Arc<Endpoint<E>>,
-    range: BlockRange,
-    size: usize,
-) -> Result<Vec<BlockAnswer>, Fault> {
-    let batches = (range.first()..=range.last()).step_by(size).map(|first| {
-        let count = (range.last() - first).min(size as u64 - 1) as usize + 1;
-        let own = Arc::clone(endpoint);
-        on_a_worker(&endpoint.origin, async move { own.header_batch(first, count).await })
-    });
-    stream::iter(batches).buffered(HEADER_BATCHES_IN_FLIGHT).try_concat().await
+/// Whether nothing else is asked just now.
+fn ends_it(fault: &Fault) -> bool {
+    is_of_the_node(fault) || matches!(fault.class, FaultClass::Dropped | FaultClass::TimedOut)
+}
+
+/// Whether the fault would have met any question.
+fn is_of_the_node(fault: &Fault) -> bool {
+    matches!(
+        fault.class,
+        FaultClass::Rate { .. }
+            | FaultClass::Quota
+            | FaultClass::Auth
+            | FaultClass::Unreachable
+            | FaultClass::WrongChain { .. }
+    )
+}
+
+impl<E: Exchange> Endpoint<E> {
+    /// Learns from a batch of so many calls that was refused as a whole; returns whether the same is asked
+    /// at once in smaller ones.
+    fn is_asked_smaller(&self, size: &BatchSize, calls: usize, fault: &Fault) -> bool {
+        if calls < 2 {
+            return false;
+        }
+        let is_asked_again = match &fault.class {
+            _ if is_too_much(fault) => {
+                size.on_refusal(calls);
+                true
+            }
+            // Erigon drops the connection when a batch is over its limit; others do it for other reasons.
+            FaultClass::Dropped => {
+                if size.is_dropped(E::DROPS_BEFORE_SMALLER) {
+                    size.on_setback(calls);
+                }
+                false
+            }
+            // One of its calls may have been too many, and it will have the others; but not now.
+            FaultClass::Rate { .. } => {
+                size.on_setback(calls);
+                false
+            }
+            // It may say so of one call, or not know what a batch is.
+            FaultClass::TimedOut => false,
+            _ if is_of_the_node(fault) => false,
+            _ => {
+                size.on_setback(calls);
+                true
+            }
+        };
+        tracing::debug!(node = %self.origin.id, size = size.size(), "a batch was refused: {fault}");
+        is_asked_again
+    }
 }

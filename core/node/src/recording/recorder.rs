@@ -192,6 +192,10 @@ impl Tape {
             (_, Answer::Headers(blocks)) => blocks
                 .iter()
                 .try_for_each(|block| self.write(&Line::Header(Box::new(HeaderFact::from(block))))),
+            (_, Answer::SomeHeaders(blocks)) => blocks
+                .iter()
+                .flatten()
+                .try_for_each(|block| self.write(&Line::Header(Box::new(HeaderFact::from(block))))),
             (Ask::Logs { filter, range }, Answer::Logs(logs)) => {
                 self.write(&Line::Logs(LogsFact {
                     filter: filter.clone(),

@@ -1,8 +1,7 @@
 //! The envelope around an answer: whose answer it is, and whether it is one at all.
 //!
-//! An answer counts only under the id that was asked; in a batch every id once. Whoever needs all of a
-//! batch ([`batch`]) takes an error anywhere for an error of the whole; whoever does not ([`items`])
-//! has it beside the answers. `null` is its own case, never an empty list.
+//! An answer counts only under the id that was asked; in a batch every id once, and an error of one stands
+//! beside the answers of the others. `null` is its own case, never an empty list.
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, de};
@@ -75,27 +74,6 @@ where
     let envelope = EnvelopeSeed(seed).deserialize(&mut deserializer).map_err(broken)?;
     deserializer.end().map_err(broken)?;
     envelope.into_result(|answered| answered == id)
-}
-
-/// Parses the answers to a batch of `count` calls with ids from `first_id`, in the order asked. An error
-/// of one is an error of all.
-pub(crate) fn batch<'de, T>(
-    body: &'de [u8],
-    first_id: u64,
-    count: usize,
-) -> Result<Vec<T>, NoAnswer>
-where
-    T: Deserialize<'de>,
-{
-    let mut answers = Vec::with_capacity(count);
-    let mut fault = None;
-    for item in items(body, first_id, count)? {
-        match item {
-            Ok(answer) => answers.push(answer),
-            Err(no_answer) => more_telling(&mut fault, no_answer),
-        }
-    }
-    fault.map_or(Ok(answers), Err)
 }
 
 /// Parses the answers to a batch of `count` calls with ids from `first_id`, in the order asked, each with
@@ -316,7 +294,7 @@ mod tests {
     }
 
     fn pair(body: &str) -> Result<Vec<u64>, NoAnswer> {
-        batch(body.as_bytes(), 5, 2)
+        items(body.as_bytes(), 5, 2)?.into_iter().collect()
     }
 
     fn is_malformed<T>(answer: Result<T, NoAnswer>) -> bool {
@@ -374,14 +352,6 @@ mod tests {
         assert!(is_malformed(pair(r#"[{"id":5,"result":50},{"result":50}]"#)));
         assert!(is_malformed(pair(r#"{"id":5,"result":50}"#)));
         assert!(is_malformed(pair(r#"[{"id":5,"result":50},{"id":6,"result":6"#)));
-    }
-
-    #[test]
-    fn an_error_inside_a_batch_is_the_batchs_error_even_beside_null() {
-        let body = r#"[{"id":5,"result":null},{"id":6,"error":{"message":"slow down"}}]"#;
-        let Err(NoAnswer::Error(error)) = pair(body) else { panic!("an error") };
-        assert_eq!(error.message, "slow down");
-        assert_eq!(pair(r#"[{"id":5,"result":1},{"id":6,"result":null}]"#), Err(NoAnswer::Null));
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use crate::server::{Server, calls, http, ids, json};
 use alloy_primitives::B256;
-use event::{Answer, Ask, BlockNumHash, BlockRange, Fault, FaultClass, Filter, Node, Tag};
+use event::{
+    Answer, Ask, BlockAnswer, BlockNumHash, BlockRange, Fault, FaultClass, Filter, Node, Tag,
+};
 use flate2::{Compression, write::GzEncoder};
 use headcount_node::{HttpConfig, HttpNode};
 use std::{io::Write, sync::Arc};
@@ -145,28 +147,161 @@ async fn f9_answers_that_are_for_no_call_or_another_are_never_assigned() {
     .await;
     assert_eq!(fault(&duplicate, Ask::Headers { range }).await.class, FaultClass::Malformed);
     let one_object = Server::start(|request| json(&header_member(&calls(request)[0]))).await;
-    assert_eq!(fault(&one_object, Ask::Headers { range }).await.class, FaultClass::Malformed);
+    // It knows no batches: one by one it is asked.
+    assert!(matches!(
+        node(&one_object).ask(Ask::Headers { range }).await,
+        Ok(Answer::Headers(told)) if told.len() == 2
+    ));
     let missing =
         Server::start(|request| json(&format!("[{}]", header_member(&calls(request)[0])))).await;
-    assert_eq!(fault(&missing, Ask::Headers { range }).await.class, FaultClass::Malformed);
+    let told = classes(node(&missing).ask(Ask::Headers { range }).await.unwrap());
+    assert_eq!(told, [Ok(1), Err(FaultClass::Malformed)]);
     let without_id = answering(r#"{"error":{"code":-32000,"message":"unknown block"}}"#).await;
     assert_eq!(fault(&without_id, logs_over(1, 9)).await.class, FaultClass::Unknown);
 }
 
+/// Numbers of headers, and why others were not given.
+fn classes(answer: Answer) -> Vec<Result<u64, FaultClass>> {
+    let Answer::SomeHeaders(told) = answer else { panic!("some headers, not {answer:?}") };
+    let of = |told: Result<BlockAnswer, Fault>| {
+        told.map(|block| block.header.number).map_err(|fault| fault.class)
+    };
+    told.into_iter().map(of).collect()
+}
+
 #[tokio::test]
-async fn f9_an_error_inside_a_batch_fails_the_whole_question() {
+async fn f9_f49_an_error_inside_a_batch_of_headers_is_that_blocks_and_costs_no_other() {
     let server = Server::start(|request| {
         let calls = calls(request);
-        let error = format!(
-            r#"{{"id":{},"error":{{"code":-32005,"message":"rate limit"}}}}"#,
-            calls[1]["id"]
-        );
-        json(&format!("[{},{error}]", header_member(&calls[0])))
+        let error = |call: &serde_json::Value, error: &str| {
+            format!(r#"{{"id":{},"error":{{"code":-32005,"message":"{error}"}}}}"#, call["id"])
+        };
+        let member = |(place, call): (usize, &serde_json::Value)| match place {
+            1 => error(call, "rate limit"),
+            2 => format!(r#"{{"id":{},"result":null}}"#, call["id"]),
+            3 => format!(r#"{{"id":{},"result":{}}}"#, call["id"], header(99)),
+            _ => header_member(call),
+        };
+        let members: Vec<String> = calls.iter().enumerate().map(member).collect();
+        json(&format!("[{}]", members.join(",")))
+    })
+    .await;
+    let range = BlockRange::new(1, 5).unwrap();
+    let told = classes(node(&server).ask(Ask::Headers { range }).await.unwrap());
+    let rate = FaultClass::Rate { retry_after_ms: None };
+    let wrong = [Err(rate), Err(FaultClass::Unknown), Err(FaultClass::Malformed)];
+    let mut expected = vec![Ok(1)];
+    expected.extend(wrong);
+    expected.push(Ok(5));
+    assert_eq!(told, expected);
+    // Where none is given, what is wrong with the node is told.
+    let server = Server::start(|request| {
+        let ids = ids(request);
+        json(&format!(
+            r#"[{{"id":{},"result":null}},{{"id":{},"error":{{"message":"slow down","code":429}}}}]"#,
+            ids[0], ids[1]
+        ))
     })
     .await;
     let range = BlockRange::new(1, 2).unwrap();
     let fault = fault(&server, Ask::Headers { range }).await;
     assert_eq!(fault.class, FaultClass::Rate { retry_after_ms: None });
+}
+
+/// A proxy that lets seven calls of eight through, and will not have a batch in which the other one is.
+fn draws(refusal: Vec<u8>, member: fn(&serde_json::Value) -> String) -> impl Fn(&str) -> Vec<u8> {
+    let drawn = std::sync::atomic::AtomicU64::new(0);
+    move |request| {
+        let calls = calls(request);
+        let count = calls.len() as u64;
+        let from = drawn.fetch_add(count, std::sync::atomic::Ordering::Relaxed);
+        if (from..from + count).any(|call| call % 8 == 7) {
+            return refusal.clone();
+        }
+        let members: Vec<String> = calls.iter().map(member).collect();
+        json(&if request.starts_with('[') {
+            format!("[{}]", members.join(","))
+        } else {
+            members.concat()
+        })
+    }
+}
+
+#[tokio::test]
+async fn f14_a_batch_that_is_refused_for_one_of_its_calls_gets_smaller_and_what_was_given_is_kept()
+{
+    let busy = || json(r#"{"id":null,"error":{"code":-32000,"message":"request timed out"}}"#);
+    let rated = || http("429 Too Many Requests", "", b"slow down");
+    let range = BlockRange::new(1, 100).unwrap();
+    // Too busy: fewer are asked for at once.
+    let server = Server::start(draws(busy(), header_member)).await;
+    let headers = node(&server);
+    let given = match headers.ask(Ask::Headers { range }).await.unwrap() {
+        Answer::Headers(blocks) => blocks.len(),
+        told => classes(told).into_iter().flatten().count(),
+    };
+    assert!(given >= 80, "{given} given");
+    assert!(headers.header_batch() < 8 && server.requests().len() < 160);
+    let server = Server::start(draws(busy(), |call| receipts_member(call, 1))).await;
+    let answer = node(&server).ask(Ask::ReceiptsOf { blocks: blocks(50) }).await;
+    let Ok(Answer::ReceiptsOf(told)) = answer else { panic!("receipts") };
+    assert!(told.iter().filter(|told| told.is_ok()).count() >= 40, "{told:?}");
+    // Too many: what was given until then is kept, the rest is for later, in smaller batches.
+    let server = Server::start(draws(rated(), header_member)).await;
+    let headers = node(&server);
+    let (mut left, mut questions) = (vec![range], 0);
+    while let Some(range) = left.pop() {
+        questions += 1;
+        assert!(questions < 90, "{left:?} and {range} are left");
+        match headers.ask(Ask::Headers { range }).await {
+            Ok(Answer::Headers(_)) => {}
+            Ok(told) => {
+                let numbers = (range.first()..=range.last()).zip(classes(told));
+                let lacking = numbers.filter(|(_, told)| told.is_err());
+                let lacking = lacking.map(|(number, _)| BlockRange::one(number));
+                let lacking: event::BlockRanges = lacking.collect();
+                left.extend(lacking.iter());
+            }
+            Err(_) => left.push(range),
+        }
+    }
+    assert!(headers.header_batch() < 8, "{}", headers.header_batch());
+    let server = Server::start(draws(rated(), |call| receipts_member(call, 1))).await;
+    let receipts = node(&server);
+    let (mut left, mut questions) = (blocks(50), 0);
+    while !left.is_empty() {
+        questions += 1;
+        assert!(questions < 40, "{} are left", left.len());
+        let answer = receipts.ask(Ask::ReceiptsOf { blocks: left.clone() }).await;
+        let Ok(Answer::ReceiptsOf(told)) = answer else { panic!("receipts") };
+        let lacking = left.into_iter().zip(told).filter(|(_, told)| told.is_err());
+        left = lacking.map(|(block, _)| block).collect();
+    }
+}
+
+#[tokio::test]
+async fn a_batch_grows_again_where_a_node_refused_one_only_for_a_while() {
+    let seen = std::sync::atomic::AtomicU64::new(0);
+    let honest = headers_up_to(1_000, "");
+    let server = Server::start(move |request| {
+        match seen.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+            // One of 100 headers, two of 50, and the four of 12 that are under way at once.
+            0..7 => http("429 Too Many Requests", "", b"slow down"),
+            _ => honest(request),
+        }
+    })
+    .await;
+    let node = node(&server);
+    let ask = Ask::Headers { range: BlockRange::new(1, 100).unwrap() };
+    for fewer in [50, 12, 3] {
+        assert!(node.ask(ask.clone()).await.is_err());
+        assert_eq!(node.header_batch(), fewer);
+    }
+    let mut questions = 0;
+    while node.header_batch() < 20 {
+        questions += 1;
+        assert!(questions < 60 && node.ask(ask.clone()).await.is_ok());
+    }
 }
 
 #[tokio::test]
@@ -332,19 +467,14 @@ async fn f14_receipts_come_also_of_a_node_that_takes_few_or_no_batches_or_cuts_t
         receipts_of(&node(&in_each), 60).await;
         assert!(in_each.requests().len() <= 62, "once is enough: {}", in_each.requests().len());
     }
-    // One that does not know what a batch is says anything; its size is halved each time.
+    // One that does not know what a batch is says anything; one by one it is asked in the same breath.
     let knows_none = Server::start(|request| match request.starts_with('[') {
         true => json(r#"{"id":null,"error":{"code":-32600,"message":"invalid request"}}"#),
         false => json(&receipts_member(&calls(request)[0], 1)),
     })
     .await;
-    let node = node(&knows_none);
-    for _ in 0..3 {
-        let answer = node.ask(Ask::ReceiptsOf { blocks: blocks(60) }).await;
-        let Ok(Answer::ReceiptsOf(told)) = answer else { panic!("receipts") };
-        assert!(told.iter().all(Result::is_err));
-    }
-    receipts_of(&node, 60).await;
+    receipts_of(&node(&knows_none), 60).await;
+    assert!(knows_none.requests().len() < 75, "{}", knows_none.requests().len());
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Lies about heads, headers and receipts, and backends that see another head than the one asked.
 
 use crate::{Trouble, chain::View, faults::Active};
-use alloy_primitives::{B256, Bloom};
+use alloy_primitives::{B256, Bloom, keccak256};
 use event::{BlockAnswer, BlockNumHash, Head, Receipt};
 
 /// Moves the view to what the answering backend sees.
@@ -26,9 +26,15 @@ pub(crate) fn tamper_head(head: &mut Head, active: &[Active]) {
 
 /// Tampers with headers.
 pub(crate) fn tamper_headers(headers: &mut [BlockAnswer], active: &[Active]) {
-    for active in active.iter().filter(|active| *active.trouble() == Trouble::ZeroBloom) {
-        for block in headers.iter_mut().filter(|block| active.hits(block.header.number)) {
-            block.header.logs_bloom = Bloom::ZERO;
+    for block in headers.iter_mut() {
+        let number = block.header.number;
+        for active in active.iter().filter(|active| active.hits(number)) {
+            match active.trouble() {
+                Trouble::ZeroBloom => block.header.logs_bloom = Bloom::ZERO,
+                Trouble::WrongNumber => block.header.number = number.saturating_add(1),
+                Trouble::WrongHash => block.hash = keccak256(block.hash),
+                _ => {}
+            }
         }
     }
 }

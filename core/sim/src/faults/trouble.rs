@@ -77,6 +77,10 @@ pub enum Trouble {
     },
     /// `null` for a block that was announced (F49); whatever the rule's blocks are.
     NullBlock,
+    /// The header's number is that of the block after it, and its hash what it was (F49).
+    WrongNumber,
+    /// The hash that is given with the header is not the header's (F39).
+    WrongHash,
     /// A range that reaches beyond the head is answered with what there is (F32).
     EmptyBeyondHead,
     /// A hash that the node does not know is answered with `[]` (F33).
@@ -172,6 +176,8 @@ impl Trouble {
             Self::NoFinalizedTag => "no finalized tag",
             Self::FinalizedGoesBack { .. } => "finalized goes back",
             Self::NullBlock => "null block",
+            Self::WrongNumber => "wrong number",
+            Self::WrongHash => "wrong hash",
             Self::EmptyBeyondHead => "empty beyond head",
             Self::EmptyUnknownHash => "empty unknown hash",
             Self::LogsLate { .. } => "logs late",

@@ -224,16 +224,17 @@ impl Store for MemoryStore {
         Ok(found.map(|(_, sighting)| sighting.clone()).collect())
     }
 
-    fn losses_told(
+    fn told(
         &mut self,
         chain: ChainId,
         range: BlockRange,
+        flaws: &[Flaw],
     ) -> Result<Vec<Incident>, LedgerError> {
         let is_in = |told: &&Incident| {
             told.chain == chain
                 && range.contains(told.range.first())
                 && told.range.count() == 1
-                && matches!(told.flaw, Flaw::Missing | Flaw::Withdrawn)
+                && flaws.contains(&told.flaw)
         };
         Ok(self.up()?.image.incidents.iter().filter(is_in).cloned().collect())
     }
