@@ -4,12 +4,16 @@ use crate::interrupt::Interrupt;
 use pipeline::{SleepFuture, Timer};
 use std::time::{Duration, Instant};
 
-/// The monotonic clock.
+/// The monotonic clock, and the time of day.
 pub(super) struct WallTimer(pub(super) Instant);
 
 impl Timer for WallTimer {
     fn now_ms(&self) -> u64 {
         u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn unix_s(&self) -> u64 {
+        unix_now_s()
     }
 
     fn sleep_until(&self, at_ms: u64) -> SleepFuture {

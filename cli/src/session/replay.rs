@@ -30,7 +30,7 @@ use pipeline::{
 use relay::Role;
 use std::{
     sync::Arc,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 /// This command in reports.
@@ -334,7 +334,7 @@ impl Run<'_> {
             outcome.open.extend(untold.map(|range| (range, UNDECIDED.to_owned())));
         }
         if let Some(range) = range {
-            let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+            let now_s = self.timer.unix_s();
             owner.demand(profile.chain, filters.clone(), range, verify, now_s);
         }
         Ok(())

@@ -296,6 +296,7 @@ impl Aggregator {
             node: report.node.clone(),
             changed: Vec::new(),
             refuted: Vec::new(),
+            refused_headers: BTreeSet::new(),
         };
         if report.chain != self.profile.chain {
             return cut.refused(&report, "the report is of another chain");
@@ -312,6 +313,9 @@ impl Aggregator {
         }
         let is_refused = |flaw| flaw == Flaw::HeaderHash && !self.profile.observes(flaw);
         let refused = flawed(&report, &judgement, is_refused);
+        let bad = report.blocks.iter().zip(&refused).filter(|(_, refused)| **refused);
+        cut.refused_headers = bad.map(|(block, _)| block.number).collect();
+        cut.headers_not_given(&report);
         let Ok(switch) = self.plan(&report, &judgement, &refused, &mut cut) else {
             return cut.refused(&report, "the report is on another chain than the final one");
         };
@@ -352,7 +356,7 @@ impl Aggregator {
             .unwrap_or_default();
         self.note_shared(&report, &ruling, &standings, &mut cut);
         let closed: Vec<bool> = standings.iter().map(|standing| standing.open.is_none()).collect();
-        let unreported = self.unreported(nothing_admitted);
+        let unreported = self.unreported(&report, nothing_admitted);
         let stands = Stands { reported: &standings, apart: &apart, unreported: &unreported };
         let pieces = pieces(&report, &judgement, &stands, self.checkpoint());
         self.extend(&report, rows, decided, &pieces, journal, &mut cut);
@@ -468,10 +472,9 @@ impl Aggregator {
             .filter(|(i, block)| !refused[*i] && (block.header.is_some() || has_rows[*i]))
             .map(|(_, block)| block_row(block))
             .collect();
-        let switch = self
-            .canonical
-            .plan(&blocks)
-            .and_then(|switch| self.contradicts_covered(report, &switch).map(|()| switch));
+        let switch = self.canonical.plan(&blocks).and_then(|switch| {
+            self.contradicts_covered(report, &cut.refused_headers, &switch).map(|()| switch)
+        });
         switch.map_err(|conflict| {
             let Conflict { number, expected, found } = conflict;
             // Whoever has not heard yet that the chain left a branch tells of it in good faith.
@@ -484,8 +487,14 @@ impl Aggregator {
         })
     }
 
-    /// Fails when the report has another hash where covered header chains that stay begin or end.
-    fn contradicts_covered(&self, report: &Report, switch: &Switch) -> Result<(), Conflict> {
+    /// Fails when the report has another hash where covered header chains that stay begin or end. A hash
+    /// that is not its header's says nothing of the chain.
+    fn contradicts_covered(
+        &self,
+        report: &Report,
+        refused: &BTreeSet<u64>,
+        switch: &Switch,
+    ) -> Result<(), Conflict> {
         let stays = |number: u64| {
             report.range.contains(number) && switch.void.is_none_or(|void| !void.contains(number))
         };
@@ -496,7 +505,8 @@ impl Aggregator {
                 (interval.range.last(), links.last_hash, false),
             ];
             for (number, expected, is_parent) in ends {
-                let block = stays(number).then(|| reported(report, number)).flatten();
+                let is_told = stays(number) && !refused.contains(&number);
+                let block = is_told.then(|| reported(report, number)).flatten();
                 let found = block.and_then(|b| if is_parent { parent(b) } else { Some(b.hash) });
                 if let Some(found) = found
                     && found != expected
@@ -544,7 +554,9 @@ impl Aggregator {
         cut.commit.blocks.extend(changed.cloned());
         self.canonical.apply(switch);
         let Some(void) = switch.void else { return };
-        for (filter, range) in self.coverage.cut(void, &hash_at(report, &self.canonical)) {
+        let refused = cut.refused_headers.clone();
+        let hash_at = hash_at(report, &refused, &self.canonical);
+        for (filter, range) in self.coverage.cut(void, &hash_at) {
             // What is void outside of this report has to be read again.
             let void = void.intersection(&range);
             let below = report.range.first().checked_sub(1).and_then(|n| BlockRange::new(0, n));

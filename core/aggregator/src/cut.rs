@@ -2,9 +2,13 @@
 
 use crate::{aggregator::Outcome, coverage::Coverage, withdrawn::Refuted};
 use event::{
-    Ack, BlockRange, Commit, Content, Filter, FilterId, Flaw, Incident, Judgement, NodeId, Report,
+    Ack, BlockRange, Commit, Content, Fault, FaultClass, Filter, FilterId, Flaw, Incident,
+    Judgement, NodeId, Report,
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// A commit in the making.
 pub(crate) struct Cut {
@@ -13,6 +17,8 @@ pub(crate) struct Cut {
     pub(crate) node: NodeId,
     pub(crate) changed: Vec<(Arc<Filter>, BlockRange)>,
     pub(crate) refuted: Vec<Refuted>,
+    /// Blocks of the report whose headers are not theirs.
+    pub(crate) refused_headers: BTreeSet<u64>,
 }
 
 impl Cut {
@@ -53,6 +59,29 @@ impl Cut {
             let block = block.and_then(|i| report.blocks.get(i as usize));
             let range = block.map_or(report.range, |block| BlockRange::one(block.number));
             self.incident(range, *flaw, *count, detail.clone());
+        }
+    }
+
+    /// Names the node for headers of final blocks that it does not give although it gives others: in their
+    /// place came `null`, or that of another block.
+    pub(crate) fn headers_not_given(&mut self, report: &Report) {
+        let is_final = report.finalized.is_some_and(|finalized| report.range.last() <= finalized);
+        let of_headers = report.faults.iter().filter(|fault| {
+            fault.method == "eth_getBlockByNumber"
+                && matches!(fault.class, FaultClass::Unknown | FaultClass::Malformed)
+        });
+        let faults: Vec<&Fault> = of_headers.collect();
+        if !is_final || faults.is_empty() {
+            return;
+        }
+        let given: BTreeSet<u64> = (report.blocks.iter())
+            .filter(|block| block.header.is_some())
+            .map(|block| block.number)
+            .collect();
+        // As many faults as blocks, in the same order.
+        let lacking = (report.range.first()..=report.range.last()).filter(|n| !given.contains(n));
+        for (number, fault) in lacking.zip(faults) {
+            self.incident(BlockRange::one(number), Flaw::HeaderHash, 1, fault.text.clone());
         }
     }
 

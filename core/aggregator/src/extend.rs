@@ -13,7 +13,7 @@ use crate::{
 };
 use alloy_primitives::B256;
 use event::{BlockRange, BlockRow, Flaw, JournalRow, Op, Report, ReportedBlock};
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 impl Aggregator {
     /// Journals what becomes covered with its events, and events found where it was covered.
@@ -113,7 +113,8 @@ impl Aggregator {
 
     /// Writes what the report covers.
     pub(crate) fn cover(&mut self, report: &Report, pieces: Pieces, cut: &mut Cut) {
-        let hash_at = hash_at(report, &self.canonical);
+        let refused = cut.refused_headers.clone();
+        let hash_at = hash_at(report, &refused, &self.canonical);
         let added = self.coverage.add(&report.filter, &pieces.intervals, &hash_at);
         cut.ack.open.extend(pieces.open);
         let Some(range) = added.changed else { return };
@@ -138,13 +139,16 @@ pub(crate) fn block_row(block: &ReportedBlock) -> BlockRow {
     }
 }
 
+/// `refused` are blocks of the report whose headers are not theirs: their hashes are nobody's.
 pub(crate) fn hash_at<'a>(
     report: &'a Report,
+    refused: &'a BTreeSet<u64>,
     canonical: &'a Canonical,
 ) -> impl Fn(u64) -> Option<B256> + 'a {
-    |number| {
-        let above = || number.checked_add(1).and_then(|above| reported(report, above));
-        (reported(report, number).map(|block| block.hash))
+    let told = |number| reported(report, number).filter(|_| !refused.contains(&number));
+    move |number| {
+        let above = || number.checked_add(1).and_then(told);
+        (told(number).map(|block| block.hash))
             .or_else(|| above().and_then(parent))
             .or_else(|| canonical.hash_at(number))
     }

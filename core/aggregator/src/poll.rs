@@ -285,7 +285,8 @@ impl Aggregator {
                 _ => runs.push((block, agreed)),
             }
         }
-        let hash_at = hash_at(report, &self.canonical);
+        let refused = cut.refused_headers.clone();
+        let hash_at = hash_at(report, &refused, &self.canonical);
         for (run, agreed) in runs {
             cut.changed.extend(self.coverage.raise(run, Anchor::AgreedHash(agreed), &hash_at));
         }

@@ -123,6 +123,7 @@ impl Aggregator {
         apart.extend(cut.ack.open.iter().map(|(range, _)| *range));
         apart.sort_unstable();
         let mut agreed: Vec<BlockRange> = Vec::new();
+        let refused = cut.refused_headers.clone();
         for other in look.others.iter().filter(|other| !other.nodes.contains(&report.node)) {
             let all = u8::try_from(other.nodes.len() + 1).unwrap_or(u8::MAX);
             let content = match other.evidence.content {
@@ -138,7 +139,7 @@ impl Aggregator {
             for range in outside(other.range, &apart) {
                 agreed.push(range);
                 let said = Interval { range, evidence, nodes: nodes.clone(), links: None };
-                let hash_at = hash_at(report, &self.canonical);
+                let hash_at = hash_at(report, &refused, &self.canonical);
                 let added = self.coverage.add(&report.filter, &[said], &hash_at);
                 let changed = added.changed.map(|range| (report.filter.clone(), range));
                 cut.changed.extend(changed);

@@ -59,6 +59,11 @@ impl Aggregator {
         ruling: &Ruling<'_>,
     ) -> Vec<Standing> {
         let shown = shown_by_receipts(report, judgement);
+        // So does what blooms exclude, where nothing of the report is known by less.
+        let is_proved = !matches!(self.policy.verify, Verify::Agree(_))
+            && judgement.complete_headers
+            && judgement.flaws.is_empty()
+            && judgement.blocks.iter().all(|block| block.content == Content::Receipts);
         let standing = |i: usize| {
             let required = self.policy.verify.required_at(report.blocks[i].number);
             let (mut content, mut open) = self.stands((report, judgement), ruling, i, required);
@@ -80,8 +85,13 @@ impl Aggregator {
                 anchor = Anchor::AgreedHash(needed);
             }
             // A second look reads receipts of what nodes differ in: it stays known by them.
-            if report.is_second_look && shown[i] && open.is_none() {
+            if report.is_second_look && (shown[i] || is_proved) && open.is_none() {
                 content = content.map(|_| Content::Receipts);
+            }
+            // By less than what is demanded it is no second word for a block.
+            let is_bare = report.blocks[i].header.is_none() && content < Some(required);
+            if report.is_second_look && is_bare {
+                content = None;
             }
             Standing { content, open, nodes, is_by_report, anchor }
         };
@@ -121,13 +131,15 @@ impl Aggregator {
     }
 
     /// Returns how blocks stand that are in the range but not in the report.
-    pub(crate) fn unreported(&self, nothing_admitted: bool) -> Standing {
+    pub(crate) fn unreported(&self, report: &Report, nothing_admitted: bool) -> Standing {
         let is_short = Content::Claimed < self.policy.verify.required();
         let open = match nothing_admitted {
             true => Some(NOTHING.into()),
             false => is_short.then_some("no header was read".into()),
         };
-        let content = (!nothing_admitted).then_some(Content::Claimed);
+        // Of a block whose header was asked for and not given even that nothing is there is not said.
+        let is_withheld = is_short && report.blocks.iter().any(|block| block.header.is_some());
+        let content = (!nothing_admitted && !is_withheld).then_some(Content::Claimed);
         Standing { content, open, nodes: Vec::new(), is_by_report: true, anchor: Anchor::OneNode }
     }
 

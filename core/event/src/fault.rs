@@ -135,7 +135,8 @@ pub enum Flaw {
     Missing,
     /// A bloom that excludes a log that was returned.
     BloomExcludes,
-    /// The header does not hash to its hash.
+    /// The header is not that of its block: it does not hash to its hash, has another number, or is `null`
+    /// where the block is final.
     HeaderHash,
     /// A header whose parent is not the block before.
     ParentLink,

@@ -2,9 +2,9 @@
 
 use crate::{
     BatchBlock, BlockNumHash, BlockRange, BlockRanges, BlockRow, Candidate, ChainId, Commit,
-    DecodeStats, Decoder, Demand, Descriptor, EventId, EventSchema, Filter, FilterId, Incident,
-    Interval, JournalRow, Logs, Message, NodeId, OnChange, OutboxLine, OutboxStep, Outgoing,
-    PluginState, Report, Sighting, StateWrite, TableRows, Writer,
+    DecodeStats, Decoder, Demand, Descriptor, EventId, EventSchema, Filter, FilterId, Flaw,
+    Incident, Interval, JournalRow, Logs, Message, NodeId, OnChange, OutboxLine, OutboxStep,
+    Outgoing, PluginState, Report, Sighting, StateWrite, TableRows, Writer,
 };
 use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
@@ -422,12 +422,12 @@ pub trait Store: Reader {
         Ok(Vec::new())
     }
 
-    /// Returns what was told of nodes that kept back logs of single blocks of the range, and what of it
-    /// was withdrawn, in order.
-    fn losses_told(
+    /// Returns the incidents with these flaws that are about single blocks of the range, in order.
+    fn told(
         &mut self,
         _chain: ChainId,
         _range: BlockRange,
+        _flaws: &[Flaw],
     ) -> Result<Vec<Incident>, LedgerError> {
         Ok(Vec::new())
     }

@@ -27,7 +27,7 @@ use claims::Claims;
 use decoding::Decoding;
 use event::{
     Ack, BlockRange, ChainId, ChainProfile, ChainState, Commit, DecodeStats, Decoder, EventQuery,
-    Filter, Held, Incident, LaneId, LedgerError, Prover, Remedy, Report, Store, Verify,
+    Filter, Flaw, Held, Incident, LaneId, LedgerError, Prover, Remedy, Report, Store, Verify,
 };
 use futures_channel::oneshot;
 use handle::{Inline, Line, Message};
@@ -57,6 +57,9 @@ const FLUSH_AFTER: Duration = Duration::from_millis(500);
 
 /// Incidents told at the end of a run, at most; the ledger has all of them.
 const INCIDENTS_TOLD_MAX: usize = 100;
+
+/// What is told of nodes that kept something back, and taken back.
+const LOSSES: [Flaw; 2] = [Flaw::Missing, Flaw::Withdrawn];
 
 /// What an owner has to tell when it ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -228,10 +231,11 @@ impl Owner {
         let mut commit = outcome.commit;
         let mut ack = outcome.ack;
         for refuted in &outcome.refuted {
-            let withdrawn = self.withdrawn(chain, refuted)?;
-            ack.incidents += withdrawn.len() as u64;
-            commit.incidents.extend(withdrawn);
+            let told = self.told_of_refuted(chain, refuted)?;
+            ack.incidents += told.len() as u64;
+            commit.incidents.extend(told);
         }
+        ack.incidents -= self.forget_told(chain, &mut commit.incidents)?;
         let mut decoded = DecodeStats::default();
         for batch in &mut commit.events {
             let (typed, stats) = self.decoder.decode(&batch.logs);
@@ -260,20 +264,37 @@ impl Owner {
         let query = EventQuery { chain, filters, range, limit: u32::MAX as usize };
         let page = self.store.events(&query)?;
         let sightings = self.store.sightings_in(chain, report.filter.id(), range)?;
-        let losses = self.store.losses_told(chain, range)?;
+        let losses = self.store.told(chain, range, &LOSSES)?;
         Ok(Some(Stored::new(chain, page, sightings, losses)))
     }
 
-    /// Returns what is withdrawn of what was told of nodes that lacked made-up logs.
-    fn withdrawn(
+    /// Returns what is to be told of nodes once it is known that logs of a block were made up.
+    fn told_of_refuted(
         &mut self,
         chain: ChainId,
         refuted: &Refuted,
     ) -> Result<Vec<Incident>, LedgerError> {
         self.write()?;
         let sightings = self.store.sightings_in(chain, refuted.filter(), refuted.block())?;
-        let losses = self.store.losses_told(chain, refuted.block())?;
-        Ok(refuted.withdrawn(&sightings, &losses))
+        let losses = self.store.told(chain, refuted.block(), &LOSSES)?;
+        Ok(refuted.told(&sightings, &losses))
+    }
+
+    /// Drops what the ledger has told already of wrong headers, and returns how many of it: a node that has
+    /// one is asked for it in every run until the block is known otherwise.
+    fn forget_told(
+        &mut self,
+        chain: ChainId,
+        incidents: &mut Vec<Incident>,
+    ) -> Result<u64, LedgerError> {
+        let is_of_header = |i: &&Incident| i.flaw == Flaw::HeaderHash && i.range.count() == 1;
+        let about = incidents.iter().filter(is_of_header).map(|incident| incident.range);
+        let Some(about) = about.reduce(BlockRange::hull) else { return Ok(0) };
+        self.write()?;
+        let told = self.store.told(chain, about, &[Flaw::HeaderHash])?;
+        let before = incidents.len();
+        incidents.retain(|new| !told.contains(new));
+        Ok((before - incidents.len()) as u64)
     }
 
     /// Writes what was gathered in one transaction, answers the acks, and tells the lanes.

@@ -336,6 +336,11 @@ impl Case<'_> {
             if !sound(i) || !sound(i + 1) || pair[0].number.checked_add(1) != Some(pair[1].number) {
                 continue;
             }
+            // What is wrong with one header is said there; it says nothing of the blocks beside it.
+            if headers[i] == HeaderState::Bad || headers[i + 1] == HeaderState::Bad {
+                linked = false;
+                continue;
+            }
             let parent = pair[1].header.as_ref().map(|h| h.parent_hash).or(pair[1].parent);
             if parent.is_some_and(|parent| parent != pair[0].hash) {
                 linked = false;

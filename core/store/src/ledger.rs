@@ -22,8 +22,9 @@ use alloy_primitives::B256;
 use duckdb::Connection;
 use event::{
     BlockRange, ChainId, ChainState, Column, Commit, Decoder, Descriptor, EventId, EventPage,
-    EventQuery, EventSchema, Filter, FilterId, Incident, JournalRow, LaneCommit, LaneId, LaneState,
-    LedgerError, OutboxLine, OutboxStep, Outgoing, Reader, Remedy, Sighting, Store, Writer,
+    EventQuery, EventSchema, Filter, FilterId, Flaw, Incident, JournalRow, LaneCommit, LaneId,
+    LaneState, LedgerError, OutboxLine, OutboxStep, Outgoing, Reader, Remedy, Sighting, Store,
+    Writer,
 };
 use std::{
     path::{Path, PathBuf},
@@ -257,8 +258,8 @@ impl Store for DuckLedger {
         load::sightings_in(&self.conn, chain, filter, range)
     }
 
-    fn losses_told(&mut self, chain: ChainId, range: BlockRange) -> Result<Vec<Incident>> {
-        load::losses_told(&self.conn, chain, range)
+    fn told(&mut self, chain: ChainId, range: BlockRange, flaws: &[Flaw]) -> Result<Vec<Incident>> {
+        load::told(&self.conn, chain, range, flaws)
     }
 
     /// Compacts lanes and folds the log into the file.

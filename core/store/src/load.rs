@@ -141,33 +141,37 @@ pub(crate) fn sightings_in(
     rows.and_then(Iterator::collect).map_err(statement_failed)
 }
 
-/// Returns what was told of lost logs of single blocks of a range, and what of it was withdrawn.
-pub(crate) fn losses_told(
+/// Returns the incidents with these flaws that are about single blocks of the range, in order.
+pub(crate) fn told(
     conn: &Connection,
     chain: ChainId,
     range: BlockRange,
+    flaws: &[Flaw],
 ) -> Result<Vec<Incident>> {
     let mut statement = conn
         .prepare(
             "SELECT node, first_block, flaw, count, detail FROM incidents
             WHERE chain = ? AND first_block BETWEEN ? AND ? AND first_block = last_block
-            AND flaw IN (?, ?) ORDER BY rowid",
+            AND list_contains(string_split(?, ' '), flaw) ORDER BY rowid",
         )
         .map_err(statement_failed)?;
-    let flaws = [Flaw::Missing, Flaw::Withdrawn].map(|flaw| flaw.to_string());
-    let asked = params![chain.0, range.first(), range.last(), flaws[0], flaws[1]];
+    let names: Vec<String> = flaws.iter().map(ToString::to_string).collect();
+    let asked = params![chain.0, range.first(), range.last(), names.join(" ")];
     let told = statement.query_map(asked, |row| {
         let (node, flaw): (String, String) = (row.get(0)?, row.get(2)?);
-        Ok(Incident {
+        let flaw = flaws.iter().zip(&names).find(|(_, name)| **name == flaw);
+        let Some((flaw, _)) = flaw else { return Ok(None) };
+        Ok(Some(Incident {
             chain,
             node: NodeId::new(node),
             range: BlockRange::one(row.get(1)?),
-            flaw: if flaw == flaws[0] { Flaw::Missing } else { Flaw::Withdrawn },
+            flaw: *flaw,
             count: row.get(3)?,
             detail: row.get(4)?,
-        })
+        }))
     });
-    told.and_then(Iterator::collect).map_err(statement_failed)
+    let told = told.and_then(Iterator::collect::<duckdb::Result<Vec<Option<Incident>>>>);
+    Ok(told.map_err(statement_failed)?.into_iter().flatten().collect())
 }
 
 fn sighting_at(row: &Row<'_>) -> duckdb::Result<Sighting> {

@@ -13,22 +13,30 @@ use tokio::runtime::Runtime;
 const FIRST_LAST: u64 = 30;
 
 /// Nodes of one chain that stands still.
-struct Scene {
+pub(crate) struct Scene {
     names: Vec<&'static str>,
-    fakes: Vec<FakeNode>,
-    program: Program,
+    pub(crate) fakes: Vec<FakeNode>,
+    pub(crate) program: Program,
     folder: TempDir,
     _drive: Drive,
     _runtime: Runtime,
 }
 
 impl Scene {
-    fn new(nodes: &[(&'static str, Dialect, Vec<Rule>)]) -> Option<Self> {
+    pub(crate) fn new(nodes: &[(&'static str, Dialect, Vec<Rule>)]) -> Option<Self> {
+        Self::with_blocks(64, nodes)
+    }
+
+    pub(crate) fn with_blocks(
+        blocks_at_start: u64,
+        nodes: &[(&'static str, Dialect, Vec<Rule>)],
+    ) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let program = Program::in_folder(folder.path())?;
         let world = World::new(WorldSettings {
             block_time_ms: u64::MAX / 4,
             latency_ms: (0, 3),
+            blocks_at_start,
             ..WorldSettings::of_seed(11)
         });
         let runtime = Runtime::new().unwrap();
@@ -46,12 +54,12 @@ impl Scene {
         Some(Self { names, fakes, program, folder, _drive: drive, _runtime: runtime })
     }
 
-    fn ledger(&self, name: &str) -> PathBuf {
+    pub(crate) fn ledger(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Runs a replay through the nodes of these names.
-    fn replay(&self, nodes: &[&str], ledger: &str, more: &[&str], code: i32) -> String {
+    pub(crate) fn replay(&self, nodes: &[&str], ledger: &str, more: &[&str], code: i32) -> String {
         let contracts = [format!("gold={}", token(0)), format!("tin={}", token(1))];
         let event = "Transfer(address indexed from, address indexed to, uint256 value)";
         let ledger = self.ledger(ledger).display().to_string();
@@ -67,26 +75,26 @@ impl Scene {
         self.program.run(all).expect_code(code).stdout
     }
 
-    fn json(&self, nodes: &[&str], ledger: &str, more: &[&str], code: i32) -> Value {
+    pub(crate) fn json(&self, nodes: &[&str], ledger: &str, more: &[&str], code: i32) -> Value {
         let more = [more, &["--format", "json"]].concat();
         serde_json::from_str(&self.replay(nodes, ledger, &more, code)).unwrap()
     }
 
-    fn query(&self, ledger: &str, sql: &str) -> Vec<Value> {
+    pub(crate) fn query(&self, ledger: &str, sql: &str) -> Vec<Value> {
         self.program.query(&self.ledger(ledger), sql)
     }
 
-    fn first_run(&self, node: &str, ledger: &str) {
+    pub(crate) fn first_run(&self, node: &str, ledger: &str) {
         self.json(&[node], ledger, &["-b", &format!("1:{FIRST_LAST}")], 0);
     }
 
     /// What honest nodes say of the whole chain.
-    fn truth(&self) -> Value {
+    pub(crate) fn truth(&self) -> Value {
         self.json(&["reth"], "truth.duckdb", &["-b", "1:finalized"], 0);
         self.events("truth.duckdb")
     }
 
-    fn events(&self, ledger: &str) -> Value {
+    pub(crate) fn events(&self, ledger: &str) -> Value {
         let sql =
             "select count(*) as n, bit_xor(hash(block_hash, tx_hash, data, topic1, occurrence))
             as x from events_canonical";

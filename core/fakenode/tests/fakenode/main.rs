@@ -7,6 +7,7 @@ mod answers;
 mod chained;
 mod faults;
 mod looked;
+mod spoiled;
 mod stage;
 mod subscriptions;
 mod watched;

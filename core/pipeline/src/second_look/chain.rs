@@ -5,7 +5,7 @@
 
 use super::window::{Looking, Window};
 use crate::audit::block_at;
-use event::{Ask, BlockNumHash, BlockRange, Seen};
+use event::{Answer, Ask, BlockNumHash, BlockRange, Seen};
 
 impl Looking<'_> {
     /// Returns what of a range the node can be asked for, in ranges with their parts: those on whose
@@ -38,10 +38,10 @@ impl Looking<'_> {
     async fn check(&mut self, part: &Seen, node: usize) -> Result<(), String> {
         let head = self.statuses[node].head.number;
         let known = part.leads_to.filter(|block| block.number <= head);
-        let (expected, by) = match known {
-            Some(block) => (block, "the ledger".to_owned()),
+        let (expected, by, first) = match known {
+            Some(block) => (block, "the ledger".to_owned(), None),
             None => match self.asked_of_the_first(part).await? {
-                Some((block, name)) => (block, name),
+                Some((block, name, first)) => (block, name, Some(first)),
                 None if part.leads_to.is_some() => {
                     return Err(format!(
                         "it is at block {head} only, below what there is to compare"
@@ -52,13 +52,44 @@ impl Looking<'_> {
                 None => return Ok(()),
             },
         };
-        let found = self.block_at(node, expected.number).await?;
-        match found == expected {
-            true => Ok(()),
-            false => Err(format!(
-                "it has another block {} than {by}: {}, not {}",
-                expected.number, found.hash, expected.hash
-            )),
+        let found = self.block_at(node, expected.number).await;
+        if found == Ok(expected) || self.leads_to(node, expected, first).await {
+            return Ok(());
+        }
+        Err(format!(
+            "it has another block {} than {by}: {}, not {}",
+            expected.number, found?.hash, expected.hash
+        ))
+    }
+
+    /// Whether the block above that one tells of the same chain. One header that is wrong, or not given,
+    /// stands for none of the others.
+    async fn leads_to(&mut self, node: usize, block: BlockNumHash, first: Option<usize>) -> bool {
+        let Some(parent) = self.parent_above(node, block.number).await else { return false };
+        if parent == block {
+            return true;
+        }
+        match first {
+            Some(first) => self.parent_above(first, block.number).await == Some(parent),
+            None => false,
+        }
+    }
+
+    /// Returns a block as a node has it in the header above.
+    async fn parent_above(&mut self, node: usize, number: u64) -> Option<BlockNumHash> {
+        let above = number.checked_add(1)?;
+        if above > self.statuses[node].head.number {
+            return None;
+        }
+        let ask = Ask::Headers { range: BlockRange::one(above) };
+        if let Some(pace) = &self.request.pace {
+            pace.turn(&ask, self.timer).await;
+        }
+        match crate::greet::ask(&*self.request.nodes[node].node, ask, self.timer).await {
+            Ok(Answer::Headers(headers)) => {
+                Some(BlockNumHash { number, hash: headers.first()?.header.parent_hash })
+            }
+            _ => None,
         }
     }
 
@@ -66,7 +97,7 @@ impl Looking<'_> {
     async fn asked_of_the_first(
         &mut self,
         part: &Seen,
-    ) -> Result<Option<(BlockNumHash, String)>, String> {
+    ) -> Result<Option<(BlockNumHash, String, usize)>, String> {
         let last = part.range.last();
         let mut why = None;
         for index in 0..self.statuses.len() {
@@ -76,7 +107,7 @@ impl Looking<'_> {
             }
             let name = status.node.to_string();
             match self.block_at(index, last).await {
-                Ok(block) => return Ok(Some((block, name))),
+                Ok(block) => return Ok(Some((block, name, index))),
                 Err(fault) => why = Some(format!("{name} gives no header to compare: {fault}")),
             }
         }

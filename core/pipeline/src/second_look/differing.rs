@@ -5,12 +5,18 @@ use crate::ReplayError;
 use event::{BlockRange, Filter, NodeId, Verify};
 use futures_util::future::FusedFuture;
 
+/// What nodes must say alike of blocks that one of them gave in a way that does not hold up, where receipts
+/// do not show them: until then it is owed.
+const AGREED: Verify = Verify::Agree(2);
+
 /// Blocks that one node and those before it differ in.
 pub(super) struct Differing {
     pub(super) range: BlockRange,
     /// The one that differs.
     pub(super) node: usize,
     pub(super) seen: Vec<NodeId>,
+    /// Why what it gave does not hold up, where that is all there is to say of it.
+    pub(super) flaw: Option<String>,
 }
 
 impl Looking<'_> {
@@ -22,7 +28,7 @@ impl Looking<'_> {
         differing: &Differing,
         mut stop: Stop<'_, F>,
     ) -> Result<bool, ReplayError> {
-        let Differing { range, node, seen } = differing;
+        let Differing { range, node, seen, flaw } = differing;
         let is_new = |index: &usize| !seen.contains(&self.statuses[*index].node);
         let (others, before): (Vec<usize>, Vec<usize>) =
             (0..self.statuses.len()).filter(|index| index != node).partition(is_new);
@@ -46,7 +52,36 @@ impl Looking<'_> {
             if is_settled && (asked == 0 || index == *node) {
                 return Ok(true);
             }
+            // Of what does not hold up nothing is left to be told.
+            if is_proved && flaw.is_some() {
+                return Ok(true);
+            }
         }
+        Ok(false)
+    }
+
+    /// Takes what nothing has decided; returns whether it is known all the same, by two nodes that say the
+    /// same. If not, it is open until it is so, whatever it is covered with.
+    pub(super) async fn leave_open(
+        &mut self,
+        filter: &Filter,
+        differing: &Differing,
+    ) -> Result<bool, ReplayError> {
+        let Differing { range, node, flaw, .. } = differing;
+        let name = &self.statuses[*node].node;
+        let Some(flaw) = flaw else {
+            let why = "the nodes before it differ, and nothing shows who is right";
+            self.outcome.open.push((*range, format!("{name} and {why}")));
+            return Ok(false);
+        };
+        let (chain, owner) = (self.request.profile.chain, self.owner);
+        let missing = owner.missing(chain, filter.clone(), *range, AGREED);
+        if missing.await.map_err(|_| ReplayError::OwnerGone)?.is_empty() {
+            return Ok(true);
+        }
+        let why = format!("{name}: {flaw}, and neither receipts nor another node show the block");
+        owner.demand(chain, vec![filter.clone()], *range, AGREED, self.timer.unix_s());
+        self.outcome.open.push((*range, why));
         Ok(false)
     }
 }

@@ -25,7 +25,7 @@ pub(super) type Stop<'a, F> = Pin<&'a mut F>;
 pub(crate) struct Looking<'a> {
     pub(super) request: &'a SecondLookRequest,
     pub(super) statuses: Vec<NodeStatus>,
-    owner: &'a OwnerHandle,
+    pub(super) owner: &'a OwnerHandle,
     prover: Arc<dyn Prover>,
     pub(super) timer: &'a dyn Timer,
     watcher: &'a dyn Watcher,
@@ -64,14 +64,20 @@ impl Window {
             for part in &parts {
                 let Some(range) = part.range.intersection(doubt) else { continue };
                 let heard = read.heard.iter().filter_map(|heard| heard.intersection(&range));
-                let seen = || part.nodes.clone();
-                self.unsound.extend(heard.map(|range| Differing { range, node, seen: seen() }));
+                let unsound = heard.map(|range| Differing {
+                    range,
+                    node,
+                    seen: part.nodes.clone(),
+                    flaw: Some(why.clone()),
+                });
+                self.unsound.extend(unsound);
                 self.fail(Seen { range, ..part.clone() }, name, why);
             }
         }
         for Seen { range, nodes, .. } in parts {
             for differing in differs.iter().filter_map(|differing| differing.intersection(&range)) {
-                self.differing.push(Differing { range: differing, node, seen: nodes.clone() });
+                let seen = nodes.clone();
+                self.differing.push(Differing { range: differing, node, seen, flaw: None });
             }
             let heard = read.heard.iter().filter_map(|heard| heard.intersection(&range));
             let told = heard.flat_map(|heard| apart.outside(heard));
@@ -93,8 +99,9 @@ impl Window {
             let is_here = |unsound: &&Differing| {
                 unsound.range.covers(&range) && range.count() <= UNSOUND_BLOCKS_MAX
             };
-            if let Some(Differing { node, seen, .. }) = self.unsound.iter().find(is_here) {
-                self.differing.push(Differing { range, node: *node, seen: seen.clone() });
+            if let Some(Differing { node, seen, flaw, .. }) = self.unsound.iter().find(is_here) {
+                let (node, seen, flaw) = (*node, seen.clone(), flaw.clone());
+                self.differing.push(Differing { range, node, seen, flaw });
                 continue;
             }
             match self.failed.iter().find(|(failed, _)| failed.intersection(&range).is_some()) {
@@ -197,14 +204,11 @@ impl<'a> Looking<'a> {
         for (index, differing) in window.differing.iter().enumerate() {
             let is_decided =
                 index < DIFFERENCES_MAX && self.decide(filter, differing, stop.as_mut()).await?;
-            if is_decided {
-                window.looked.add(differing.range);
-            } else if self.outcome.stopped {
+            if !is_decided && self.outcome.stopped {
                 break;
-            } else {
-                let name = &self.statuses[differing.node].node;
-                let why = "the nodes before it differ, and nothing shows who is right";
-                self.outcome.open.push((differing.range, format!("{name} and {why}")));
+            }
+            if is_decided || self.leave_open(filter, differing).await? {
+                window.looked.add(differing.range);
             }
         }
         Ok(window.looked)

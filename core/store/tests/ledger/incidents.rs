@@ -28,6 +28,7 @@ fn losses_of_single_blocks_are_told_in_order_with_what_was_withdrawn_of_them() {
         let incidents = vec![one.clone()];
         ledger.apply(&[Commit { incidents, ..Commit::empty(CHAIN) }]).unwrap();
     }
-    let losses = ledger.losses_told(CHAIN, BlockRange::new(5, 8).unwrap()).unwrap();
+    let range = BlockRange::new(5, 8).unwrap();
+    let losses = ledger.told(CHAIN, range, &[Flaw::Missing, Flaw::Withdrawn]).unwrap();
     assert_eq!(losses, [told[0].clone(), told[1].clone(), told[4].clone()]);
 }
