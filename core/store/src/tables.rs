@@ -138,7 +138,7 @@ ALTER TABLE lanes ADD COLUMN first_seq UBIGINT;
 ";
 
 /// A head adds rows and changes none: DuckDB plans an `UPDATE` or `DELETE` with parameters anew each time
-/// that it runs, which took a seventh of the time to commit a head (measured). Coverage goes on in a row
+/// that it runs, and two of them took a fifth of the time to commit a head (measured). Coverage goes on in a row
 /// of its own, and a lane's cursor comes with its batch; views show both as they were shown before.
 ///
 /// A row that goes on from nothing, which nobody writes, is an interval of its own: no more is claimed.
