@@ -197,7 +197,7 @@ impl Aggregator {
             return needed;
         }
         let blocks: Vec<BlockRow> = report.blocks.iter().map(block_row).collect();
-        let switch = self.canonical.plan(&blocks).unwrap_or_default();
+        let switch = self.canonical.plan(&blocks, |n| self.coverage.holds(n)).unwrap_or_default();
         let moved = switch.reverted.iter().chain(&switch.reinstated);
         moved.map(|block| BlockRange::one(block.number)).chain(needed).reduce(BlockRange::hull)
     }
@@ -472,7 +472,8 @@ impl Aggregator {
             .filter(|(i, block)| !refused[*i] && (block.header.is_some() || has_rows[*i]))
             .map(|(_, block)| block_row(block))
             .collect();
-        let switch = self.canonical.plan(&blocks).and_then(|switch| {
+        let switch = self.canonical.plan(&blocks, |number| self.coverage.holds(number));
+        let switch = switch.and_then(|switch| {
             self.contradicts_covered(report, &cut.refused_headers, &switch).map(|()| switch)
         });
         switch.map_err(|conflict| {
