@@ -15,7 +15,7 @@ use event::{
     Anchor, BlockRange, BlockRanges, ChainId, ChainState, Content, Demand, Filter, Flaw, Interval,
     Value, Verify,
 };
-use std::ops::ControlFlow;
+use std::{collections::BTreeMap, ops::ControlFlow};
 
 /// Flaws of receipts that were to prove a block.
 const UNPROVED: [Flaw; 3] = [Flaw::ReceiptsRoot, Flaw::ReceiptCount, Flaw::ReceiptBlock];
@@ -89,20 +89,25 @@ fn opened(parts: Vec<Part>, owed: &BlockRanges) -> Vec<Part> {
     opened
 }
 
-/// Returns ranges for which receipts did not hold up.
-fn unproved(ledger: &mut Look, chain: ChainId) -> Result<Vec<BlockRange>, CommandError> {
+/// Blocks for which receipts did not hold up, by the node that gave them.
+type Unproved = BTreeMap<String, BlockRanges>;
+
+/// Returns for which blocks receipts did not hold up, and whose.
+fn unproved(ledger: &mut Look, chain: ChainId) -> Result<Unproved, CommandError> {
     let flaws: Vec<String> = UNPROVED.iter().map(|flaw| format!("'{flaw}'")).collect();
     let sql = format!(
-        "SELECT DISTINCT first_block, last_block FROM main.incidents
-            WHERE chain = {chain} AND flaw IN ({}) ORDER BY first_block, last_block",
+        "SELECT DISTINCT first_block, last_block, node FROM main.incidents
+            WHERE chain = {chain} AND flaw IN ({}) ORDER BY first_block, last_block, node",
         flaws.join(", ")
     );
-    let mut found = Vec::new();
+    let mut found = Unproved::new();
     ledger.query(&sql, &mut |_, row| {
-        if let [Value::Int(first), Value::Int(last)] = row.as_slice() {
+        if let [Value::Int(first), Value::Int(last), Value::Text(node)] = row.as_slice() {
             let ends = (u64::try_from(*first), u64::try_from(*last));
-            if let (Ok(first), Ok(last)) = ends {
-                found.extend(BlockRange::new(first, last));
+            if let (Ok(first), Ok(last)) = ends
+                && let Some(range) = BlockRange::new(first, last)
+            {
+                found.entry(node.clone()).or_default().add(range);
             }
         }
         ControlFlow::Continue(())
@@ -148,21 +153,47 @@ fn open(range: BlockRange) -> Part {
 }
 
 /// Says where receipts did not hold up. What is proved is so whoever gave wrong ones, and what several nodes
-/// agree on is settled without them, unless it is owed.
-fn tainted(parts: Vec<Part>, unproved: &[BlockRange]) -> Vec<Part> {
+/// agree on is settled without them, unless it is owed; nor is a block whose coverage rests on another node.
+fn tainted(parts: Vec<Part>, unproved: &Unproved) -> Vec<Part> {
     let is_settled = |part: &Part| matches!(part.known, Known::Proved | Known::Agreed);
     let tainted = parts.into_iter().flat_map(|part| match is_settled(&part) {
         true => vec![part],
-        false => cut(part, unproved),
+        false => {
+            let bad = unproved_of(&part, unproved);
+            cut(part, &bad)
+        }
     });
     tainted.collect()
 }
 
+/// Returns what of a part is known only by nodes whose receipts did not hold up there; where it is known by
+/// nobody, by any of them.
+fn unproved_of(part: &Part, unproved: &Unproved) -> BlockRanges {
+    let within = |ranges: &BlockRanges| -> BlockRanges {
+        ranges.iter().filter_map(|range| range.intersection(&part.range)).collect()
+    };
+    if part.nodes.is_empty() {
+        return unproved
+            .values()
+            .flat_map(|ranges| within(ranges).iter().collect::<Vec<_>>())
+            .collect();
+    }
+    let of = |node: &String| unproved.get(node).map(&within).unwrap_or_default();
+    let mut nodes = part.nodes.iter();
+    let first = nodes.next().map(of).unwrap_or_default();
+    nodes.map(of).fold(first, |all, next| {
+        let both = all.iter().flat_map(|range| {
+            next.iter().filter_map(|other| other.intersection(&range)).collect::<Vec<_>>()
+        });
+        both.collect()
+    })
+}
+
 /// Cuts out what could not be proved.
-fn cut(part: Part, unproved: &[BlockRange]) -> Vec<Part> {
+fn cut(part: Part, unproved: &BlockRanges) -> Vec<Part> {
     let mut parts = Vec::new();
     let mut rest = Some(part.range);
-    for bad in unproved {
+    for bad in unproved.iter() {
         let Some(range) = rest else { break };
         let Some(bad) = bad.intersection(&range) else { continue };
         let before = bad.first().checked_sub(1).and_then(|l| BlockRange::new(range.first(), l));
@@ -224,13 +255,31 @@ mod tests {
     }
 
     #[test]
+    fn what_another_node_covers_is_not_unprovable_for_the_receipts_of_one() {
+        let by = |names: &[&str]| {
+            let nodes = names.iter().map(|name| NodeId::new(*name)).collect();
+            let intervals = [Interval { nodes, ..interval(range(10, 19), Content::Bloom) }];
+            let bad = [("a", range(12, 13)), ("b", range(13, 15))];
+            let bad = bad.map(|(name, range)| (name.to_owned(), [range].into_iter().collect()));
+            let found = tainted(parts(&intervals, Some(19)), &Unproved::from(bad));
+            let is_bad = |part: &&Part| part.known == Known::Unprovable;
+            found.iter().filter(is_bad).map(|part| part.range).collect::<Vec<_>>()
+        };
+        assert_eq!(by(&["a"]), [range(12, 13)]);
+        assert_eq!(by(&["a", "b"]), [range(13, 13)]);
+        assert_eq!(by(&["c"]), []);
+        assert_eq!(by(&["a", "c"]), []);
+    }
+
+    #[test]
     fn every_block_from_the_first_covered_to_the_last_final_one_is_in_one_part() {
         let intervals = [
             interval(range(10, 19), Content::Receipts),
             interval(range(30, 39), Content::Bloom),
             interval(range(40, 49), Content::Agreed(2)),
         ];
-        let unproved = [range(15, 16), range(33, 34), range(45, 48), range(55, 90)];
+        let ranges = [range(15, 16), range(33, 34), range(45, 48), range(55, 90)];
+        let unproved = Unproved::from([("a".to_owned(), ranges.into_iter().collect())]);
         let owed: BlockRanges = [range(47, 47)].into_iter().collect();
         let found = tainted(opened(parts(&intervals, Some(59)), &owed), &unproved);
         let found: Vec<(u64, u64, Known)> =

@@ -220,37 +220,49 @@ impl Aggregator {
         }
     }
 
-    /// Marks stored events that a block's receipts do not have. Only receipts can do that: an id
-    /// does not tell whether its event matches the filter that a bloom excludes.
+    /// Marks stored events that a block's receipts do not have, and in a second look those of the filter
+    /// that its bloom excludes. Without one only receipts can do that: an id does not tell whether its event
+    /// matches the filter.
     pub(crate) fn refute(
         &mut self,
         report: &Report,
         judgement: &Judgement,
-        (known, decided): (&Known, &Decided),
+        (known, look, decided): (&Known, Option<&SecondLook>, &Decided),
         journal: &mut JournalCounter,
         cut: &mut Cut,
     ) {
-        if known.is_empty() || !self.profile.check_receipts_root.is_made() {
+        if known.is_empty() {
             return;
         }
+        let by_receipts = self.profile.check_receipts_root.is_made();
+        let by_bloom = self.profile.check_bloom.decides();
         let shown = shown_by_receipts(report, judgement);
+        let spoiled = flawed(report, judgement, spoils_receipts);
         for (i, block) in report.blocks.iter().enumerate() {
-            if !shown[i] || !known.has_block(&block.hash) {
+            if !known.has_block(&block.hash) {
                 continue;
             }
-            let Some(there) = receipt_ids(report.chain, block) else { continue };
-            let before = cut.commit.refuted.len();
-            for id in known.of_block(&block.hash) {
-                if there.binary_search(id).is_err() && self.refuted.insert(*id) {
-                    cut.commit.refuted.push(*id);
-                }
-            }
-            let events = (cut.commit.refuted.len() - before) as u64;
+            let is_excluded = judgement.blocks[i].content == Content::Receipts
+                && block.receipts.is_none()
+                && !spoiled[i];
+            let gone: Vec<EventId> = if shown[i] && by_receipts {
+                let Some(there) = receipt_ids(report.chain, block) else { continue };
+                let ids = known.of_block(&block.hash).iter();
+                ids.filter(|id| there.binary_search(id).is_err()).copied().collect()
+            } else if let Some(look) = look.filter(|_| is_excluded && by_bloom) {
+                let ids = look.stored.ids(block.number).into_iter();
+                ids.filter(|id| id.block_hash == block.hash).collect()
+            } else {
+                continue;
+            };
+            let gone: Vec<EventId> =
+                gone.into_iter().filter(|id| self.refuted.insert(*id)).collect();
+            let events = gone.len() as u64;
             if events > 0 {
                 let there = decided.ids.get(&(i as u32)).cloned().unwrap_or_default();
-                let gone = cut.commit.refuted[before..].to_vec();
                 let told_by = self.told_by(report, block, &gone, cut);
                 cut.refuted.push(Refuted::new(report, block, events, (&there, told_by)));
+                cut.commit.refuted.extend(gone);
                 cut.commit.journal.push(JournalRow {
                     seq: journal.next(),
                     chain: report.chain,

@@ -337,7 +337,7 @@ impl Aggregator {
         let look = look.as_ref();
         let decided = self.decide(&report, &judgement, &polled, &rows, (&known, look), &mut cut);
         self.settle_candidates(&report, &judgement, &polled, &decided, &mut cut);
-        self.refute(&report, &judgement, (&known, &decided), journal, &mut cut);
+        self.refute(&report, &judgement, (&known, look, &decided), journal, &mut cut);
 
         self.show(&report, &judgement, &polled, &rows);
         let tallies = self.tallies(&polled, &decided, &known);

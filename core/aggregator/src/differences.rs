@@ -8,7 +8,7 @@ use crate::{
     admission::Decided,
     aggregator::Aggregator,
     coverage::{adjacent, merge_nodes},
-    cut::{Cut, shown_by_receipts},
+    cut::{Cut, flawed, shown_by_receipts, spoils_receipts},
     second_look::{Difference, SecondLook},
     sightings::digest,
     standing::Standing,
@@ -27,7 +27,7 @@ pub(crate) struct Found<'a> {
     pub(crate) report: &'a Report,
     pub(crate) look: &'a SecondLook,
     pub(crate) decided: &'a Decided,
-    /// Per block of the report: whether its receipts show all of it.
+    /// Per block of the report: whether its receipts show all of it, or its bloom that nothing is there.
     pub(crate) shown: Vec<bool>,
 }
 
@@ -38,7 +38,10 @@ impl<'a> Found<'a> {
         look: &'a SecondLook,
         decided: &'a Decided,
     ) -> Self {
-        Self { report, look, decided, shown: shown_by_receipts(report, judgement) }
+        let spoiled = flawed(report, judgement, spoils_receipts);
+        let proved = judgement.blocks.iter().zip(spoiled);
+        let proved = proved.map(|(block, spoiled)| block.content == Content::Receipts && !spoiled);
+        Self { report, look, decided, shown: proved.collect() }
     }
 
     /// Returns the place of a block in the report.

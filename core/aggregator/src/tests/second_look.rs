@@ -243,6 +243,23 @@ fn who_told_what_receipts_refute_is_named_once_whoever_reads_them_and_nobody_els
 }
 
 #[test]
+fn what_is_stored_where_a_bloom_excludes_it_is_refuted_and_only_whoever_told_it_is_named() {
+    // Read without headers at first; block 3 has nothing of the filter.
+    let mut world = World::new(policy(Verify::Off));
+    world.aggregator.claim_finalized_by(&NodeId::new("a"), &"watch".into(), 9, 20);
+    world.take(&first(&[ONE]).bare());
+    let bare = world.take(&said("b", 1, 9, &[]).again().bare());
+    assert_eq!(bare.ack.differs, [range(3, 3)]);
+    let proved = Said { content: Content::Receipts, ..said("b", 3, 3, &[]).again() };
+    let proved = world.take(&proved);
+    assert_eq!((proved.commit.refuted.len(), ops(&proved)), (1, vec![(Op::Refute, 3, 3, 1)]));
+    assert_eq!(world.blamed(), [("a", Flaw::Forged, 3, 1)]);
+    assert!(world.waiting.is_empty());
+    world.take(&Said { content: Content::Receipts, ..said("c", 3, 3, &[]).again() });
+    assert_eq!(world.blamed(), [("a", Flaw::Forged, 3, 1)]);
+}
+
+#[test]
 fn nobody_stays_named_for_what_two_altered_alike() {
     const OTHER: L = L(3, 1, 7, 9);
     let mut world = with_final();

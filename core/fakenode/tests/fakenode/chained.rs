@@ -2,7 +2,7 @@
 
 use event::BlockRange;
 use fakenode::{Dialect, Drive, FakeNode, FakeSettings};
-use headcount_tests::{Program, skip};
+use headcount_tests::{Outcome, Program, skip};
 use serde_json::Value;
 use sim::{Methods, Rule, Trouble, World, WorldSettings, chain::token};
 use std::path::PathBuf;
@@ -58,21 +58,31 @@ impl Scene {
         self.folder.path().join(name)
     }
 
-    /// Runs a replay through the nodes of these names.
-    pub(crate) fn replay(&self, nodes: &[&str], ledger: &str, more: &[&str], code: i32) -> String {
-        let contracts = [format!("gold={}", token(0)), format!("tin={}", token(1))];
+    /// Returns a command with the contracts and nodes of these names.
+    pub(crate) fn source(&self, command: &str, nodes: &[&str]) -> Vec<String> {
         let event = "Transfer(address indexed from, address indexed to, uint256 value)";
-        let ledger = self.ledger(ledger).display().to_string();
-        let mut all = vec!["replay", "-e", event, "--ledger", &ledger];
-        contracts.iter().for_each(|contract| all.extend(["-c", contract]));
-        let url = |name: &&str| {
+        let mut all = vec![command.to_owned(), "-e".to_owned(), event.to_owned()];
+        for contract in [format!("gold={}", token(0)), format!("tin={}", token(1))] {
+            all.extend(["-c".to_owned(), contract]);
+        }
+        for name in nodes {
             let at = self.names.iter().position(|known| known == name).unwrap();
-            format!("{name}={}", self.fakes[at].http_url())
-        };
-        let urls: Vec<String> = nodes.iter().map(url).collect();
-        urls.iter().for_each(|url| all.extend(["-r", url]));
-        all.extend(more);
-        self.program.run(all).expect_code(code).stdout
+            all.extend(["-r".to_owned(), format!("{name}={}", self.fakes[at].http_url())]);
+        }
+        all
+    }
+
+    /// Runs a replay through the nodes of these names.
+    pub(crate) fn run(&self, nodes: &[&str], ledger: &str, more: &[&str]) -> Outcome {
+        let mut all = self.source("replay", nodes);
+        all.extend(["--ledger".to_owned(), self.ledger(ledger).display().to_string()]);
+        all.extend(more.iter().map(|word| (*word).to_owned()));
+        self.program.run(all)
+    }
+
+    /// The same, with this exit code; returns what it prints.
+    pub(crate) fn replay(&self, nodes: &[&str], ledger: &str, more: &[&str], code: i32) -> String {
+        self.run(nodes, ledger, more).expect_code(code).stdout
     }
 
     pub(crate) fn json(&self, nodes: &[&str], ledger: &str, more: &[&str], code: i32) -> Value {

@@ -10,5 +10,6 @@ mod looked;
 mod spoiled;
 mod stage;
 mod subscriptions;
+mod three_clients;
 mod watched;
 mod words;
