@@ -25,6 +25,7 @@ mod load;
 mod network;
 mod outbox;
 mod plugin;
+mod pool;
 mod rows;
 mod said;
 mod usage;
