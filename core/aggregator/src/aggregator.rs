@@ -197,7 +197,7 @@ impl Aggregator {
             return needed;
         }
         let blocks: Vec<BlockRow> = report.blocks.iter().map(block_row).collect();
-        let switch = self.canonical.plan(&blocks).unwrap_or_default();
+        let switch = self.canonical.plan(&blocks, |n| self.coverage.holds(n)).unwrap_or_default();
         let moved = switch.reverted.iter().chain(&switch.reinstated);
         moved.map(|block| BlockRange::one(block.number)).chain(needed).reduce(BlockRange::hull)
     }
@@ -470,7 +470,7 @@ impl Aggregator {
             .collect();
         let switch = self
             .canonical
-            .plan(&blocks)
+            .plan(&blocks, |number| self.coverage.holds(number))
             .and_then(|switch| self.contradicts_covered(report, &switch).map(|()| switch));
         switch.map_err(|conflict| {
             let Conflict { number, expected, found } = conflict;

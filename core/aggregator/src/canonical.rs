@@ -228,11 +228,16 @@ impl Canonical {
     }
 
     /// Returns what the blocks (sorted, canonical as reported) change; changes nothing yet.
-    pub(crate) fn plan(&self, blocks: &[BlockRow]) -> Result<Switch, Conflict> {
+    /// `is_covered` tells whether a filter is read at a height.
+    pub(crate) fn plan(
+        &self,
+        blocks: &[BlockRow],
+        is_covered: impl Fn(u64) -> bool,
+    ) -> Result<Switch, Conflict> {
         let mut fork: Option<u64> = None;
         for (i, block) in blocks.iter().enumerate() {
             let below = i.checked_sub(1).map(|i| &blocks[i]);
-            if let Some(lower) = self.contradiction(block, below)? {
+            if let Some(lower) = self.contradiction(block, below, &is_covered)? {
                 fork = Some(fork.map_or(lower, |fork| fork.min(lower)));
             }
         }
@@ -308,6 +313,7 @@ impl Canonical {
         &self,
         block: &BlockRow,
         below: Option<&BlockRow>,
+        is_covered: &impl Fn(u64) -> bool,
     ) -> Result<Option<u64>, Conflict> {
         let mut fork = None;
         let differs = |number: u64, hash: B256| {
@@ -320,7 +326,9 @@ impl Canonical {
             }
             fork = Some(block.number);
         }
-        if self.is_settled(block.number) && self.orphans.contains_key(&(block.number, block.hash)) {
+        let orphan = self.orphans.get(&(block.number, block.hash));
+        let is_back = || self.goes_on(block, below) && !is_covered(block.number);
+        if orphan.is_some() && self.is_settled(block.number) && !is_back() {
             // It left the chain, and what took its place is final.
             let expected = self.hash_at(block.number).filter(|hash| *hash != block.hash);
             return Err(Conflict { number: block.number, expected, found: block.hash });
@@ -348,6 +356,18 @@ impl Canonical {
             number = lower;
         }
         Ok(fork)
+    }
+
+    /// Whether the block is the child of the newest known final block, or of the block below it in the
+    /// report: where a branch left that was read before it was final, nothing took its place yet.
+    fn goes_on(&self, block: &BlockRow, below: Option<&BlockRow>) -> bool {
+        let below = below.map(|below| BlockNumHash { number: below.number, hash: below.hash });
+        let mut lower = self.final_block().into_iter().chain(below);
+        block
+            .number
+            .checked_sub(1)
+            .zip(block.parent)
+            .is_some_and(|(number, hash)| lower.any(|lower| lower == BlockNumHash { number, hash }))
     }
 
     /// Returns the highest height below the fork that still holds: a known block or a final one.
@@ -432,7 +452,7 @@ mod tests {
         let mut canonical = Canonical::new(Some(0), blocks);
         canonical.set_confirmations(2);
         canonical.claim(2);
-        let plan = canonical.plan(&[row(2, 2, 1, true)]).unwrap_or_default();
+        let plan = canonical.plan(&[row(2, 2, 1, true)], |_| false).unwrap_or_default();
         assert_eq!(plan.reinstated, [row(2, 2, 1, true)]);
         assert!(plan.reverted.is_empty());
     }

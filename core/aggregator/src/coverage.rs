@@ -60,6 +60,11 @@ impl Coverage {
         self.filters.values()
     }
 
+    /// Whether any filter is read at the block.
+    pub(crate) fn holds(&self, number: u64) -> bool {
+        self.all().any(|filter| filter.holds(number))
+    }
+
     pub(crate) fn of(&self, filter: FilterId) -> Option<&FilterCoverage> {
         self.filters.get(&filter)
     }

@@ -39,6 +39,8 @@ pub(crate) struct Known {
     pub(crate) tops: BTreeMap<ChainId, u64>,
     /// Height above which there is no row in `sightings`, by chain.
     pub(crate) sighted: BTreeMap<ChainId, u64>,
+    /// The highest interval of `coverage`, by chain and filter.
+    pub(crate) highest: BTreeMap<(ChainId, B256), coverage::Highest>,
 }
 
 /// Appends the events of the commits, and takes them out of memory; the transaction stays open.
@@ -91,7 +93,7 @@ fn write(ledger: &DuckLedger, known: &mut Known, commits: &[Commit], first: u64)
     let next = write_events(ledger, commits, first)?;
     blocks::write(&ledger.conn, known, commits)?;
     write_journal(&ledger.conn, commits)?;
-    coverage::write(&ledger.conn, &mut known.filters, commits)?;
+    coverage::write(&ledger.conn, known, commits)?;
     coverage::write_sightings(&ledger.conn, known, commits)?;
     candidates::write(&ledger.conn, commits)?;
     for commit in commits {

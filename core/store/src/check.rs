@@ -10,7 +10,7 @@ use duckdb::Connection;
 use event::{EventSchema, LedgerError};
 
 /// A sentence and the statement that counts what it is about.
-const COUNTS: [(&str, &str); 12] = [
+const COUNTS: [(&str, &str); 13] = [
     (
         "events are stored more than once",
         "SELECT coalesce(sum(n - 1), 0)::UBIGINT FROM (SELECT count(*) AS n FROM events
@@ -46,8 +46,15 @@ const COUNTS: [(&str, &str); 12] = [
     (
         "coverage intervals overlap or are upside down",
         "SELECT count(*)::UBIGINT FROM (SELECT first_block, last_block, lag(last_block) OVER
-                (PARTITION BY chain, filter ORDER BY first_block) AS before FROM coverage)
+                (PARTITION BY chain, filter ORDER BY first_block) AS before FROM coverage_parts)
             WHERE first_block > last_block OR before >= first_block",
+    ),
+    (
+        "coverage intervals go on from nothing",
+        "SELECT count(*)::UBIGINT FROM coverage_parts p WHERE goes_on AND NOT EXISTS (
+            FROM coverage_parts b WHERE b.chain = p.chain AND b.filter = p.filter
+                AND b.last_block + 1 = p.first_block AND b.last_hash = p.first_parent
+                AND (b.content, b.anchor, b.nodes) = (p.content, p.anchor, p.nodes))",
     ),
     (
         "coverage intervals name a filter that is not stored",

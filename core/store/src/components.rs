@@ -68,7 +68,7 @@ pub(crate) fn admit(conn: &Connection, lane: &LaneId, writer: &Writer) -> Result
         // Whoever decided on a halted plugin wants it to go on.
         let goes_on = if decided.is_some() { ", halted = NULL" } else { "" };
         let sql = format!(
-            "UPDATE lanes SET component = {}, version = {}, logic_version = {}, held = NULL,
+            "UPDATE lane_records SET component = {}, version = {}, logic_version = {}, held = NULL,
                 decided = NULL{goes_on} WHERE {own}",
             component.as_deref().map_or_else(|| "NULL".to_owned(), text),
             text(&writer.descriptor.version),
@@ -82,15 +82,17 @@ pub(crate) fn admit(conn: &Connection, lane: &LaneId, writer: &Writer) -> Result
 /// Has lanes handle everything again. A lane that has handled nothing has nothing to do again.
 pub(crate) fn begin_anew(conn: &Connection, which: &str) -> Result<()> {
     let sql = format!(
-        "UPDATE lanes SET retry_from = start_block, halted = NULL
-            WHERE {which} AND next_block > start_block AND {NEWEST}"
+        "UPDATE lane_records SET retry_from = start_block, halted = NULL
+            WHERE {which} AND {NEWEST} AND EXISTS (FROM lanes l
+                WHERE l.plugin = lane_records.plugin AND l.chain = lane_records.chain
+                AND l.generation = lane_records.generation AND l.next_block > l.start_block)"
     );
     run(conn, &sql)
 }
 
 /// SQL that picks the generation that is written, of each lane.
-pub(crate) const NEWEST: &str = "generation = (SELECT max(o.generation) FROM lanes o
-    WHERE o.plugin = lanes.plugin AND o.chain = lanes.chain)";
+pub(crate) const NEWEST: &str = "generation = (SELECT max(o.generation) FROM lane_records o
+    WHERE o.plugin = lane_records.plugin AND o.chain = lane_records.chain)";
 
 /// The word by which a decision is stored.
 pub(crate) fn decision_text(component: &B256, on_change: OnChange) -> String {
@@ -117,7 +119,7 @@ pub(crate) fn remove(conn: &Connection, lanes: &mut Lanes, plugin: &str) -> Resu
         outbox::cancel(conn, &lane, "true")?;
     }
     lane_rows::drop_all(conn, plugin)?;
-    for table in ["lanes", "lane_batches", "plugin_state", "dead_letters", "plugins"] {
+    for table in ["lane_records", "lane_batches", "plugin_state", "dead_letters", "plugins"] {
         run(conn, &format!("DELETE FROM {table} WHERE {own}"))?;
     }
     lanes.close_plugin(plugin);
@@ -147,7 +149,7 @@ fn wrote(conn: &Connection, lane: &LaneId) -> Result<Option<Wrote>> {
 }
 
 fn hold(conn: &Connection, own: &str, why: String) -> Result<String> {
-    run(conn, &format!("UPDATE lanes SET held = {} WHERE {own}", text(&why)))?;
+    run(conn, &format!("UPDATE lane_records SET held = {} WHERE {own}", text(&why)))?;
     Ok(why)
 }
 

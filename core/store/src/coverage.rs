@@ -1,22 +1,29 @@
 //! Coverage, filters and sightings as they are written: changes of one transaction are folded
 //! first, so that many small reports cost as many statements as filters.
+//!
+//! Where the highest interval of a filter only goes on, as at the head of a chain, a row is added that goes on
+//! from it; the view `coverage` shows one interval.
 
 use crate::{
     append::Known,
     arrow_columns::{append, fixed, texts, u64s},
     error::{Result, statement_failed},
+    load,
     sql::{execute_cached, run, text, top},
 };
 use alloy_primitives::B256;
 use duckdb::{Connection, params};
-use event::{ChainId, Commit, CoverageChange, Filter, Interval, LedgerError, NodeId, Sighting};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+use event::{
+    BlockRange, ChainId, Commit, CoverageChange, Filter, Interval, LedgerError, Links, NodeId,
+    Sighting,
 };
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Stands between node names where a list travels as one text: no name holds it.
 pub(crate) const NODE_SEPARATOR: char = '\u{1f}';
+
+/// Rows in which an interval goes on, at most: then they become one.
+const PARTS_MAX: u64 = 64;
 
 /// Sightings replaced one by one, at most; more of them are compared as a table.
 const FEW_SIGHTINGS_MAX: usize = 8;
@@ -56,12 +63,52 @@ impl Folded {
     }
 }
 
+/// The highest interval of a filter, as it is stored.
+#[derive(Clone, Debug)]
+pub(crate) struct Highest {
+    pub(crate) interval: Interval,
+    /// Rows in which it goes on.
+    pub(crate) parts: u64,
+}
+
+impl Highest {
+    /// Returns what is to be added where a change says only that the interval goes on.
+    fn going_on(&self, folded: &Folded) -> Option<Interval> {
+        let (_, longer) = folded.intervals.first_key_value()?;
+        let within = |(first, last): &(u64, u64)| {
+            longer.range.first() <= *first && *last <= longer.range.last()
+        };
+        let (old, new) = (self.interval.links?, longer.links?);
+        let is_longer = self.interval.range.first() == longer.range.first()
+            && self.interval.range.last() < longer.range.last()
+            && self.interval.evidence == longer.evidence
+            && self.interval.nodes == longer.nodes
+            && old.first_parent == new.first_parent;
+        let is_all = folded.intervals.len() == 1 && folded.replaced.iter().all(within);
+        if !is_longer || !is_all || self.parts >= PARTS_MAX {
+            return None;
+        }
+        let range = BlockRange::new(self.interval.range.last() + 1, longer.range.last())?;
+        let links = Some(Links { first_parent: old.last_hash, last_hash: new.last_hash });
+        Some(Interval { range, links, ..longer.clone() })
+    }
+
+    /// Returns which interval is the highest after a change; `None` where only the file can say.
+    fn after(highest: Option<Self>, folded: &Folded) -> Option<Self> {
+        let (first, last) = *folded.replaced.iter().max_by_key(|(_, last)| *last)?;
+        if let Some(highest) = highest
+            && last < highest.interval.range.last()
+        {
+            return (last < highest.interval.range.first()).then_some(highest);
+        }
+        let (_, interval) = folded.intervals.last_key_value()?;
+        let is_of_change = first <= interval.range.first() && interval.range.last() <= last;
+        is_of_change.then(|| Self { interval: interval.clone(), parts: 0 })
+    }
+}
+
 /// Writes the coverage changes of all commits, in order.
-pub(crate) fn write(
-    conn: &Connection,
-    interned: &mut BTreeSet<B256>,
-    commits: &[Commit],
-) -> Result<()> {
+pub(crate) fn write(conn: &Connection, known: &mut Known, commits: &[Commit]) -> Result<()> {
     let mut folded: BTreeMap<(ChainId, B256), Folded> = BTreeMap::new();
     // Hashing a wide filter for each of many reports would show.
     let mut ids: Vec<(Arc<Filter>, B256)> = Vec::new();
@@ -83,11 +130,16 @@ pub(crate) fn write(
         }
     }
     for ((chain, id), folded) in &folded {
-        if !interned.contains(id) {
+        if !known.filters.contains(id) {
             intern(conn, *id, &folded.filter)?;
-            interned.insert(*id);
+            known.filters.insert(*id);
         }
-        replace(conn, *chain, *id, folded)?;
+        let highest = match known.highest.remove(&(*chain, *id)) {
+            Some(highest) => Some(highest),
+            None => load::highest_interval(conn, *chain, *id)?,
+        };
+        let highest = write_one(conn, (*chain, *id), folded, highest)?;
+        known.highest.extend(highest.map(|highest| ((*chain, *id), highest)));
     }
     Ok(())
 }
@@ -99,34 +151,60 @@ fn intern(conn: &Connection, id: B256, filter: &Filter) -> Result<()> {
     execute_cached(conn, sql, params![id.as_slice(), spec, id.as_slice()]).map(|_| ())
 }
 
-fn replace(conn: &Connection, chain: ChainId, id: B256, folded: &Folded) -> Result<()> {
-    for (first, last) in &folded.replaced {
-        let sql = "DELETE FROM coverage WHERE chain = ? AND filter = ?
-            AND first_block <= ? AND last_block >= ?";
-        execute_cached(conn, sql, params![chain.0, id.as_slice(), last, first])?;
+/// Writes what changed of one filter; returns its highest interval then, where that is known.
+fn write_one(
+    conn: &Connection,
+    of: (ChainId, B256),
+    folded: &Folded,
+    highest: Option<Highest>,
+) -> Result<Option<Highest>> {
+    if let Some(stored) = &highest
+        && let Some(part) = stored.going_on(folded)
+    {
+        insert(conn, of, &part, true)?;
+        let interval = folded.intervals.values().next().cloned();
+        return Ok(interval.map(|interval| Highest { interval, parts: stored.parts + 1 }));
     }
-    for interval in folded.intervals.values() {
-        let (range, evidence) = (interval.range, interval.evidence);
-        let (content, anchor) = (evidence.content.to_string(), evidence.anchor.to_string());
-        let nodes: Vec<String> = interval.nodes.iter().map(|node| text(&node.0)).collect();
-        // As text they are the same for every block: one plan serves all.
-        let columns = format!(
-            "?, ?, ?, ?, {}, {}, [{}]::VARCHAR[]",
-            text(&content),
-            text(&anchor),
-            nodes.join(", ")
-        );
-        let (id, first, last) = (id.as_slice(), range.first(), range.last());
-        match interval.links {
-            Some(links) => {
-                let sql = format!("INSERT INTO coverage VALUES ({columns}, ?, ?)");
-                let (parent, hash) = (links.first_parent.as_slice(), links.last_hash.as_slice());
-                execute_cached(conn, &sql, params![chain.0, id, first, last, parent, hash])?;
-            }
-            None => {
-                let sql = format!("INSERT INTO coverage VALUES ({columns}, NULL, NULL)");
-                execute_cached(conn, &sql, params![chain.0, id, first, last])?;
-            }
+    for (first, last) in &folded.replaced {
+        if highest.as_ref().is_none_or(|highest| highest.interval.range.last() < *first) {
+            // Nothing is stored there.
+            continue;
+        }
+        let sql = "DELETE FROM coverage_parts WHERE chain = ? AND filter = ?
+            AND first_block <= ? AND last_block >= ?";
+        execute_cached(conn, sql, params![of.0.0, of.1.as_slice(), last, first])?;
+    }
+    folded.intervals.values().try_for_each(|interval| insert(conn, of, interval, false))?;
+    Ok(Highest::after(highest, folded))
+}
+
+fn insert(
+    conn: &Connection,
+    (chain, id): (ChainId, B256),
+    interval: &Interval,
+    goes_on: bool,
+) -> Result<()> {
+    let (range, evidence) = (interval.range, interval.evidence);
+    let (content, anchor) = (evidence.content.to_string(), evidence.anchor.to_string());
+    let nodes: Vec<String> = interval.nodes.iter().map(|node| text(&node.0)).collect();
+    // As text they are the same for every block: one plan serves all.
+    let columns = format!(
+        "?, ?, ?, ?, {}, {}, [{}]::VARCHAR[]",
+        text(&content),
+        text(&anchor),
+        nodes.join(", ")
+    );
+    let (id, first, last) = (id.as_slice(), range.first(), range.last());
+    match interval.links {
+        Some(links) => {
+            let sql = format!("INSERT INTO coverage_parts VALUES ({columns}, ?, ?, {goes_on})");
+            let (parent, hash) = (links.first_parent.as_slice(), links.last_hash.as_slice());
+            execute_cached(conn, &sql, params![chain.0, id, first, last, parent, hash])?;
+        }
+        None => {
+            let sql =
+                format!("INSERT INTO coverage_parts VALUES ({columns}, NULL, NULL, {goes_on})");
+            execute_cached(conn, &sql, params![chain.0, id, first, last])?;
         }
     }
     Ok(())

@@ -3,6 +3,9 @@
 //!
 //! Several generations of a lane may be stored while a rebuild runs: the oldest is the one that
 //! views show, the newest the one that is written.
+//!
+//! Where nothing of a lane's row changes but how far it is, the row stays as it is and the newest batch carries
+//! the cursor; the view `lanes` shows the newer of both.
 
 use crate::{
     arrow_columns::{self, append, constant, u32s},
@@ -15,7 +18,7 @@ use crate::{
 };
 use duckdb::{
     Connection, OptionalExt, ToSql,
-    arrow::array::{BinaryArray, UInt32Array},
+    arrow::array::{ArrayRef, BinaryArray, UInt32Array, UInt64Array},
     params, params_from_iter,
 };
 use event::{
@@ -74,6 +77,8 @@ pub(crate) struct LaneRow {
     last_batch: u64,
     halted: Option<String>,
     retry_from: Option<u64>,
+    /// Whether the cursor may be with the newest batch, and not in the lane's record.
+    is_carried: bool,
 }
 
 /// Makes the tables of a plugin and returns its lane as it stands.
@@ -197,6 +202,7 @@ fn stored(conn: &Connection, lane: &LaneId, which: &str) -> Result<Option<LaneRo
             last_batch: row.get(7)?,
             halted: row.get(8)?,
             retry_from: row.get(9)?,
+            is_carried: true,
         })
     })
     .optional()
@@ -339,15 +345,7 @@ fn apply_one(
     }
     let mut written = lane_rows::write(conn, tables, commit, before)?;
     written += write_state(conn, commit, before)?;
-    write_batches(conn, commit, before)?;
-    if commit.undo_floor > old_floor {
-        drop_final_batches(conn, commit)?;
-    }
-    outbox::write(conn, commit, before)?;
-    for letter in &commit.dead_letters {
-        write_letter(conn, lane, generation, letter)?;
-    }
-    let written_row = LaneRow {
+    let mut written_row = LaneRow {
         generation,
         start_block: row.as_ref().map_or(commit.start_block, |row| row.start_block),
         undo_floor: old_floor.max(commit.undo_floor),
@@ -357,12 +355,34 @@ fn apply_one(
         // What was asked for is done once the lane has gone back that far.
         retry_from: (row.as_ref().and_then(|row| row.retry_from))
             .filter(|from| *from < commit.after.next_block),
+        is_carried: false,
     };
-    write_lane(conn, commit, opened, (row.as_ref(), &written_row))?;
+    written_row.is_carried = can_carry(commit, row.as_ref(), &written_row);
+    write_batches(conn, commit, before, written_row.is_carried)?;
+    if commit.undo_floor > old_floor {
+        drop_final_batches(conn, commit)?;
+    }
+    outbox::write(conn, commit, before)?;
+    for letter in &commit.dead_letters {
+        write_letter(conn, lane, generation, letter)?;
+    }
+    if !written_row.is_carried {
+        write_lane(conn, commit, opened, (row.as_ref(), &written_row))?;
+    }
     if commit.drop_older {
         drop_older(conn, tables, lane, generation)?;
     }
     Ok((written_row, written))
+}
+
+/// Whether nothing changes of a lane's record but how far it is, and the newest batch is there to carry that.
+fn can_carry(commit: &LaneCommit, before: Option<&LaneRow>, row: &LaneRow) -> bool {
+    let Some(before) = before else { return false };
+    let newest = commit.batches.last();
+    let same = (row.start_block, row.undo_floor, &row.halted, row.retry_from);
+    same == (before.start_block, before.undo_floor, &before.halted, before.retry_from)
+        && commit.undo_from.is_none()
+        && newest.is_some_and(|batch| batch.first() >= row.undo_floor)
 }
 
 /// Deletes everything that derives from blocks at or above `from`.
@@ -427,12 +447,17 @@ fn write_state(conn: &Connection, commit: &LaneCommit, before: u64) -> Result<u6
     Ok(len as u64)
 }
 
-/// Notes the batches that the lane may have to go back to.
-fn write_batches(conn: &Connection, commit: &LaneCommit, before: u64) -> Result<()> {
+/// Notes the batches that the lane may have to go back to; the last one perhaps with the cursor.
+fn write_batches(conn: &Connection, commit: &LaneCommit, before: u64, carries: bool) -> Result<()> {
     let numbered = (before + 1..).zip(&commit.batches);
     let rows: Vec<(u64, &BlockRange)> =
         numbered.filter(|(_, batch)| batch.first() >= commit.undo_floor).collect();
     let len = rows.len();
+    let carried = |value: u64| -> ArrayRef {
+        let of_row = |row: usize| (carries && row + 1 == len).then_some(value);
+        Arc::new((0..len).map(of_row).collect::<UInt64Array>())
+    };
+    let Cursor { next_block, next_seq, next_batch, journal_seq } = commit.after;
     let columns = vec![
         arrow_columns::texts(std::iter::repeat_n(commit.lane.plugin.as_str(), len)),
         constant(commit.lane.chain.0, len),
@@ -440,6 +465,10 @@ fn write_batches(conn: &Connection, commit: &LaneCommit, before: u64) -> Result<
         arrow_columns::u64s(rows.iter().map(|(number, _)| *number).collect()),
         arrow_columns::u64s(rows.iter().map(|(_, batch)| batch.first()).collect()),
         arrow_columns::u64s(rows.iter().map(|(_, batch)| batch.last()).collect()),
+        carried(next_block),
+        carried(next_seq),
+        carried(next_batch),
+        carried(journal_seq),
     ];
     append(conn, "main", "lane_batches", columns)
 }
@@ -495,7 +524,8 @@ fn write_lane(
         None => {
             // Delivery numbers go on over generations; this one begins here.
             let first_seq = commit.before.map_or(1, |before| before.next_seq);
-            let sql = "INSERT INTO lanes (plugin, chain, generation, start_block, undo_floor,
+            let sql =
+                "INSERT INTO lane_records (plugin, chain, generation, start_block, undo_floor,
                 next_block, next_seq, next_batch, journal_seq, last_batch, halted, retry_from,
                 component, version, logic_version, first_seq)
                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
@@ -525,7 +555,8 @@ fn write_lane(
         }
         Some(before) => {
             let (old, new) = (numbers(before), numbers(row));
-            let moved = old.iter().zip(&new).filter(|(old, new)| old != new);
+            // A cursor that came with its batch is not in the record yet.
+            let moved = old.iter().zip(&new).filter(|(old, new)| before.is_carried || old != new);
             let (mut columns, values): (Vec<String>, Vec<u64>) =
                 moved.map(|(_, (column, value))| (format!("{column} = ?"), *value)).unzip();
             // In the text: a parameter that is NULL is planned anew.
@@ -540,7 +571,7 @@ fn write_lane(
                 return Ok(());
             }
             let sql = format!(
-                "UPDATE lanes SET {} WHERE plugin = ? AND chain = ? AND generation = ?",
+                "UPDATE lane_records SET {} WHERE plugin = ? AND chain = ? AND generation = ?",
                 columns.join(", ")
             );
             let (plugin, chain) = (&lane.plugin, lane.chain.0);
@@ -573,7 +604,7 @@ fn drop_older(
     generation: u32,
 ) -> Result<()> {
     let (plugin, chain) = (text(&lane.plugin), lane.chain);
-    for table in ["lanes", "lane_batches", "plugin_state", "dead_letters"] {
+    for table in ["lane_records", "lane_batches", "plugin_state", "dead_letters"] {
         run(
             conn,
             &format!(

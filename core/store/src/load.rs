@@ -2,7 +2,7 @@
 
 use crate::{
     blocks,
-    coverage::NODE_SEPARATOR,
+    coverage::{Highest, NODE_SEPARATOR},
     demands,
     error::{Result, statement_failed},
     looked,
@@ -72,6 +72,25 @@ fn coverage(conn: &Connection, chain: ChainId) -> Result<Vec<(Arc<Filter>, Vec<I
         }
     }
     Ok(coverage.into_iter().map(|(_, filter, intervals)| (filter, intervals)).collect())
+}
+
+/// Returns the highest interval of a filter, if it has any.
+pub(crate) fn highest_interval(
+    conn: &Connection,
+    chain: ChainId,
+    filter: B256,
+) -> Result<Option<Highest>> {
+    let sql = "SELECT filter, NULL, first_block, last_block, content, anchor,
+            array_to_string(nodes, chr(31)), first_parent, last_hash
+        FROM coverage WHERE chain = ? AND filter = ? ORDER BY first_block DESC LIMIT 1";
+    let of = params![chain.0, filter.as_slice()];
+    let interval = conn.query_row(sql, of, interval_at).optional().map_err(statement_failed)?;
+    let Some(interval) = interval else { return Ok(None) };
+    let sql = "SELECT count(*)::UBIGINT FROM coverage_parts
+        WHERE chain = ? AND filter = ? AND first_block > ?";
+    let above = params![chain.0, filter.as_slice(), interval.range.first()];
+    let parts = conn.query_row(sql, above, |row| row.get(0)).map_err(statement_failed)?;
+    Ok(Some(Highest { interval, parts }))
 }
 
 /// Returns the filter of this id, if any row ever named it.

@@ -46,17 +46,17 @@ pub(crate) fn apply(conn: &Connection, lanes: &mut Lanes, remedy: &Remedy) -> Re
             components::begin_anew(conn, &own)?;
             // Whatever component comes next writes all of it.
             let sql = format!(
-                "UPDATE lanes SET component = NULL, held = NULL, decided = NULL WHERE {own} AND {NEWEST}"
+                "UPDATE lane_records SET component = NULL, held = NULL, decided = NULL WHERE {own} AND {NEWEST}"
             );
             let lanes = changed(conn, &sql)?;
             // What halted an older generation is no news.
-            changed(conn, &format!("UPDATE lanes SET halted = NULL WHERE {own}"))?;
+            changed(conn, &format!("UPDATE lane_records SET halted = NULL WHERE {own}"))?;
             Ok(lanes)
         }
         Remedy::Resume(plugin) => changed(
             conn,
             &format!(
-                "UPDATE lanes SET component = CASE WHEN held IS NULL THEN component END,
+                "UPDATE lane_records SET component = CASE WHEN held IS NULL THEN component END,
                     halted = NULL, held = NULL
                     WHERE plugin = {} AND coalesce(halted, held) IS NOT NULL",
                 text(plugin)
@@ -65,7 +65,7 @@ pub(crate) fn apply(conn: &Connection, lanes: &mut Lanes, remedy: &Remedy) -> Re
         Remedy::Decide(plugin, component, on_change) => changed(
             conn,
             &format!(
-                "UPDATE lanes SET decided = {} WHERE plugin = {} AND {NEWEST}",
+                "UPDATE lane_records SET decided = {} WHERE plugin = {} AND {NEWEST}",
                 text(&decision_text(component, *on_change)),
                 text(plugin)
             ),
@@ -97,7 +97,7 @@ fn retry_events(conn: &Connection, lane: &LaneId, seqs: &[u64]) -> Result<u64> {
         conn.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?))).map_err(statement_failed)?;
     if let Some(first) = first {
         let sql = format!(
-            "UPDATE lanes SET retry_from = least(coalesce(retry_from, {first}), {first}) WHERE {own}"
+            "UPDATE lane_records SET retry_from = least(coalesce(retry_from, {first}), {first}) WHERE {own}"
         );
         changed(conn, &sql)?;
     }

@@ -87,12 +87,12 @@ pub(crate) fn atomically<T>(conn: &Connection, body: impl FnOnce() -> Result<T>)
 
 /// Begins a transaction.
 pub(crate) fn begin(conn: &Connection) -> Result<()> {
-    run(conn, "BEGIN TRANSACTION")
+    execute_cached(conn, "BEGIN TRANSACTION", []).map(|_| ())
 }
 
 /// Runs the last part of the open transaction.
 pub(crate) fn committed<T>(conn: &Connection, body: impl FnOnce() -> Result<T>) -> Result<T> {
-    or_rolled_back(conn, body().and_then(|value| run(conn, "COMMIT").map(|()| value)))
+    or_rolled_back(conn, body().and_then(|value| execute_cached(conn, "COMMIT", []).map(|_| value)))
 }
 
 /// Ends the open transaction without effect where a part of it failed.

@@ -13,7 +13,7 @@ use crate::{
 use duckdb::Connection;
 
 /// Version of the tables that this program writes.
-pub const SCHEMA_VERSION: u32 = 3;
+pub const SCHEMA_VERSION: u32 = 4;
 
 /// Schema that holds the typed tables behind their views.
 pub(crate) const TYPED_SCHEMA: &str = "headcount_typed";
@@ -42,7 +42,7 @@ pub fn is_reserved_schema(name: &str) -> bool {
 
 /// What brings a file from version `i` to `i + 1`, each in its own transaction with the version,
 /// so that a killed migration goes on where it stopped. Version 0 is an empty file.
-const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [VERSION_1, VERSION_2, VERSION_3];
+const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4];
 
 const VERSION_1: &str = r#"
 CREATE TABLE meta (key VARCHAR NOT NULL, value VARCHAR NOT NULL);
@@ -137,6 +137,46 @@ ALTER TABLE lanes ADD COLUMN decided VARCHAR;
 ALTER TABLE lanes ADD COLUMN first_seq UBIGINT;
 ";
 
+/// A head adds rows and changes none: DuckDB plans an `UPDATE` or `DELETE` with parameters anew each time
+/// that it runs, and two of them took a fifth of the time to commit a head (measured). Coverage goes on in a row
+/// of its own, and a lane's cursor comes with its batch; views show both as they were shown before.
+///
+/// A row that goes on from nothing, which nobody writes, is an interval of its own: no more is claimed.
+const VERSION_4: &str = "
+ALTER TABLE coverage RENAME TO coverage_parts;
+ALTER TABLE coverage_parts ADD COLUMN goes_on BOOLEAN DEFAULT false;
+CREATE VIEW coverage AS
+    SELECT chain, filter, min(first_block) AS first_block, max(last_block) AS last_block,
+        arg_min(content, first_block) AS content, arg_min(anchor, first_block) AS anchor,
+        arg_min(nodes, first_block) AS nodes, arg_min(first_parent, first_block) AS first_parent,
+        arg_max(last_hash, first_block) AS last_hash
+    FROM (SELECT *, count(*) FILTER (NOT is_joined) OVER interval_of AS interval_number
+        FROM (SELECT *, goes_on
+                AND coalesce(lag(last_block) OVER interval_of + 1 = first_block, false) AS is_joined
+            FROM main.coverage_parts
+            WINDOW interval_of AS (PARTITION BY chain, filter ORDER BY first_block))
+        WINDOW interval_of AS (PARTITION BY chain, filter ORDER BY first_block))
+    GROUP BY chain, filter, interval_number;
+ALTER TABLE lanes RENAME TO lane_records;
+ALTER TABLE lane_batches ADD COLUMN next_block UBIGINT;
+ALTER TABLE lane_batches ADD COLUMN next_seq UBIGINT;
+ALTER TABLE lane_batches ADD COLUMN next_batch UBIGINT;
+ALTER TABLE lane_batches ADD COLUMN journal_seq UBIGINT;
+CREATE VIEW lanes AS
+    SELECT r.plugin, r.chain, r.generation, r.start_block, r.undo_floor,
+        coalesce(b.next_block, r.next_block) AS next_block,
+        coalesce(b.next_seq, r.next_seq) AS next_seq,
+        coalesce(b.next_batch, r.next_batch) AS next_batch,
+        coalesce(b.journal_seq, r.journal_seq) AS journal_seq,
+        coalesce(b.batch, r.last_batch) AS last_batch,
+        r.halted, r.retry_from, r.component, r.version, r.logic_version, r.held, r.decided, r.first_seq
+    FROM main.lane_records r LEFT JOIN (
+        SELECT * FROM main.lane_batches WHERE next_block IS NOT NULL
+            QUALIFY row_number() OVER (PARTITION BY plugin, chain, generation ORDER BY batch DESC) = 1) b
+        ON b.plugin = r.plugin AND b.chain = r.chain AND b.generation = r.generation
+            AND b.batch > r.last_batch;
+";
+
 /// Returns the version of the tables in the file; 0 for a file without any table.
 pub(crate) fn version(conn: &Connection) -> Result<Option<u32>> {
     let tables: u64 = crate::sql::number(
@@ -191,6 +231,31 @@ mod tests {
         let steps = with(["SELECT 1", "CREATE TABLE latest (x INTEGER)"]);
         migrate_by(&conn, SCHEMA_VERSION + 1, &steps).unwrap();
         assert_eq!(version(&conn).unwrap(), Some(SCHEMA_VERSION + 2));
+    }
+
+    #[test]
+    fn a_ledger_of_version_3_says_the_same_of_coverage_and_lanes_afterwards() {
+        let conn = Connection::open_in_memory().unwrap();
+        migrate_by(&conn, 0, &MIGRATIONS[..3]).unwrap();
+        conn.execute_batch(
+            "INSERT INTO coverage VALUES
+                (1, '\x01', 0, 9, 'bloom', 'one-node', ['a'], '\x02', '\x03'),
+                (1, '\x01', 10, 12, 'claimed', 'one-node', ['a', 'b'], NULL, NULL);
+            INSERT INTO lanes VALUES ('p', 1, 2, 5, 8, 13, 40, 4, 7, 3, 'why', 6, 'c', '1', 1, 'held',
+                'decided', 20);
+            INSERT INTO lane_batches VALUES ('p', 1, 2, 3, 9, 12)",
+        )
+        .unwrap();
+        let said = |table: &str| -> Vec<String> {
+            let sql = format!("SELECT t::VARCHAR FROM (FROM {table} ORDER BY ALL) t");
+            let mut statement = conn.prepare(&sql).unwrap();
+            let rows = statement.query_map([], |row| row.get(0)).unwrap();
+            rows.map(|row| row.unwrap()).collect()
+        };
+        let before = [said("coverage"), said("lanes")];
+        migrate(&conn, 3).unwrap();
+        assert_eq!([said("coverage"), said("lanes")], before);
+        assert_eq!(before.map(|rows| rows.len()), [2, 1]);
     }
 
     /// Table, column and type of every row of the page's tables of columns.

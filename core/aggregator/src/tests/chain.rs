@@ -181,6 +181,33 @@ fn a_block_that_left_unseen_before_it_was_final_is_replaced_not_defended() {
     assert_eq!(outcome.commit.incidents[0].flaw, Flaw::AnchorMismatch);
 }
 
+/// Two branches took turns, and the one that lost its blocks last is final when somebody looks again.
+#[test]
+fn a_branch_comes_back_where_its_heights_became_final_and_nothing_took_its_place() {
+    let mut world = World::new(policy(Verify::Bloom));
+    let a = said("a", 6, 8, &[L(6, 0, 1, 2), L(8, 0, 1, 3)]);
+    final_at(&mut world, 2, &said("a", 1, 5, &[L(3, 0, 1, 1), L(5, 0, 1, 1)]));
+    final_at(&mut world, 2, &a);
+    final_at(&mut world, 2, &said("b", 1, 8, &[L(3, 0, 1, 1), L(7, 0, 1, 9)]).on(B));
+    // What is read of the branch ends below its top.
+    let outcome = final_at(&mut world, 10, &said("a", 1, 5, &[L(3, 0, 1, 1), L(5, 0, 1, 1)]));
+    assert!(outcome.ack.open.iter().any(|(open, _)| *open == range(6, 8)), "{:?}", outcome.ack);
+    assert_eq!(world.aggregator.finalized(), Some(10));
+    // The other branch leads to another block than the final one.
+    let outcome = final_at(&mut world, 10, &said("b", 6, 8, &[L(7, 0, 1, 9)]).on(B));
+    assert_eq!(outcome.commit.incidents[0].flaw, Flaw::AnchorMismatch);
+    // Nor is a piece of the branch taken that leads to nothing known.
+    let outcome = final_at(&mut world, 10, &said("a", 7, 8, &[L(8, 0, 1, 3)]));
+    assert_eq!(outcome.commit.incidents[0].flaw, Flaw::AnchorMismatch);
+    let outcome = final_at(&mut world, 10, &a);
+    let back = [6, 7, 8].map(|number| (Op::Reinstate, number, number, u64::from(number != 7)));
+    assert_eq!(ops(&outcome)[..3], back);
+    let numbers: Vec<u64> = world.canonical_events().iter().map(|(n, _)| *n).collect();
+    assert_eq!(numbers, [3, 5, 6, 8]);
+    let open = world.aggregator.missing(&filter(&[], &[1]), range(1, 8), Verify::Bloom);
+    assert_eq!(open, []);
+}
+
 #[test]
 fn blocks_that_are_still_on_the_chain_become_final_without_being_read_again() {
     let mut world = World::new(policy(Verify::Bloom));

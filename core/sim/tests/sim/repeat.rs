@@ -6,6 +6,9 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
 };
 
+/// Seeds that fail before the rest is left alone.
+const FAILED_MAX: usize = 10;
+
 /// Runs `each` for seeds 1 to `count`, or for the one that `HEADCOUNT_SEED` names, or for those that
 /// `HEADCOUNT_SEEDS` says: `N` is 1 to N, `A:B` is A to B. A seed that fails is named with the command that repeats it.
 pub(crate) fn for_seeds(test: &str, count: u64, each: impl Fn(u64)) {
@@ -19,6 +22,7 @@ pub(crate) fn for_seeds_at_most(test: &str, count: u64, most: usize, each: impl 
         Some(seed) => seed..=seed,
         None => seeds_wanted().unwrap_or(1..=count),
     };
+    let mut failed = Vec::new();
     for seed in seeds.take(most) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| each(seed))) {
             let command = format!("cargo test -p headcount-sim --test sim {test}");
@@ -26,8 +30,18 @@ pub(crate) fn for_seeds_at_most(test: &str, count: u64, most: usize, each: impl 
             {
                 eprintln!("seed {seed} failed; repeat it with\n  HEADCOUNT_SEED={seed} {command}");
             }
-            resume_unwind(panic);
+            failed.push((seed, panic));
+            if failed.len() == FAILED_MAX {
+                break;
+            }
         }
+    }
+    if failed.len() > 1 {
+        let seeds: Vec<u64> = failed.iter().map(|(seed, _)| *seed).collect();
+        panic!("seeds {seeds:?} failed");
+    }
+    if let Some((_, panic)) = failed.pop() {
+        resume_unwind(panic);
     }
 }
 

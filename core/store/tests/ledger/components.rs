@@ -32,6 +32,23 @@ fn of_lane(place: &Place, columns: &str) -> Vec<Vec<Value>> {
 }
 
 #[test]
+fn a_lane_that_has_handled_something_begins_anew_also_where_only_its_batch_says_so() {
+    let place = Place::new();
+    let mut ledger = place.open(OpenMode::Create);
+    ledger.open_lane_for(&lane(), &writer(1, OnChange::Hold)).unwrap();
+    // Nothing handled yet, and then block 1.
+    let mut none = commit(None, 0, "alice", "10");
+    (none.batches, none.rows, none.state) = Default::default();
+    let first = commit(Some(none.after), 1, "alice", "10");
+    ledger.apply_lanes(&[none, first]).unwrap();
+    ledger.remedy(&Remedy::Rebuild(lane().plugin)).unwrap();
+    closed(ledger);
+    assert_eq!(of_lane(&place, "next_block, retry_from"), [[Value::Int(2), Value::Int(1)]]);
+    let record = "SELECT next_block FROM lane_records";
+    assert_eq!(place.rows(record), [[Value::Int(1)]]);
+}
+
+#[test]
 fn another_component_is_held_until_it_is_decided_and_the_old_one_may_come_back() {
     let place = Place::new();
     let mut ledger = written(&place);

@@ -3,7 +3,7 @@
 use crate::given::{CHAIN, Place, filter, hash, interval};
 use event::{BlockRange, Commit, CoverageChange, Interval, Links, NodeId, Store};
 use std::collections::BTreeMap;
-use store::OpenMode;
+use store::{OpenMode, Value};
 
 /// Blocks that are ever covered.
 const BLOCKS: u64 = 40;
@@ -50,6 +50,67 @@ fn change(before: &Covered, after: &Covered, blocks: BlockRange) -> CoverageChan
     let within = intervals(after).into_iter();
     let within = within.filter(|interval| interval.range.intersection(&range).is_some());
     CoverageChange { filter: filter(), range, intervals: within.collect() }
+}
+
+/// Heads that follow one another, from this one on.
+const FIRST: u64 = 100;
+
+/// What says that everything is covered from [`FIRST`] on up to `last`, where it was up to `before`.
+fn heads(last: u64, before: u64) -> CoverageChange {
+    let range = |last| BlockRange::new(FIRST, last).unwrap();
+    let links = Some(Links { first_parent: hash(FIRST - 1, 0), last_hash: hash(last, 0) });
+    CoverageChange {
+        filter: filter(),
+        range: range(last.max(before)),
+        intervals: vec![Interval { links, ..interval(range(last)) }],
+    }
+}
+
+#[test]
+fn a_head_adds_a_row_and_many_of_them_become_one() {
+    let place = Place::new();
+    let mut ledger = place.open(OpenMode::Create);
+    let covered = |ledger: &mut store::DuckLedger| ledger.load(CHAIN).unwrap().coverage;
+    let mut before = FIRST;
+    // A reorg takes some away, and a process ends, wherever.
+    for last in (FIRST..FIRST + 90).chain(FIRST + 80..FIRST + 150) {
+        let change = heads(last, before);
+        let expected = change.intervals.clone();
+        before = last;
+        ledger.apply(&[Commit { coverage: vec![change], ..Commit::empty(CHAIN) }]).unwrap();
+        assert_eq!(covered(&mut ledger), [(filter(), expected)], "{last}");
+        if last.is_multiple_of(40) {
+            assert_eq!(ledger.check().unwrap(), Vec::<String>::new());
+            crate::given::closed(ledger);
+            let rows = place.rows("SELECT count(*), count(*) FILTER (goes_on) FROM coverage_parts");
+            let (Value::Int(rows), Value::Int(going_on)) = (&rows[0][0], &rows[0][1]) else {
+                panic!("{rows:?}")
+            };
+            assert!(*rows <= 65 && *rows == going_on + 1 && *rows > 5, "{rows} rows at {last}");
+            let shown = place.rows("SELECT first_block, last_block FROM coverage");
+            assert_eq!(shown, [[FIRST, last].map(|number| Value::Int(number.into()))]);
+            ledger = place.open(OpenMode::Existing);
+        }
+    }
+}
+
+#[test]
+fn a_row_that_goes_on_from_nothing_claims_no_more_than_itself() {
+    let place = Place::new();
+    let mut ledger = place.open(OpenMode::Create);
+    for last in FIRST..FIRST + 4 {
+        let coverage = vec![heads(last, FIRST)];
+        ledger.apply(&[Commit { coverage, ..Commit::empty(CHAIN) }]).unwrap();
+    }
+    crate::given::closed(ledger);
+    let raw = duckdb::Connection::open(place.path()).unwrap();
+    raw.execute("DELETE FROM coverage_parts WHERE first_block = ?", [FIRST + 1]).unwrap();
+    drop(raw);
+    let shown = place.rows("SELECT first_block, last_block FROM coverage ORDER BY ALL");
+    let expected = [[FIRST, FIRST], [FIRST + 2, FIRST + 3]];
+    assert_eq!(shown, expected.map(|row| row.map(|number| Value::Int(number.into())).to_vec()));
+    let found = place.open(OpenMode::Existing).check().unwrap();
+    assert_eq!(found, ["1 coverage intervals go on from nothing"]);
 }
 
 #[test]

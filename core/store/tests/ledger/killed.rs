@@ -1,10 +1,13 @@
 //! Processes that die in the middle, and disks that are full. The dying process is this test
 //! binary, told by the environment to run one of the `child_` tests for real.
 
-use crate::given::{self, CHAIN, Place, closed, commit};
-use event::{LedgerError, Store};
+use crate::{
+    given::{self, CHAIN, Place, closed, commit},
+    lanes,
+};
+use event::{BlockRange, CoverageChange, Interval, LedgerError, Links, Store};
 use std::{path::PathBuf, process::Command};
-use store::{DuckLedger, FAILPOINTS, Failpoints, OpenMode, OpenOptions};
+use store::{DuckLedger, FAILPOINTS, Failpoints, OpenMode, OpenOptions, Value};
 
 const LEDGER: &str = "HEADCOUNT_TEST_LEDGER";
 const FAILPOINT: &str = "HEADCOUNT_TEST_FAILPOINT";
@@ -65,6 +68,78 @@ fn a_run_killed_at_any_failpoint_and_repeated_gives_the_digest_of_an_undisturbed
         }
         let mut ledger = place.open(OpenMode::Existing);
         run(&mut ledger).unwrap();
+        assert_eq!(ledger.digest().unwrap(), digest, "{name}");
+    }
+}
+
+/// First head, and how many follow one another in the run.
+const HEAD: u64 = 100;
+const HEADS: u64 = 6;
+
+/// Follows heads with a lane that joins their transactions, from where it stopped.
+fn follow(ledger: &mut DuckLedger) -> Result<(), LedgerError> {
+    ledger.prepare_schemas(&given::Transfers::default().0)?;
+    let mut cursor = ledger.open_lane(&lanes::lane(), &lanes::descriptor())?.cursor;
+    for i in ledger.load(CHAIN)?.journal_seq..HEADS {
+        let head = HEAD + i;
+        let mut commit = commit(head..head + 1, 3, i + 1);
+        let range = BlockRange::new(HEAD, head).unwrap();
+        let links =
+            Links { first_parent: given::hash(HEAD - 1, 0), last_hash: given::hash(head, 0) };
+        let interval = Interval { links: Some(links), ..given::interval(range) };
+        let filter = given::filter();
+        commit.coverage = vec![CoverageChange { filter, range, intervals: vec![interval] }];
+        ledger.begin(&[commit])?;
+        let made = lanes::commit(cursor, head, "alice", &head.to_string());
+        cursor = Some(made.after);
+        ledger.finish(&[made])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn child_that_follows_until_its_failpoint() {
+    let Some(path) = std::env::var_os(LEDGER) else { return };
+    let Ok(failpoint) = std::env::var(FAILPOINT) else { return };
+    let failpoints = Failpoints::parse(&failpoint).unwrap();
+    let options = OpenOptions { failpoints, ..OpenOptions::default() };
+    let mut ledger = DuckLedger::open_with(path, OpenMode::Create, &options).unwrap();
+    follow(&mut ledger).unwrap();
+    panic!("{failpoint} was not passed");
+}
+
+#[test]
+fn a_head_that_a_kill_interrupts_is_there_with_its_coverage_and_its_lane_or_not_at_all() {
+    let undisturbed = Place::new();
+    let mut ledger = undisturbed.open(OpenMode::Create);
+    follow(&mut ledger).unwrap();
+    let digest = ledger.digest().unwrap();
+    let of_heads = |name: &&&str| {
+        name.starts_with("store.lane")
+            || name.starts_with("store.apply") && !name.ends_with("stage")
+    };
+    for name in FAILPOINTS.iter().filter(of_heads) {
+        let place = Place::new();
+        for hit in [2, 1, 2] {
+            let died = child("killed::child_that_follows_until_its_failpoint")
+                .env(LEDGER, place.path())
+                .env(FAILPOINT, format!("{name}:{hit}"))
+                .output()
+                .unwrap();
+            assert_eq!(died.status.code(), None, "{name}: killed by a signal");
+            let ledger = place.open(OpenMode::Existing);
+            assert_eq!(ledger.check().unwrap(), Vec::<String>::new(), "{name}");
+            drop(ledger);
+            let far = "SELECT (SELECT coalesce(max(last_block) + 1, 0) FROM coverage),
+                (SELECT coalesce(max(next_block), 0) FROM lanes),
+                (SELECT coalesce(max(block_number) + 1, 0) FROM events),
+                (SELECT coalesce(max(_block_number) + 1, 0) FROM erc20_balances.balances)";
+            let far = place.rows(far).remove(0);
+            assert!(far.iter().all(|value| *value == far[0]), "{name}: {far:?}");
+            assert_ne!(far[0], Value::Int((HEAD + HEADS).into()), "{name} killed a whole run");
+        }
+        let mut ledger = place.open(OpenMode::Existing);
+        follow(&mut ledger).unwrap();
         assert_eq!(ledger.digest().unwrap(), digest, "{name}");
     }
 }

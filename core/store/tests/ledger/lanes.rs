@@ -134,6 +134,66 @@ fn a_key_shows_its_newest_row_and_an_undo_brings_back_the_one_before() {
     assert_eq!(place.rows(BALANCES), [balance("alice", "10", 1), balance("bob", "5", 2)]);
 }
 
+const LANES: &str = "SELECT next_block, next_seq, next_batch, last_batch, halted FROM lanes";
+
+#[test]
+fn how_far_a_lane_is_comes_with_its_newest_batch_and_is_shown_and_goes_on_from_there() {
+    let place = Place::new();
+    let (mut ledger, _) = opened(&place);
+    let mut before = None;
+    for block in 1..=3 {
+        let commit = commit(before, block, "alice", &block.to_string());
+        before = Some(commit.after);
+        ledger.apply_lanes(&[commit]).unwrap();
+    }
+    closed(ledger);
+    let record = "SELECT next_block, last_batch FROM lane_records";
+    assert_eq!(place.rows(record), [[Value::Int(2), Value::Int(1)]], "a head changes no row");
+    let far = |next: i128, last: i128, halted: Value| {
+        vec![Value::Int(next), Value::Int(next), Value::Int(next), Value::Int(last), halted]
+    };
+    assert_eq!(place.rows(LANES), [far(4, 3, Value::Null)]);
+
+    let (mut ledger, state) = opened(&place);
+    assert_eq!(state.cursor, before);
+    // What else changes goes into the record, with the cursor: also without a batch.
+    let mut halt = commit(before, 3, "alice", "3");
+    (halt.batches, halt.rows, halt.state) = Default::default();
+    (halt.after, halt.halted) = (before.unwrap(), Some("broken".into()));
+    ledger.apply_lanes(std::slice::from_ref(&halt)).unwrap();
+    closed(ledger);
+    assert_eq!(place.rows(record), [[Value::Int(4), Value::Int(3)]]);
+    assert_eq!(place.rows(LANES), [far(4, 3, Value::Text("broken".into()))]);
+
+    // A batch that is undone takes no cursor with it.
+    let (mut ledger, _) = opened(&place);
+    let mut undo = commit(before, 2, "bob", "5");
+    undo.undo_from = Some(2);
+    ledger.apply_lanes(std::slice::from_ref(&undo)).unwrap();
+    let last = commit(Some(undo.after), 3, "bob", "6");
+    ledger.apply_lanes(std::slice::from_ref(&last)).unwrap();
+    closed(ledger);
+    assert_eq!(place.rows(LANES)[0][0], Value::Int(4));
+    let (_, state) = opened(&place);
+    assert_eq!((state.cursor, state.halted), (Some(last.after), None));
+    assert_eq!(state.batches, [1, 2, 3].map(BlockRange::one));
+}
+
+#[test]
+fn a_batch_that_is_final_takes_no_cursor_with_it() {
+    let place = Place::new();
+    let (mut ledger, _) = opened(&place);
+    let mut before = None;
+    for (block, undo_floor) in [(1, 0), (2, 0), (3, 3), (4, 3), (5, 6)] {
+        let mut commit = commit(before, block, "alice", &block.to_string());
+        commit.undo_floor = undo_floor;
+        before = Some(commit.after);
+        ledger.apply_lanes(&[commit]).unwrap();
+        let state = ledger.open_lane(&lane(), &descriptor()).unwrap();
+        assert_eq!(state.cursor, before, "after block {block}");
+    }
+}
+
 #[test]
 fn a_lane_that_someone_else_moved_is_not_written() {
     let place = Place::new();

@@ -37,7 +37,9 @@ impl Follow {
                 self.read(now_ms);
             }
             (Ruling::Hold, None) => self.drop_from(0),
-            (Ruling::Follow, None) | (Ruling::Hold, Some(_)) => {}
+            // What the branch was cut from is read on: it was under way when the head came.
+            (Ruling::Hold, Some(_)) => self.read(now_ms),
+            (Ruling::Follow, None) => {}
         }
         self.begin_walk(now_ms);
     }

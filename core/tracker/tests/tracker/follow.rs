@@ -892,6 +892,27 @@ fn a_hold_while_blocks_are_read_stops_reading() {
 }
 
 #[test]
+fn what_a_held_branch_cut_off_under_way_is_read_on_below_it() {
+    let mut bench = Setup::with_logs([at('a', 1_001), at('a', 1_002)]).bench();
+    bench.bend(|_, ask| (is_logs(ask) || is_receipts(ask)).then_some(Err(FaultClass::Unknown)));
+    bench.world.grow('a', at('a', 1_000), 1_002);
+    bench.run_for(10);
+    bench.ruling = Ruling::Hold;
+    bench.world.grow('b', at('a', 1_001), 1_002);
+    bench.follow.on_hint(Hint::Head(at('b', 1_002)), bench.world.now_ms);
+    bench.run_for(10);
+    assert_eq!(bench.branches.last().unwrap().blocks[0], at('b', 1_002));
+    assert!(bench.reports.is_empty());
+    bench.honest();
+    bench.run_for(1_000);
+    assert_eq!(bench.reported(), [at('a', 1_001)]);
+    // And the node is followed on: a later head is walked, and read when its branch is the chain.
+    bench.ruling = Ruling::Follow;
+    assert_eq!(bench.next_block('b'), at('b', 1_003));
+    assert_eq!(bench.reported().last(), Some(&at('b', 1_003)));
+}
+
+#[test]
 fn f2_a_node_that_answers_nothing_is_tried_with_growing_waits_and_then_found_where_it_is() {
     for class in [FaultClass::Unreachable, FaultClass::Busy, FaultClass::TimedOut] {
         let mut bench = Setup::with_logs([at('a', 1_005)]).bench();
