@@ -1,6 +1,7 @@
 //! The author's side of plugins: the folder a new one begins with, building it, and what a run of one
 //! says. Loads no component and reads no ledger: `session` does.
 
+mod answers;
 mod build;
 mod check_report;
 mod dead_report;
@@ -13,6 +14,7 @@ mod rows;
 mod saved;
 
 pub(crate) use self::{
+    answers::read_answers,
     build::build,
     check_report::{CheckReport, LimitShare, Outcome},
     dead_report::{DeadEvent, DeadMessage, DeadReport},

@@ -29,8 +29,9 @@ pub(crate) use self::{
     export::{Wanted, prepare},
     health::health,
     plugin::{
-        OwnerTold, PluginRun, check_component, check_plugin, compile_plugin, configured_names,
-        dead, fill_in, list_plugins, load_all, other_table, place_of, reload_owner, test_plugin,
+        Asking, OwnerTold, PluginRun, check_component, check_plugin, compile_plugin,
+        component_digest, configured_names, dead, fill_in, list_plugins, load_all, other_table,
+        place_of, reload_owner, test_plugin,
     },
     replay::replay,
     snapshot::snapshot,

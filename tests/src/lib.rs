@@ -18,6 +18,7 @@ mod receiver;
 mod recorded_chain;
 mod rpc;
 mod scripted_node;
+mod secure_host;
 mod traffic;
 mod watching;
 
@@ -36,6 +37,7 @@ pub use receiver::{Received, Receiver};
 pub use recorded_chain::{RECORDED_CHAIN_ID, RecordedChain};
 pub use rpc::{Rpc, RpcError};
 pub use scripted_node::{Bent, ScriptedCall, ScriptedNode};
+pub use secure_host::SecureHost;
 pub use traffic::Traffic;
 pub use watching::{WatchEnd, Watching};
 

@@ -183,6 +183,65 @@ fn a_run_killed_at_every_failpoint_of_its_lane_and_outbox_loses_no_message() {
     assert!(deaths >= 8, "only {deaths} processes died");
 }
 
+/// What is stored of every message: its key, and the batch that enqueued it.
+fn enqueued(sending: &Sending) -> Vec<Value> {
+    let sql = "select key, idempotency_key, batch::integer as batch from outbox order by all";
+    sending.scene.program.query(&sending.scene.ledger(), sql)
+}
+
+#[test]
+fn f75_a_run_killed_around_the_commit_of_a_batch_hands_it_over_again_under_the_same_keys() {
+    let calm = sending!("f75");
+    calm.replay(&["--quiet"]).expect_success();
+    let (expected, events) = (enqueued(&calm), calm.events());
+    assert!(expected.len() > 50, "{}", expected.len());
+    // Killed before the batch and its word are in the ledger, and after, before the lane knows of it.
+    for (failpoint, is_there) in
+        [("store.lane.before_commit:1", false), ("store.lane.after_commit:1", true)]
+    {
+        let sending = sending!("f75");
+        let program = sending.program().with_variable("HEADCOUNT_FAILPOINT", failpoint);
+        let killed = program.run(sending.scene.arguments(&sending.recording, &["--quiet"]));
+        assert_eq!(killed.code, None, "{failpoint}: {}", killed.stderr);
+        assert_eq!(!enqueued(&sending).is_empty(), is_there, "{failpoint}");
+        sending.replay(&["--quiet"]).expect_success();
+        // As if nothing had happened: no message twice, none under another key or of another batch.
+        assert_eq!(enqueued(&sending), expected, "{failpoint}");
+        assert_eq!(taken(&sending.receiver.received()), events, "{failpoint}");
+    }
+}
+
+#[test]
+fn f76_what_a_killed_run_had_sent_and_not_noted_comes_again_flagged_and_under_the_same_key() {
+    let sending = sending!("f76");
+    // The second time that the outbox is written is the first that notes what a sink took.
+    let failpoint = "store.outbox.before_commit:2";
+    let program = sending.program().with_variable("HEADCOUNT_FAILPOINT", failpoint);
+    let killed = program.run(sending.scene.arguments(&sending.recording, &["--quiet"]));
+    assert_eq!(killed.code, None, "{}", killed.stderr);
+    let before = sending.receiver.received();
+    assert!(!before.is_empty());
+    assert_eq!(sending.states().get("sent"), None, "nobody noted it");
+    sending.replay(&["--quiet"]).expect_success();
+    let received = sending.receiver.received();
+    let events = sending.events();
+    assert_eq!(taken(&received), events);
+    let attempts = |message: &Received| -> u32 {
+        message.header("headcount-attempt").unwrap().trim().parse().unwrap()
+    };
+    let (first, again) = received.split_at(before.len());
+    assert!(first.iter().all(|message| attempts(message) == 1));
+    let keys: BTreeSet<&str> = first.iter().map(|message| message.key()).collect();
+    assert_eq!(keys.len(), first.len(), "once each until then");
+    for message in again {
+        let is_again = keys.contains(message.key());
+        assert_eq!(attempts(message) > 1, is_again, "{}", message.head);
+    }
+    let repeated = again.iter().filter(|message| keys.contains(message.key())).count();
+    assert_eq!(repeated, first.len(), "what nobody noted was sent again");
+    assert_eq!(received.len(), events.len() + repeated);
+}
+
 #[test]
 fn a_sink_that_is_down_delays_no_event_and_gets_everything_in_order_later() {
     let sending = sending!("outbox_down");

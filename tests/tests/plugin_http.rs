@@ -2,7 +2,7 @@
 //! is, and what they make of the answer is theirs like anything else. And messages from every language.
 
 use crate::bad_input::Scene;
-use headcount_tests::{Program, Receiver, skip, workspace};
+use headcount_tests::{Program, Receiver, SecureHost, skip, workspace};
 use serde_json::Value;
 use std::{net::TcpListener, path::Path};
 
@@ -106,7 +106,8 @@ fn an_author_asks_no_host_unless_that_is_said() {
     let test = ["plugin", "test", "names", "--ledger", &ledger];
     let denied = scene.program.run(test).expect_code(1);
     assert!(denied.stderr.contains("nothing is sent in this run"), "{}", denied.stderr);
-    assert!(denied.stderr.contains("`plugin test --allow-http`"), "{}", denied.stderr);
+    assert!(denied.stderr.contains("`plugin test --answers FILE`"), "{}", denied.stderr);
+    assert!(denied.stderr.contains("`--allow-http`"), "{}", denied.stderr);
     assert_eq!(names.received(), []);
     let check = ["plugin", "check", "names", "--ledger", &ledger, "-b", ":latest"];
     let checked = scene.program.run(check.iter().chain(&["--format", "json"])).expect_success();
@@ -120,6 +121,160 @@ fn an_author_asks_no_host_unless_that_is_said() {
     let allowed = scene.program.run(test.iter().chain(&["--allow-http"])).expect_success();
     assert!(allowed.stderr.contains("0 rows"), "{}", allowed.stderr);
     assert!(!names.received().is_empty());
+}
+
+#[test]
+fn a_plugin_that_fetches_is_tried_without_a_network_with_answers_of_a_file() {
+    let scene = scene!("plugin test, answers");
+    let labels = labels!("plugin test, answers");
+    scene.program.run(replay(&scene, &["--quiet"])).expect_success();
+    let query = |sql: &str| scene.program.query(&scene.ledger(), sql);
+    let one = query("select hex0x(\"to\") a from token.Transfer order by 1 desc limit 1");
+    let address = one[0]["a"].as_str().unwrap().to_owned();
+    let url = "https://names.example/lookup";
+    let config = write_config(&scene, &labels, url, "name = \"names\"");
+    let ledger = scene.ledger().display().to_string();
+    let named = format!(
+        "{{\"method\": \"POST\",\n \"url\": \"{url}\",\n \"json\": {{\"{address}\": \"alice\"}}}}\n"
+    );
+    let answers = scene.write("answers.ndjson", &named);
+    let golden = scene.folder.path().join("rows.ndjson").display().to_string();
+    let test = ["plugin", "test", "names", "--ledger", &ledger, "--golden", &golden];
+    let with = |more: &[&str]| {
+        let answered = ["--answers", &answers];
+        scene.program.run(test.iter().chain(&answered).chain(more))
+    };
+    with(&["--bless"]).expect_success();
+    let rows = std::fs::read_to_string(&golden).unwrap();
+    assert_eq!(rows.lines().count(), 1, "{rows}");
+    assert!(rows.contains("alice") && rows.contains(&address[2..]), "{rows}");
+    with(&[]).expect_success();
+    with(&["--one-block"]).expect_success();
+
+    // Now its rows are a function of the events, and a check says so.
+    let check = ["plugin", "check", "names", "--ledger", &ledger, "-b", ":latest"];
+    let check = || {
+        let answered = ["--answers", &answers, "--format", "json"];
+        scene.program.run(check.iter().chain(&answered))
+    };
+    let checked = check().expect_success();
+    let report: Value = serde_json::from_str(&checked.stdout).unwrap();
+    let checks = report["checks"].as_array().unwrap();
+    assert!(checks.iter().all(|check| check["result"] == "passed"), "{report}");
+
+    // A host that is down is asked again, as often as one would.
+    let down = format!("{{\"method\":\"POST\",\"url\":\"{url}\",\"fault\":\"timeout\"}}");
+    scene.write("answers.ndjson", down);
+    let waiting = with(&[]).expect_code(1);
+    assert!(waiting.stderr.contains("it asked to be called later again"), "{}", waiting.stderr);
+
+    // What nobody recorded fails the run, whatever the plugin makes of it.
+    scene.write("answers.ndjson", named.replace("POST", "GET"));
+    let none = with(&[]).expect_code(1);
+    assert!(none.stderr.contains("answers.ndjson has no answer for POST {url}"), "{}", none.stderr);
+    assert!(none.stderr.contains("\nhint: add {\"method\": ...,"), "{}", none.stderr);
+    let checked = check().expect_code(1);
+    assert!(
+        checked.stdout.contains("there is no recorded answer for POST {url}"),
+        "{}",
+        checked.stdout
+    );
+    // A URL that holds a key is not shown.
+    let keyed = std::fs::read_to_string(&config).unwrap().replace("lookup", "${KEY_PART}");
+    scene.write("headcount.toml", keyed);
+    let program = scene.program.clone().with_variable("KEY_PART", "CanaryAnswers1a2b");
+    let none = program.run(test.iter().chain(&["--answers", &answers])).expect_code(1);
+    assert!(
+        none.stderr.contains("no answer for POST https://names.example/***"),
+        "{}",
+        none.stderr
+    );
+    assert!(!none.stderr.contains("CanaryAnswers"), "{}", none.stderr);
+
+    write_config(&scene, &labels, url, "name = \"names\"");
+    scene.write("answers.ndjson", "{\"url\":\"names.example\"}");
+    let wrong = with(&[]).expect_code(2);
+    assert!(wrong.stderr.contains("answer 1: its url: it is no URL"), "{}", wrong.stderr);
+    assert!(wrong.stderr.contains("\nhint: an answer is a JSON object"), "{}", wrong.stderr);
+    let both = with(&["--allow-http"]).expect_code(2);
+    assert!(both.stderr.contains("--allow-http"), "{}", both.stderr);
+}
+
+#[test]
+fn a_plugin_asks_over_tls_with_the_certificate_of_an_authority_of_ones_own() {
+    let scene = scene!("plugin http, tls");
+    let labels = labels!("plugin http, tls");
+    let names = SecureHost::start("{}");
+    let grant = format!("http = [\"{}\"]", names.url());
+    write_config(&scene, &labels, &names.url(), &grant);
+    // A run does not wait for a host that it cannot believe; the plugin asks again in the next one.
+    let ended = scene.program.run(replay(&scene, &[]));
+    assert!(ended.stderr.contains("UnknownIssuer"), "{}", ended.stderr);
+    assert_eq!(names.asked(), 0);
+    let authority = SecureHost::authority().display().to_string();
+    let trusts = format!("{grant}\nhttp_ca_file = \"{authority}\"");
+    let config = write_config(&scene, &labels, &names.url(), &trusts);
+    scene.program.run(["config", "check", "--config", &config]).expect_success();
+    let shown = scene.program.run(["config", "show"]).expect_success().stdout;
+    assert!(shown.contains(&format!("http_ca_file = \"{authority}\"")), "{shown}");
+    scene.program.run(replay(&scene, &["--quiet"])).expect_success();
+    assert!(names.asked() > 0);
+
+    let trusts = trusts.replace("authority.pem", "key.pem");
+    let config = write_config(&scene, &labels, &names.url(), &trusts);
+    let wrong = scene.program.run(["config", "check", "--config", &config]).expect_code(2);
+    assert!(wrong.stderr.contains("there is no certificate in it"), "{}", wrong.stderr);
+    let wrong = scene.program.run(replay(&scene, &["--quiet"])).expect_code(2);
+    assert!(wrong.stderr.contains("there is no certificate in it"), "{}", wrong.stderr);
+}
+
+#[test]
+fn a_plugin_is_added_with_the_hosts_that_it_may_ask() {
+    let scene = scene!("plugin add --http");
+    let labels = labels!("plugin add --http");
+    let names = Receiver::start();
+    names.says("{}");
+    let config = scene.write("headcount.toml", "# mine\n");
+    let (url, wasm) = (format!("{}/lookup", names.url()), labels.display().to_string());
+    let setting = format!("url={url}");
+    let add = |more: &[&str]| {
+        let add = ["plugin", "add", "names", &wasm, "--set", &setting];
+        scene.program.run(add.iter().chain(more))
+    };
+    let refused = add(&[]).expect_code(2);
+    assert!(refused.stderr.contains("no host is granted to it"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("`plugin add --http HOST`"), "{}", refused.stderr);
+    let wrong = add(&["--http", "*.example"]).expect_code(2);
+    assert!(wrong.stderr.contains("without `*`"), "{}", wrong.stderr);
+    let other = add(&["--http", "names.example"]).expect_code(2);
+    assert!(other.stderr.contains("the host of `url` is not granted"), "{}", other.stderr);
+    assert_eq!(std::fs::read_to_string(&config).unwrap(), "# mine\n", "nothing is half added");
+    add(&["--http", &names.url(), "--http-private", "rates.internal:8443"]).expect_success();
+    let text = std::fs::read_to_string(&config).unwrap();
+    assert!(text.contains(&format!("http = [\"{}\"]", names.url())), "{text}");
+    assert!(text.contains("http_private = [\"rates.internal:8443\"]"), "{text}");
+    scene.program.run(replay(&scene, &["--quiet"])).expect_success();
+    assert!(!names.received().is_empty());
+}
+
+#[test]
+fn an_operator_bounds_what_a_plugin_asks() {
+    let scene = scene!("plugin http, limits");
+    let labels = labels!("plugin http, limits");
+    let names = Receiver::start();
+    names.says(&"x".repeat(2_000));
+    let with = |limits: &str| {
+        let grant = format!("http = [\"{}\"]\nlimits = {{ {limits} }}", names.url());
+        write_config(&scene, &labels, &names.url(), &grant);
+        scene.program.run(replay(&scene, &["--refetch"]))
+    };
+    let small = with("http_response_bytes = 1000");
+    let why = "limit `http_response_bytes` of 1000 exceeded";
+    assert!(small.stderr.contains(why), "{}", small.stderr);
+    let shown = scene.program.run(["config", "show"]).expect_success().stdout;
+    assert!(shown.contains("http_response_bytes = 1000"), "{shown}");
+    let wrong = with("http_calls = 0").expect_code(2);
+    assert!(wrong.stderr.contains("`http_calls` must be from 1 to 1000"), "{}", wrong.stderr);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Changes plugins in the text of the configuration file, and nothing else of it: comments, order and layout
 //! stay. What comes out is judged by whoever reads it, not here.
 
+use super::http::{HTTP, HTTP_PRIVATE};
 use crate::command_error::CommandError;
 use std::{
     fs, io,
@@ -24,6 +25,8 @@ pub(crate) struct NewPlugin {
     pub(crate) poison: Option<String>,
     pub(crate) on_change: Option<String>,
     pub(crate) sinks: Vec<String>,
+    pub(crate) http: Vec<String>,
+    pub(crate) http_private: Vec<String>,
     pub(crate) config: Vec<(String, String)>,
 }
 
@@ -239,8 +242,10 @@ fn table_of(plugin: &NewPlugin) -> Table {
             table.insert(key, item_of(word.as_str()));
         }
     }
-    if !plugin.sinks.is_empty() {
-        table.insert("sinks", item_of(plugin.sinks.iter().map(String::as_str).collect::<Array>()));
+    let lists =
+        [("sinks", &plugin.sinks), (HTTP, &plugin.http), (HTTP_PRIVATE, &plugin.http_private)];
+    for (key, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
+        table.insert(key, item_of(list.iter().map(String::as_str).collect::<Array>()));
     }
     if !plugin.config.is_empty() {
         let entries = plugin.config.iter().map(|(key, text)| (key.as_str(), text.as_str()));
@@ -312,6 +317,8 @@ mod tests {
             wasm: "b.wasm".into(),
             sha256: "00".into(),
             sinks: vec!["ops".into()],
+            http: vec!["a.example".into(), "http://127.0.0.1:80".into()],
+            http_private: vec!["b.example".into()],
             config: vec![("depth".into(), "3".into())],
             ..NewPlugin::default()
         }
@@ -321,6 +328,7 @@ mod tests {
     fn what_is_not_the_plugins_stays_to_the_letter() {
         let added = edit(TEXT, |edit| edit.add(&new_plugin()).unwrap());
         let new = "\n[[plugin]]\nname = \"b\"\nwasm = \"b.wasm\"\nsha256 = \"00\"\nsinks = [\"ops\"]\n\
+            http = [\"a.example\", \"http://127.0.0.1:80\"]\nhttp_private = [\"b.example\"]\n\
             config = { depth = \"3\" }\n";
         assert_eq!(added.replacen(new, "", 1), TEXT, "{added}");
         // Behind the first one, whose table of its own stays its own.

@@ -4,12 +4,14 @@
 //! decided in `plan`, where flags override them.
 
 mod edit;
+mod http;
 mod interpolate;
 mod mistakes;
 mod read;
 mod tree;
 
 pub(crate) use edit::{Edit, NewPlugin};
+pub(crate) use http::{HttpLimits, read_authorities};
 pub(crate) use mistakes::Mistakes;
 
 use crate::{
@@ -117,10 +119,16 @@ pub(crate) struct PluginConfig {
     pub(crate) on_change: OnChange,
     /// Given to the plugin as it is; any of it may be a secret.
     pub(crate) config: BTreeMap<String, Secret>,
+    /// Whether a variable or a file was filled in there.
+    pub(crate) is_filled_in: bool,
     /// Names of the sinks that it may send to.
     pub(crate) sinks: Vec<String>,
     /// Hosts that it may ask over HTTP.
     pub(crate) hosts: Vec<HostGrant>,
+    /// Certificates of authorities that it believes beside those of the system.
+    pub(crate) http_ca_file: Option<PathBuf>,
+    /// Limits of its requests.
+    pub(crate) http_limits: HttpLimits,
     /// Memory limit.
     pub(crate) memory_mib: Option<u32>,
     /// Time limit of one call.
@@ -238,10 +246,12 @@ config = { token = "${KEY}", depth = 3 }
 sinks = ["ops"]
 http = ["api.example.com", "http://127.0.0.1:8080"]
 http_private = ["rates.internal:8443"]
+http_ca_file = "tls/authority.pem"
 batch_events = 100
 poison = "halt"
 on_change = "rebuild"
-limits = { memory_mib = 64, deadline_ms = 500 }
+limits = { memory_mib = 64, deadline_ms = 500, http_calls = 1, http_timeout_ms = 250, http_request_bytes = 2,
+  http_response_bytes = 16777216, http_headers = 3, http_header_bytes = 4 }
 
 [sink.ops]
 url = "https://hooks.example/${KEY}"
@@ -290,6 +300,12 @@ attempts = 7
         assert!(
             config.plugins[0].hosts[2].is_private() && !config.plugins[0].hosts[0].is_private()
         );
+        assert_eq!(config.plugins[0].http_ca_file, Some(dir.path().join("tls/authority.pem")));
+        let limits = config.plugins[0].http_limits.over(host::Limits::default());
+        assert_eq!((limits.http_calls, limits.http_timeout_ms), (1, Some(250)));
+        assert_eq!((limits.http_request_bytes, limits.http_response_bytes), (2, 16 << 20));
+        assert_eq!((limits.http_headers, limits.http_header_bytes), (3, 4));
+        assert!(config.plugins[0].is_filled_in, "`token` is");
         assert_eq!(config.plugins[0].batch_events, Some(100));
         assert_eq!(config.plugins[0].poison, Poison::Halt);
         assert_eq!(config.plugins[0].on_change, OnChange::Rebuild);
@@ -419,6 +435,30 @@ finality = "soon"
     }
 
     #[test]
+    fn limits_of_http_are_within_their_bounds_and_left_as_they_are_where_nothing_is_said() {
+        let found = mistakes(
+            "[[plugin]]\nwasm = \"p.wasm\"\n[plugin.limits]\nhttp_calls = 0\nhttp_cals = 1\n\
+             http_timeout_ms = 600001\nhttp_request_bytes = 16777217\nhttp_response_bytes = -1\n\
+             http_headers = 101\nhttp_header_bytes = \"64k\"\n",
+        );
+        let expected = [
+            "4:14: `http_calls` must be from 1 to 1000",
+            "5:1: unknown key `http_cals` (did you mean `http_calls`?)",
+            "6:19: `http_timeout_ms` must be from 1 to 600000",
+            "7:22: `http_request_bytes` must be from 1 to 16777216",
+            "8:23: `http_response_bytes` is not a whole number from 0 up",
+            "9:16: `http_headers` must be from 1 to 100",
+            "10:21: `http_header_bytes` is a string, wanted an integer",
+        ];
+        assert_eq!(found.len(), expected.len(), "{found:#?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found.contains(expected), "{expected}: {found}");
+        }
+        let defaults = host::Limits::default();
+        assert_eq!(HttpLimits::default().over(defaults.clone()), defaults);
+    }
+
+    #[test]
     fn files_that_it_names_are_looked_at_where_that_is_wanted() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("headcount.toml");
@@ -426,7 +466,9 @@ finality = "soon"
         let text = format!(
             "[[plugin]]\nname = \"gone\"\nwasm = \"gone.wasm\"\n[[plugin]]\nname = \"other\"\n\
              wasm = \"p.wasm\"\nsha256 = \"{}\"\n[[contract]]\nname = \"c\"\n\
-             address = \"0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48\"\nabi = \"gone.json\"\n",
+             address = \"0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48\"\nabi = \"gone.json\"\n\
+             [[plugin]]\nname = \"tls\"\nwasm = \"p.wasm\"\nhttp_ca_file = \"gone.pem\"\n\
+             [[plugin]]\nname = \"lts\"\nwasm = \"p.wasm\"\nhttp_ca_file = \"p.wasm\"\n",
             "0".repeat(64)
         );
         fs::write(&path, text).unwrap();
@@ -437,6 +479,8 @@ finality = "soon"
             "3:8: `gone.wasm` cannot be read",
             "7:10: the component's sha256 is 148de9c5a7a44d19e56cd9ae1a554bf67847afb0c58f6e12fa29ac7ddfca9940",
             "11:7: `gone.json` cannot be read",
+            "15:16: `gone.pem` cannot be used: No such file",
+            "19:16: `p.wasm` cannot be used: there is no certificate in it",
         ] {
             assert!(told.contains(words), "{words}: {told}");
         }

@@ -1,7 +1,8 @@
 //! From the text of the file to [`Config`], past every mistake to the end.
 
 use super::{
-    ChainConfig, Config, ContractConfig, Mistakes, PluginConfig,
+    ChainConfig, Config, ContractConfig, HttpLimits, Mistakes, PluginConfig,
+    http::{self, HTTP, HTTP_CA_FILE, HTTP_PRIVATE},
     mistakes::{Mistake, place},
     tree::{Source, Table, Text},
 };
@@ -22,9 +23,15 @@ use crate::{
 use alloy_primitives::hex;
 use dispatcher::Poison;
 use event::{AnchorPolicy, Check, Finality, OnChange, Verify, Visibility};
-use host::HostGrant;
 use sha2::Digest;
-use std::{cell::RefCell, collections::BTreeSet, fs, num::NonZeroU32, ops::Range, path::Path};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    num::NonZeroU32,
+    ops::Range,
+    path::Path,
+};
 use toml::de::{DeTable, DeValue};
 
 const ROOT: [&str; 5] = ["ledger", "chain", "contract", "plugin", "sink"];
@@ -44,7 +51,7 @@ const CHAIN: [&str; 11] = [
 const PER_SECOND: &str = "second_look_requests_per_second";
 const NODE: [&str; 4] = ["name", "url", "headers", "timeout"];
 const CONTRACT: [&str; 7] = ["name", "chain", "address", "addresses", "events", "abi", "start"];
-const PLUGIN: [&str; 12] = [
+const PLUGIN: [&str; 13] = [
     "name",
     "wasm",
     "sha256",
@@ -57,12 +64,11 @@ const PLUGIN: [&str; 12] = [
     "sinks",
     HTTP,
     HTTP_PRIVATE,
+    HTTP_CA_FILE,
 ];
 const BATCH_EVENTS: &str = "batch_events";
 /// Events of one batch, at most.
 const BATCH_EVENTS_MAX: u64 = 10_000;
-const HTTP: &str = "http";
-const HTTP_PRIVATE: &str = "http_private";
 const SINK: [&str; 5] = ["url", "headers", "secret", "timeout", "attempts"];
 const LIMITS: [&str; 2] = ["memory_mib", "deadline_ms"];
 
@@ -369,16 +375,18 @@ fn plugins(source: &Source<'_>, root: &Table<'_>, config: &Config) -> Vec<Plugin
 }
 
 fn plugin(source: &Source<'_>, table: &Table<'_>, name: Option<String>) -> Option<PluginConfig> {
-    let limits = table.table("limits", &LIMITS);
+    let known: Vec<&str> = LIMITS.into_iter().chain(http::LIMITS.map(|(key, _)| key)).collect();
+    let limits = table.table("limits", &known);
+    let http_limits =
+        limits.as_ref().map_or_else(HttpLimits::default, |limits| HttpLimits::read(source, limits));
     let limit = |key| limits.as_ref().and_then(|limits| positive(source, limits, key));
     let memory_mib = limit("memory_mib").map(|mib| u32::try_from(mib).unwrap_or(u32::MAX));
-    let config = table
-        .entries("config")
-        .into_iter()
-        .filter_map(|(key, _, value)| {
-            Some((key.to_owned(), Secret::new(config_value(source, key, value)?)))
-        })
-        .collect();
+    let (mut config, mut is_filled_in) = (BTreeMap::new(), false);
+    for (key, _, value) in table.entries("config") {
+        let Some(text) = config_value(source, key, value) else { continue };
+        is_filled_in |= text.is_secret;
+        config.insert(key.to_owned(), Secret::new(text.text));
+    }
     let sha256 = table.parsed("sha256", |text| {
         let is_digest = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
         match is_digest {
@@ -397,7 +405,8 @@ fn plugin(source: &Source<'_>, table: &Table<'_>, name: Option<String>) -> Optio
         check_component(source, table, (&wasm, &wasm_text), sha256.as_deref());
     }
     let sinks = Vec::new();
-    let hosts = hosts(source, table);
+    let hosts = http::hosts(source, table);
+    let http_ca_file = http::ca_file(source, table);
     Some(PluginConfig {
         name,
         wasm,
@@ -407,8 +416,11 @@ fn plugin(source: &Source<'_>, table: &Table<'_>, name: Option<String>) -> Optio
         poison,
         on_change,
         config,
+        is_filled_in,
         sinks,
         hosts,
+        http_ca_file,
+        http_limits,
         memory_mib,
         deadline_ms,
     })
@@ -446,24 +458,6 @@ fn unread(text: &Text, error: &std::io::Error) -> String {
         true => format!("the file cannot be read: {error}"),
         false => format!("`{}` cannot be read: {error}", text.text),
     }
-}
-
-/// Hosts that are granted; those of `http_private` may be of this machine and of private networks.
-fn hosts(source: &Source<'_>, table: &Table<'_>) -> Vec<HostGrant> {
-    let mut hosts = Vec::new();
-    for (key, is_private) in [(HTTP, false), (HTTP_PRIVATE, true)] {
-        for value in table.list(key) {
-            let Some(text) = source.text_of(key, value) else { continue };
-            let read = |text: &str| {
-                HostGrant::parse(text, is_private).map_err(|why| {
-                    let hint = "name a host as in \"api.example.com\" or \"http://10.0.0.7:8080\"";
-                    (format!("`{text}` cannot be granted: {why}"), Some(hint.to_owned()))
-                })
-            };
-            hosts.extend(source.parsed(key, &text, read));
-        }
-    }
-    hosts
 }
 
 /// The sinks that a plugin may send to.
@@ -509,17 +503,18 @@ fn config_value(
     source: &Source<'_>,
     key: &str,
     value: &toml::Spanned<DeValue<'_>>,
-) -> Option<String> {
-    match value.get_ref() {
-        DeValue::String(_) => source.text_of(key, value).map(|text| text.text),
-        DeValue::Integer(number) => Some(number.as_str().to_owned()),
-        DeValue::Float(number) => Some(number.as_str().to_owned()),
-        DeValue::Boolean(is_true) => Some(is_true.to_string()),
+) -> Option<Text> {
+    let text = match value.get_ref() {
+        DeValue::String(_) => return source.text_of(key, value),
+        DeValue::Integer(number) => number.as_str().to_owned(),
+        DeValue::Float(number) => number.as_str().to_owned(),
+        DeValue::Boolean(is_true) => is_true.to_string(),
         _ => {
             source.wrong_type(key, value, "a string, number or boolean");
-            None
+            return None;
         }
-    }
+    };
+    Some(Text { text, is_secret: false, span: value.span() })
 }
 
 fn parse_poison(text: &str) -> Result<Poison, (String, Option<String>)> {

@@ -4,7 +4,7 @@ use super::lanes::Hosted;
 use crate::{
     command_error::{CommandError, ErrorKind},
     compiling::Compiling,
-    config_file::PluginConfig,
+    config_file::{PluginConfig, read_authorities},
     event_spec::EventSpec,
     ledger_path::LedgerPath,
     plan::ContractPlan,
@@ -155,12 +155,18 @@ fn load_plugin(
     config: &PluginConfig,
     compiling: &Compiling,
 ) -> Result<Box<dyn Plugin>, CommandError> {
-    let sinks = Grants::sinks(config.sinks.iter().cloned());
-    let grants = sinks.with_hosts(config.hosts.clone());
+    let grants = with_hosts(Grants::sinks(config.sinks.iter().cloned()), config)?;
     let bytes = read_component(config)?;
     let loaded = load_component(host, config, &bytes, (compiling, grants))?;
     let loaded = loaded.map_err(|error| refused(&config.wasm, error))?;
     Ok(Box::new(SetUp::new(Box::new(loaded), digest_of(&bytes), config)))
+}
+
+/// Grants the hosts that the configuration does, with whose word on their names is believed.
+pub(super) fn with_hosts(grants: Grants, config: &PluginConfig) -> Result<Grants, CommandError> {
+    let authorities = config.http_ca_file.as_deref().map(read_authorities).transpose()?;
+    let grants = grants.with_hosts(config.hosts.clone());
+    Ok(grants.with_authorities(authorities.unwrap_or_default()))
 }
 
 /// Loads a component, or says why it is no plugin here.
@@ -209,6 +215,7 @@ pub(super) fn load_component(
         deadline_ms: config.deadline_ms.unwrap_or(defaults.deadline_ms),
         ..defaults
     };
+    let limits = config.http_limits.over(limits);
     let json = config_json(config)?;
     let load = || host.load_granted(bytes, &json, limits, grants);
     Ok(compiling.during(host, (&config.wasm, bytes), load))
@@ -226,7 +233,8 @@ pub(super) fn refused(path: &Path, error: LoadError) -> CommandError {
         ),
         LoadError::NoHostGranted { .. } => (
             ErrorKind::Usage,
-            "where it may reach one, name it under its [[plugin]]: http = [\"api.example.com\"]",
+            "where it may reach one, `plugin add --http HOST` names it, or under its [[plugin]]: \
+             http = [\"api.example.com\"]",
         ),
         _ => (
             ErrorKind::Usage,

@@ -12,7 +12,9 @@ pub(crate) use self::{
     check::check_plugin,
     dead::{dead, fill_in},
     list::{configured_names, list_plugins},
-    manage::{OwnerTold, check_component, load_all, other_table, place_of, reload_owner},
+    manage::{
+        OwnerTold, check_component, component_digest, load_all, other_table, place_of, reload_owner,
+    },
 };
 
 use self::{
@@ -20,6 +22,7 @@ use self::{
     watched::{Change, Watched},
 };
 use super::{Look, inputs};
+use crate::secret::redacted;
 use crate::{
     author::{Line, lines},
     command_error::CommandError,
@@ -29,12 +32,12 @@ use crate::{
     terminal::one_line,
 };
 use event::{LogLevel, LogLine};
-use host::Grants;
+use host::{Answers, Grants};
 use pipeline::Rehearsed;
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 /// Which events, and how they are cut.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct PluginRun {
     /// Blocks.
     pub(crate) range: RangeSpec,
@@ -42,8 +45,53 @@ pub(crate) struct PluginRun {
     pub(crate) chain_id: Option<u64>,
     /// Whether every batch is one block.
     pub(crate) one_block: bool,
-    /// Whether hosts are asked that the configuration grants the plugin.
-    pub(crate) allow_http: bool,
+    /// Who answers what the plugin fetches.
+    pub(crate) asking: Asking,
+}
+
+/// Who answers what a plugin fetches.
+#[derive(Clone, Debug)]
+pub(crate) enum Asking {
+    /// Nobody: it is told so.
+    Nobody,
+    /// The hosts that the configuration grants it.
+    Hosts,
+    /// These answers, and nobody is asked.
+    Recorded(Arc<Answers>),
+}
+
+impl Asking {
+    /// What a run grants that sends no message.
+    fn grants(&self, config: &PluginConfig) -> Result<Grants, CommandError> {
+        match self {
+            Self::Nobody => Ok(Grants::any()),
+            Self::Hosts => inputs::with_hosts(Grants::any(), config),
+            Self::Recorded(answers) => Ok(Grants::any().with_answers(answers.clone())),
+        }
+    }
+
+    /// Returns what the plugin asked for and nobody had recorded.
+    fn unanswered(&self, config: &PluginConfig) -> Vec<String> {
+        let Self::Recorded(answers) = self else { return Vec::new() };
+        answers.unanswered().iter().map(|asked| told_request(asked, config)).collect()
+    }
+}
+
+/// Tells a request without what may be a key: for settings of the plugin stand their names, and where one
+/// was filled in nothing but the host is told.
+fn told_request(asked: &str, config: &PluginConfig) -> String {
+    if config.is_filled_in {
+        return redacted(asked);
+    }
+    let mut settings: Vec<(&String, &str)> =
+        config.config.iter().map(|(name, text)| (name, text.expose())).collect();
+    settings.retain(|(_, text)| text.len() >= SETTING_BYTES);
+    settings.sort_by_key(|(_, text)| std::cmp::Reverse(text.len()));
+    let told = settings
+        .into_iter()
+        .fold(asked.to_owned(), |told, (name, text)| told.replace(text, &format!("{{{name}}}")));
+    // Whatever looks like a URL is cut to its host on its way out.
+    one_line(&told.replacen("https://", "", 1).replacen("http://", "http:", 1))
 }
 
 /// What a plugin wrote over events of a ledger.
@@ -55,9 +103,14 @@ pub(crate) struct Tested {
     pub(crate) log: Vec<String>,
     /// One sentence on what was run.
     pub(crate) summary: String,
+    /// What it fetched that has no answer in the file of answers.
+    pub(crate) unanswered: Vec<String>,
     /// Why it did not come to the end of the range, if it did not.
     pub(crate) stopped: Option<String>,
 }
+
+/// A setting that is shorter stands in URLs by chance.
+const SETTING_BYTES: usize = 4;
 
 /// Runs a plugin over events of a ledger.
 pub(crate) fn test_plugin(
@@ -67,15 +120,12 @@ pub(crate) fn test_plugin(
     compiling: &Compiling,
 ) -> Result<Tested, CommandError> {
     let host = compiling.host().map_err(CommandError::bug)?;
-    // No message is sent.
-    let grants = match run.allow_http {
-        true => Grants::any().with_hosts(config.hosts.clone()),
-        false => Grants::any(),
-    };
+    let (one_block, asking) = (run.one_block, run.asking.clone());
+    let grants = asking.grants(config)?;
     let mut plugin = inputs::load_one(&host, config, (compiling, grants))?;
     let mut recorded = Recorded::find(event::Plugin::descriptor(&plugin), ledger, run)?;
     let mut watched = Watched::new(&mut plugin, Change::None);
-    let told = recorded.rehearse(&mut watched, run.one_block)?;
+    let told = recorded.rehearse(&mut watched, one_block)?;
     let log = watched.log.iter().map(told_line).collect();
     let tables = event::Plugin::descriptor(&plugin).tables.clone();
     let lines = lines(&tables, &told.rows, &told.messages, &told.dead_letters);
@@ -91,7 +141,8 @@ pub(crate) fn test_plugin(
         },
         told.dead_letters.len()
     );
-    Ok(Tested { lines, log, summary, stopped: stopped(&told) })
+    let unanswered = asking.unanswered(config);
+    Ok(Tested { lines, log, summary, unanswered, stopped: stopped(&told) })
 }
 
 /// Compiles a component, so that its first run need not.
@@ -127,4 +178,34 @@ fn told_line(line: &LogLine) -> String {
     let text = format!("{level}: {}{}", line.message, fields.collect::<String>());
     // A plugin does not write to the terminal of whoever runs it.
     one_line(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Secret;
+
+    #[test]
+    fn a_request_is_told_without_the_settings_that_it_was_made_of() {
+        let setting = |name: &str, text: &str| (name.to_owned(), Secret::new(text));
+        let config = |is_filled_in| PluginConfig {
+            config: [
+                setting("url", "https://a.example/v1"),
+                setting("key", "KEYKEY"),
+                setting("n", "1"),
+            ]
+            .into(),
+            is_filled_in,
+            ..PluginConfig::default()
+        };
+        for (asked, told) in [
+            ("GET https://a.example/v1/x?key=KEYKEY", "GET {url}/x?key={key}"),
+            ("GET https://b.example/v1?n=1", "GET b.example/v1?n=1"),
+            ("POST http://127.0.0.1:80/x", "POST http:127.0.0.1:80/x"),
+        ] {
+            assert_eq!(redacted(&told_request(asked, &config(false))), told);
+            let hidden = told_request(asked, &config(true));
+            assert!(hidden.ends_with("/***"), "{hidden}");
+        }
+    }
 }

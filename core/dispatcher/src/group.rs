@@ -74,8 +74,14 @@ impl Group {
             .collect();
         let table = entry.tables.entry(rows.table).or_default();
         if !key.is_empty() {
+            let mut bytes = Vec::with_capacity(64);
             for row in 0..rows.seq.len() {
-                table.last.insert(key_of(&rows, &key, row), (table.chunks.len(), row));
+                key_of(&rows, &key, row, &mut bytes);
+                let place = (table.chunks.len(), row);
+                match table.last.get_mut(&bytes) {
+                    Some(last) => *last = place,
+                    None => drop(table.last.insert(bytes.clone(), place)),
+                }
             }
         }
         table.chunks.push((rows, numbers, hashes));
@@ -90,15 +96,23 @@ impl Group {
         let map = &mut Arc::make_mut(state).0;
         for (key, value) in writes {
             self.bytes += key.len() + value.as_ref().map_or(0, Vec::len) + 64;
+            let is_known = self.old.contains_key(&key);
             let before = match (&value, map.get_mut(&key)) {
+                (Some(value), Some(old)) if is_known => {
+                    old.clone_from(value);
+                    None
+                }
                 (Some(value), Some(old)) => Some(std::mem::replace(old, value.clone())),
                 (Some(value), None) => map.insert(key.clone(), value.clone()),
                 (None, _) => map.remove(&key),
             };
-            if !self.old.contains_key(&key) {
+            if !is_known {
                 self.old.insert(key.clone(), before);
             }
-            entry.state.insert(key, value);
+            match entry.state.get_mut(&key) {
+                Some(last) => *last = value,
+                None => drop(entry.state.insert(key, value)),
+            }
         }
     }
 
@@ -236,9 +250,9 @@ fn filtered(rows: &TableRows, keep: &[bool]) -> TableRows {
     }
 }
 
-/// Returns the key of a row as bytes that differ when keys differ.
-fn key_of(rows: &TableRows, key: &[usize], row: usize) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(64);
+/// Puts the key of a row into `bytes`, so that they differ when keys differ.
+fn key_of(rows: &TableRows, key: &[usize], row: usize, bytes: &mut Vec<u8>) {
+    bytes.clear();
     for column in key {
         if rows.nulls.get(*column).is_some_and(|nulls| nulls.contains(&(row as u32))) {
             bytes.push(0);
@@ -257,7 +271,6 @@ fn key_of(rows: &TableRows, key: &[usize], row: usize) -> Vec<u8> {
             }
         }
     }
-    bytes
 }
 
 fn column_bytes(column: &ColumnData) -> usize {

@@ -616,6 +616,30 @@ fn f88_a_block_that_left_before_the_plugin_saw_it_is_never_told_of() {
     assert_eq!(driver.store.appended(), [(10, 1), (11, 3)]);
 }
 
+#[test]
+fn f88_a_block_that_left_before_what_the_plugin_made_of_it_was_written_is_never_told_of() {
+    let mut driver = Driver::new(ledger(&[&[1], &[2]], 0), small(), Visibility::Latest);
+    let mut seen = Vec::new();
+    let mut noting = |batch: &Batch, state: &PluginState| {
+        seen.extend(batch.logs.data.clone());
+        good(batch, state)
+    };
+    driver.lane.on_ready(driver.store.ready());
+    // Both blocks are handled, the ledger takes neither, and then the second one leaves.
+    while driver.handled.len() < 3 {
+        let is_handled = driver.handled.len() == 2;
+        assert!(driver.step(&mut noting, is_handled));
+    }
+    driver.store.chain.remove(&11).unwrap();
+    driver.store.note(Op::Revert, BlockRange::one(11), 1);
+    driver.store.through = Some(10);
+    extend(&mut driver.store, 1, vec![vec![3]]);
+    driver.run(&mut noting);
+    assert_eq!(seen, [1, 2, 1, 3], "what was never written is not taken back, but begun anew");
+    assert_eq!(driver.store.appended(), [(10, 1), (11, 3)]);
+    assert_eq!(driver.store.balances(), BTreeMap::from([(1, 1), (3, 3)]));
+}
+
 #[derive(Clone, Debug)]
 enum Move {
     Extend(Vec<Vec<u8>>),

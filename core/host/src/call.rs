@@ -12,10 +12,17 @@ use crate::{
     rows, wasi,
 };
 use event::{ColumnData, Effects, LogLevel, LogLine, PluginState, PluginTable, TableRows};
-use std::{collections::BTreeMap, ops::Bound, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap, btree_map::Entry},
+    ops::Bound,
+    sync::Arc,
+};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::WasiCtx;
 
+/// Entries whose size is remembered during a call, at most, and the longest key of one, in bytes.
+const KNOWN_MAX: usize = 16_384;
+const KNOWN_KEY_BYTES: usize = 128;
 /// Entries that one `scan` returns at most.
 const SCAN_LIMIT: usize = 1_000;
 /// Handles of WASI, such as streams, that a guest has open at a time.
@@ -35,6 +42,8 @@ pub(crate) struct Call {
     rows: Vec<TableRows>,
     row_count: usize,
     row_bytes: usize,
+    /// What entries of `state` count that were asked for: who reads writes next. Looked up, never iterated.
+    known: HashMap<Vec<u8>, usize>,
     /// Writes of this call, over `state`.
     writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     /// Bytes of the state with those writes.
@@ -78,6 +87,7 @@ impl Call {
             rows: Vec::new(),
             row_count: 0,
             row_bytes: 0,
+            known: HashMap::new(),
             writes: BTreeMap::new(),
             state_bytes: subject.state_bytes,
             written_bytes: 0,
@@ -134,9 +144,16 @@ impl Call {
         let value_len = value.as_ref().map_or(0, Vec::len);
         check("state_key_bytes", key.len(), state_key_bytes)?;
         check("state_value_bytes", value_len, state_value_bytes)?;
-        let cost = |value: &Vec<u8>| entry_bytes(&key, value);
-        let written = self.writes.get(&key).map(|written| written.as_ref().map_or(0, cost));
-        let before = written.unwrap_or_else(|| self.state.0.get(&key).map_or(0, cost));
+        let key_len = key.len();
+        let cost = |value: &Vec<u8>| key_len + value.len() + ENTRY_BYTES;
+        let known = self.known.get(&key).copied();
+        let slot = self.writes.entry(key);
+        let written = match &slot {
+            Entry::Occupied(written) => Some(written.get().as_ref().map_or(0, cost)),
+            Entry::Vacant(_) => None,
+        };
+        let stored = || known.unwrap_or_else(|| self.state.0.get(slot.key()).map_or(0, cost));
+        let before = written.unwrap_or_else(stored);
         let after = value.as_ref().map_or(0, cost);
         if before == 0 && after == 0 {
             // Deleted where nothing is: to keep that in mind would cost memory without end.
@@ -153,7 +170,10 @@ impl Call {
         }
         self.written_bytes = written;
         self.state_bytes = total;
-        self.writes.insert(key, value);
+        match slot {
+            Entry::Occupied(mut written) => drop(written.insert(value)),
+            Entry::Vacant(place) => drop(place.insert(value)),
+        }
         Ok(())
     }
 }
@@ -270,7 +290,16 @@ impl state::Host for Call {
         if bytes > self.limits.call_bytes {
             return Err(self.fence.over("call_bytes", self.limits.call_bytes));
         }
-        Ok(found.into_iter().map(Option::<&Vec<u8>>::cloned).collect())
+        let found: Vec<Option<Vec<u8>>> = found.into_iter().map(Option::<&_>::cloned).collect();
+        for (key, found) in keys.into_iter().zip(&found) {
+            let is_room = self.known.len() < KNOWN_MAX && key.len() <= KNOWN_KEY_BYTES;
+            // What was written in this call is not what is stored.
+            if is_room && self.writes.is_empty() {
+                let bytes = found.as_ref().map_or(0, |value| entry_bytes(&key, value));
+                self.known.insert(key, bytes);
+            }
+        }
+        Ok(found)
     }
 
     fn set(&mut self, key: Vec<u8>, value: Vec<u8>) -> Result<(), state::StateError> {

@@ -1,17 +1,19 @@
-//! The one engine of the process, and the thread that counts its time.
+//! The engine of the process, those of plugins that have a pool of memories, and the thread that counts
+//! their time.
 
-use crate::{Grants, HostConfig, Limits, LoadError, LoadedPlugin, call::Call, load, wasi};
+use crate::{Grants, HostConfig, Limits, LoadError, LoadedPlugin, call::Call, load, pool, wasi};
 use sha2::{Digest, Sha256};
 use std::{
     fs,
     hash::{DefaultHasher, Hash, Hasher},
     io,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
     thread,
     time::Duration,
 };
 use wasmtime::{
-    Cache, CacheConfig, Config, Engine,
+    Cache, CacheConfig, Config, Engine, EngineWeak,
     component::{Component, Linker},
 };
 
@@ -29,7 +31,42 @@ const KNOWN: &str = "known";
 pub struct Host {
     engine: Engine,
     linker: Linker<Call>,
+    settings: Config,
+    clock: Clock,
     config: HostConfig,
+}
+
+/// Counts the time of engines, until the last of them is gone.
+#[derive(Clone, Default)]
+struct Clock(Arc<Mutex<Vec<EngineWeak>>>);
+
+impl Clock {
+    fn add(&self, engine: &Engine) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(engine.weak());
+    }
+
+    /// Counts a tick; returns whether there is anything left to count for.
+    fn tick(&self) -> bool {
+        let mut engines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        engines.retain(|weak| match weak.upgrade() {
+            Some(engine) => {
+                engine.increment_epoch();
+                true
+            }
+            None => false,
+        });
+        !engines.is_empty()
+    }
+
+    fn start(&self) -> io::Result<()> {
+        let clock = self.clone();
+        let run = move || {
+            while clock.tick() {
+                thread::sleep(Duration::from_millis(TICK_MS));
+            }
+        };
+        thread::Builder::new().name("plugin clock".to_owned()).spawn(run).map(drop)
+    }
 }
 
 impl std::fmt::Debug for Host {
@@ -47,26 +84,11 @@ impl Host {
             HostConfig { cache_folder: config.cache_folder.filter(|_| cache.is_some()), ..config };
         settings.cache(cache);
         let engine = Engine::new(&settings).map_err(|e| LoadError::engine(&e))?;
-        let mut linker = Linker::new(&engine);
-        wasi::link(&mut linker).map_err(|e| LoadError::engine(&e))?;
-        crate::bindings::EventFetcher::add_to_linker::<_, wasmtime::component::HasSelf<Call>>(
-            &mut linker,
-            |call| call,
-        )
-        .map_err(|e| LoadError::engine(&e))?;
-        let weak = engine.weak();
-        thread::Builder::new()
-            .name("plugin clock".to_owned())
-            .spawn(move || {
-                // Ends with the last plugin.
-                while let Some(engine) = weak.upgrade() {
-                    engine.increment_epoch();
-                    drop(engine);
-                    thread::sleep(Duration::from_millis(TICK_MS));
-                }
-            })
-            .map_err(|e| LoadError::Engine(e.to_string()))?;
-        Ok(Self { engine, linker, config })
+        let linker = linker(&engine).map_err(|e| LoadError::engine(&e))?;
+        let clock = Clock::default();
+        clock.add(&engine);
+        clock.start().map_err(|e| LoadError::Engine(e.to_string()))?;
+        Ok(Self { engine, linker, settings, clock, config })
     }
 
     /// Compiles a component, checks it and asks it to describe itself. `config` is the operator's
@@ -89,9 +111,24 @@ impl Host {
         grants: Grants,
     ) -> Result<LoadedPlugin, LoadError> {
         self.check_size(bytes)?;
+        load::check_header(bytes)?;
+        if let Some((engine, linker, component)) = self.pooled(bytes, &limits) {
+            let granted = (limits, grants);
+            return LoadedPlugin::load(&engine, &linker, &component, bytes, config, granted);
+        }
         let component = self.component(bytes)?;
         let granted = (limits, grants);
         LoadedPlugin::load(&self.engine, &self.linker, &component, bytes, config, granted)
+    }
+
+    /// The component with a pool of its own, where it fits into one.
+    fn pooled(&self, bytes: &[u8], limits: &Limits) -> Option<(Engine, Linker<Call>, Component)> {
+        let engine = pool::engine(limits, self.settings.clone())?;
+        let component = Component::new(&engine, bytes).ok()?;
+        let linker = linker(&engine).ok()?;
+        self.note_known(bytes);
+        self.clock.add(&engine);
+        Some((engine, linker, component))
     }
 
     /// Compiles a component and does no more, so that loading it later finds it compiled. Takes up to
@@ -110,12 +147,16 @@ impl Host {
     fn component(&self, bytes: &[u8]) -> Result<Component, LoadError> {
         load::check_header(bytes)?;
         let component = Component::new(&self.engine, bytes).map_err(|e| LoadError::compile(&e))?;
+        self.note_known(bytes);
+        Ok(component)
+    }
+
+    fn note_known(&self, bytes: &[u8]) {
         if let Some(known) = self.known(bytes) {
             // Without it somebody is told once more that compiling takes a while.
             let folder = known.parent().map_or(Ok(()), fs::create_dir_all);
             let _ = folder.and_then(|()| fs::write(known, ""));
         }
-        Ok(component)
     }
 
     /// Returns the file that says that a component was compiled by this engine.
@@ -145,6 +186,17 @@ impl Host {
         let bytes = std::fs::read(path).map_err(|e| LoadError::Unreadable(e.to_string()))?;
         self.load(&bytes, config, limits)
     }
+}
+
+/// Links everything that a guest may import.
+fn linker(engine: &Engine) -> wasmtime::Result<Linker<Call>> {
+    let mut linker = Linker::new(engine);
+    wasi::link(&mut linker)?;
+    crate::bindings::EventFetcher::add_to_linker::<_, wasmtime::component::HasSelf<Call>>(
+        &mut linker,
+        |call| call,
+    )?;
+    Ok(linker)
 }
 
 /// Opens the folder of compiled components. Without it a start is slow, and nothing else.

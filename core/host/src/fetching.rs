@@ -5,6 +5,7 @@
 //! proxy of the environment is used. Whether a request is granted at all is decided before.
 
 use crate::{
+    Authorities,
     addresses::check_reach,
     bindings::headcount::plugin::http::{HttpError, Response},
 };
@@ -73,6 +74,7 @@ pub(crate) struct Most {
 /// What one plugin fetches with. Nothing is started before the first request.
 pub(crate) struct Fetcher {
     names: Arc<dyn Names>,
+    authorities: Authorities,
     ready: Mutex<Option<Ready>>,
 }
 
@@ -93,8 +95,8 @@ impl Drop for Fetcher {
 }
 
 impl Fetcher {
-    pub(crate) fn new(names: Arc<dyn Names>) -> Self {
-        Self { names, ready: Mutex::new(None) }
+    pub(crate) fn new(names: Arc<dyn Names>, authorities: Authorities) -> Self {
+        Self { names, authorities, ready: Mutex::new(None) }
     }
 
     /// Asks, and waits no longer than the request says.
@@ -131,7 +133,9 @@ impl Fetcher {
 
     fn client(&self, is_private: bool) -> Result<Client, String> {
         let judged = Judged { names: Arc::clone(&self.names), is_private };
+        let authorities = self.authorities.certificates()?;
         Client::builder()
+            .tls_certs_merge(authorities)
             .no_proxy()
             .redirect(Policy::none())
             .referer(false)
@@ -196,7 +200,7 @@ fn failed(error: &reqwest::Error) -> HttpError {
 }
 
 /// Returns the last cause, which names no URL.
-fn last_cause(error: &reqwest::Error) -> String {
+pub(crate) fn last_cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn Error = error;
     while let Some(next) = cause.source() {
         cause = next;
@@ -273,7 +277,8 @@ mod tests {
     }
 
     fn asks(names: &Arc<Turning>, url: &str, is_private: bool) -> Result<Response, HttpError> {
-        Fetcher::new(Arc::clone(names) as Arc<dyn Names>).fetch(Outbound {
+        let names = Arc::clone(names) as Arc<dyn Names>;
+        Fetcher::new(names, Authorities::default()).fetch(Outbound {
             method: Method::GET,
             url: url.parse().unwrap(),
             headers: HeaderMap::new(),

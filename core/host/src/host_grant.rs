@@ -124,6 +124,17 @@ impl Origin {
 
 /// Returns the URL to ask, and the grant that it falls under; or why it is not granted.
 pub(crate) fn granted(text: &str, grants: &[HostGrant]) -> Result<(Url, HostGrant), String> {
+    let (url, asked) = asked(text)?;
+    // Granted twice, it may do what either says.
+    let grants = grants.iter().filter(|grant| grant.origin == asked.origin);
+    match grants.max_by_key(|grant| grant.is_private) {
+        Some(grant) => Ok((url, grant.clone())),
+        None => Err(format!("{asked} is not granted to this plugin")),
+    }
+}
+
+/// Reads a URL, whoever grants it: returns it in the one form that it has, and the grant that it needs.
+pub(crate) fn asked(text: &str) -> Result<(Url, HostGrant), String> {
     let mut url = Url::parse(text).map_err(|error| format!("it is no URL: {error}"))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err("only https:// is granted, and http:// where the operator says so".to_owned());
@@ -132,17 +143,12 @@ pub(crate) fn granted(text: &str, grants: &[HostGrant]) -> Result<(Url, HostGran
         return Err("a URL with a user name or password is not asked".to_owned());
     }
     let origin = Origin::of(&url).ok_or("it has no host")?;
-    // Granted twice, it may do what either says.
-    let grants = grants.iter().filter(|grant| grant.origin == origin);
-    let Some(grant) = grants.max_by_key(|grant| grant.is_private) else {
-        return Err(format!("{} is not granted to this plugin", origin.shown()));
-    };
     if let Name::Domain(name) = &origin.host {
         // Without the dot of the root: one spelling for certificates and servers.
         url.set_host(Some(name)).map_err(|error| error.to_string())?;
     }
     url.set_fragment(None);
-    Ok((url, grant.clone()))
+    Ok((url, HostGrant { origin, is_private: false }))
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! What a guest fetches during one call: whether it may, and within which limits. How it is carried out is
-//! in `fetching`.
+//! in `fetching`, and what stands in a file for a host in `answers`.
 
 use crate::{
     Grants, Limits,
@@ -19,7 +19,7 @@ use std::{
 /// What of a batch's time is kept for the guest to say `retry` in, where a host takes all there is: a tenth.
 const KEPT_SHARE: u32 = 10;
 /// What a request may do; no `CONNECT`, which would open a tunnel, and no `TRACE`.
-const METHODS: [Method; 7] = [
+pub(crate) const METHODS: [Method; 7] = [
     Method::GET,
     Method::HEAD,
     Method::POST,
@@ -71,7 +71,10 @@ impl Fetches {
 
     fn fetch(&mut self, request: Request) -> Result<Response, HttpError> {
         let outbound = self.outbound(request)?;
-        self.fetcher.fetch(outbound)
+        match self.grants.answers() {
+            Some(answers) => answers.answer(&outbound),
+            None => self.fetcher.fetch(outbound),
+        }
     }
 
     /// Checks a request, before anything of it leaves the process.
@@ -93,10 +96,9 @@ impl Fetches {
         })?;
         let headers = checked(headers, limits)?;
         let left = self.until.saturating_duration_since(Instant::now());
-        let timeout = match timeout_ms {
-            0 => left,
-            asked => left.min(Duration::from_millis(u64::from(asked))),
-        };
+        let asked = Some(u64::from(timeout_ms)).filter(|asked| *asked > 0);
+        let bounds = asked.into_iter().chain(limits.http_timeout_ms);
+        let timeout = bounds.map(Duration::from_millis).fold(left, Duration::min);
         if timeout.is_zero() {
             return Err(HttpError::Timeout);
         }
@@ -153,13 +155,16 @@ impl Host for Call {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
-    use crate::{HostGrant, fetching::System};
+    use crate::{Authorities, HostGrant, fetching::System};
 
     fn fetches(limits: Limits) -> Fetches {
         let hosts = vec![HostGrant::parse("a.example", false).unwrap()];
         let grants = Arc::new(Grants::default().with_hosts(hosts));
-        let mut fetches =
-            Fetches::new(&Arc::new(limits), grants, Arc::new(Fetcher::new(Arc::new(System))));
+        let mut fetches = Fetches::new(
+            &Arc::new(limits),
+            grants,
+            Arc::new(Fetcher::new(Arc::new(System), Authorities::default())),
+        );
         fetches.is_open = true;
         fetches
     }
@@ -230,6 +235,11 @@ mod tests {
                 "{wait:?}"
             );
         }
+        let short = Limits { http_timeout_ms: Some(300), ..Limits::default() };
+        let mut short = self::fetches(short);
+        assert_eq!(wait(&mut short, 0), Duration::from_millis(300));
+        assert_eq!(wait(&mut short, 20), Duration::from_millis(20));
+        assert_eq!(wait(&mut short, 2_000), Duration::from_millis(300));
         fetches.until = Instant::now();
         assert_eq!(refusal(&mut fetches, request()), "timeout");
         fetches.is_open = false;

@@ -8,6 +8,8 @@
 //! granted to this plugin. A guest that trapped, ran too long or wanted too much is thrown away whole.
 
 mod addresses;
+mod answers;
+mod authorities;
 mod bindings;
 mod call;
 mod console;
@@ -23,12 +25,15 @@ mod load;
 mod network;
 mod outbox;
 mod plugin;
+mod pool;
 mod rows;
 mod said;
 mod usage;
 mod wasi;
 mod wire;
 
+pub use answers::{Answer, Answers, Said};
+pub use authorities::Authorities;
 pub use engine::Host;
 pub use grants::Grants;
 pub use host_grant::HostGrant;

@@ -59,6 +59,9 @@ pub struct Limits {
     pub outbox_message_bytes: usize,
     /// Requests over HTTP.
     pub http_calls: usize,
+    /// Longest wait for the whole answer to one request, in milliseconds. `None`: what is left of the
+    /// batch's time, which no request has more of.
+    pub http_timeout_ms: Option<u64>,
     /// Bytes of URL and body of one request.
     pub http_request_bytes: usize,
     /// Bytes of the body of one answer.
@@ -94,6 +97,7 @@ impl Default for Limits {
             outbox_bytes: 16 << 20,
             outbox_message_bytes: 256 << 10,
             http_calls: 16,
+            http_timeout_ms: None,
             http_request_bytes: 1 << 20,
             http_response_bytes: 4 << 20,
             http_headers: 100,

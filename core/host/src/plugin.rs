@@ -74,8 +74,8 @@ impl LoadedPlugin {
             component,
             config: config.to_owned(),
             limits: Arc::new(limits),
+            fetcher: Arc::new(Fetcher::new(Arc::new(System), grants.authorities().clone())),
             grants: Arc::new(grants),
-            fetcher: Arc::new(Fetcher::new(Arc::new(System))),
             descriptor: Descriptor {
                 name: String::new(),
                 version: String::new(),

@@ -1,9 +1,16 @@
 //! Drives one lane on a thread of its own: between the ledger and a plugin.
 //!
 //! A plugin that is slow or bad delays nobody: recording has another thread, and so has every
-//! other plugin. At the head a transaction gives lanes a moment to join it (`owner/joined.rs`).
+//! other plugin. Nor does a plugin wait for the ledger more than it has to: the next events are read
+//! (`ahead.rs`) and the last effects written while it handles what comes between, one commit at a time.
+//! Where that cannot be written the lane ends, and what was handled meanwhile is thrown away with it.
+//! At the head a transaction gives lanes a moment to join it (`owner/joined.rs`).
 
-use crate::{LaneHandle, Timer, owner::News};
+use crate::{
+    LaneHandle, Timer,
+    ahead::ReadAhead,
+    owner::{Committing, News},
+};
 use dispatcher::{Action, Lane, LanePolicy, SubscriptionError, subscription_filters};
 use event::{
     BlockRange, ChainId, Content, DeadLetter, Decoder, Filter, LaneCommit, LaneId, LaneState,
@@ -94,6 +101,14 @@ pub struct LaneRun {
     pub stop: Arc<AtomicBool>,
 }
 
+/// A commit that is under way, and what it is told to have done once it took effect.
+struct Writing {
+    committing: Committing,
+    next_block: u64,
+    rows: u64,
+    dead_letters: Vec<DeadLetter>,
+}
+
 /// A lane that was opened, or why it never was.
 enum Admitted {
     Lane(Box<LaneState>),
@@ -109,7 +124,6 @@ impl std::fmt::Debug for LaneRun {
 impl LaneRun {
     /// Runs until the owner was closed and the plugin has handled everything, or is halted.
     pub fn run(mut self, timer: &dyn Timer) -> Result<LaneReport, LaneError> {
-        self.reader = self.owner.reader(self.reader);
         let descriptor = self.plugin.descriptor().clone();
         let name = descriptor.name.clone();
         let in_ledger = |source| LaneError::Ledger { plugin: name.clone(), source };
@@ -158,6 +172,8 @@ impl LaneRun {
         let mut is_closing = false;
         let mut learnt = BTreeSet::new();
         let mut told_halted = None;
+        let mut reader = ReadAhead::new(self.owner.reader(self.reader));
+        let mut writing: Option<Writing> = None;
         tracing::debug!(plugin = %name, next_block = lane.cursor().next_block, "lane started");
         loop {
             if changed.swap(false, Ordering::AcqRel) {
@@ -169,38 +185,48 @@ impl LaneRun {
             if self.stop.load(Ordering::Acquire) && !matches!(action, Action::Commit(_)) {
                 break;
             }
+            let goes_on = matches!(
+                action,
+                Action::ReadJournal { .. } | Action::ReadEvents(_) | Action::Handle(_)
+            );
+            if !goes_on {
+                finish(&mut writing, &mut report).map_err(in_ledger)?;
+            }
             match action {
                 Action::ReadJournal { after, limit } => {
-                    let rows = self.reader.journal(self.chain, after, limit).map_err(in_ledger)?;
+                    let ledger = reader.reader().map_err(in_ledger)?;
+                    let rows = ledger.journal(self.chain, after, limit).map_err(in_ledger)?;
                     for id in rows.iter().filter_map(|row| row.filter) {
                         if learnt.insert(id)
-                            && let Some(filter) = self.reader.filter(id).map_err(in_ledger)?
+                            && let Some(filter) = ledger.filter(id).map_err(in_ledger)?
                         {
                             lane.learn_filter(&filter);
                         }
                     }
+                    reader.on_journal(&rows);
                     lane.on_journal(&rows);
                 }
                 Action::ReadEvents(query) => {
-                    lane.on_events(self.reader.events(&query).map_err(in_ledger)?);
+                    lane.on_events(reader.events(&query).map_err(in_ledger)?);
                 }
                 Action::Handle(batch) => {
                     let handled = self.plugin.handle(&batch, lane.state());
                     report.batches += 1;
                     match &handled {
                         Ok(_) => report.events += batch.logs.len() as u64,
-                        Err(fault) => self.on_plugin_fault(&name, fault, &mut report),
+                        Err(fault) => on_plugin_fault(&name, fault, &mut report),
                     }
                     lane.on_handled(handled, timer.now_ms());
                 }
                 Action::Commit(commit) => {
-                    let (rows, letters) = (rows_of(&commit), commit.dead_letters.clone());
-                    let next_block = commit.after.next_block;
-                    self.owner.commit(*commit).map_err(in_ledger)?;
-                    tracing::debug!(plugin = %name, next_block, "lane committed");
-                    report.rows += rows;
-                    report.dead_letters.extend(letters);
+                    writing = Some(Writing {
+                        rows: rows_of(&commit),
+                        dead_letters: commit.dead_letters.clone(),
+                        next_block: commit.after.next_block,
+                        committing: self.owner.begin_commit(*commit),
+                    });
                     report.waiting = None;
+                    // As far as the lane goes on it is: whatever depends on the ledger waits for its end.
                     lane.on_committed();
                 }
                 Action::Reload => {
@@ -234,6 +260,7 @@ impl LaneRun {
                 }
             }
         }
+        finish(&mut writing, &mut report).map_err(in_ledger)?;
         report.next_block = lane.cursor().next_block;
         Ok(report)
     }
@@ -271,12 +298,24 @@ impl LaneRun {
             }
         }
     }
+}
 
-    fn on_plugin_fault(&self, plugin: &str, fault: &PluginFault, report: &mut LaneReport) {
-        tracing::warn!(plugin, %fault, "batch failed");
-        if let PluginFault::Retry { .. } | PluginFault::Deadline { .. } = fault {
-            report.waiting = Some(fault.to_string());
-        }
+/// Waits for the commit that is under way, if there is one.
+fn finish(writing: &mut Option<Writing>, report: &mut LaneReport) -> Result<(), LedgerError> {
+    let Some(Writing { committing, next_block, rows, dead_letters }) = writing.take() else {
+        return Ok(());
+    };
+    committing.wait()?;
+    tracing::debug!(plugin = %report.plugin, next_block, "lane committed");
+    report.rows += rows;
+    report.dead_letters.extend(dead_letters);
+    Ok(())
+}
+
+fn on_plugin_fault(plugin: &str, fault: &PluginFault, report: &mut LaneReport) {
+    tracing::warn!(plugin, %fault, "batch failed");
+    if let PluginFault::Retry { .. } | PluginFault::Deadline { .. } = fault {
+        report.waiting = Some(fault.to_string());
     }
 }
 

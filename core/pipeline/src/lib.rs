@@ -5,6 +5,7 @@
 //! the one writer of a ledger; [`LaneRun`] takes what became known to a plugin, [`rehearse`] shows what one would do; [`deliver`] sends what plugins enqueued. [`watch`]
 //! follows the head through all nodes at once and fills gaps by replaying.
 
+mod ahead;
 mod audit;
 mod deliver;
 mod given_up;

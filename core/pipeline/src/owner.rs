@@ -15,6 +15,7 @@ mod sharing;
 pub use away::AwayOwner;
 pub use claims::{Claim, Holder};
 pub use decoding::Undecoded;
+pub(crate) use handle::Committing;
 pub use handle::{LaneHandle, OwnerHandle};
 pub use joined::News;
 pub use looks::LookClaim;

@@ -78,9 +78,23 @@ impl LaneStepper {
 
     /// Leads the lane as far as it goes.
     pub fn step(&mut self, ready: Ready, now_ms: u64) -> Result<Stepped, LedgerError> {
+        self.step_calls(ready, now_ms, u64::MAX)
+    }
+
+    /// The same, but waits at once before the plugin is called more often than this: for a plugin whose
+    /// calls take time.
+    pub fn step_calls(
+        &mut self,
+        ready: Ready,
+        now_ms: u64,
+        mut calls: u64,
+    ) -> Result<Stepped, LedgerError> {
         self.lane.on_ready(ready);
         let chain = self.lane.id().chain;
         loop {
+            if calls == 0 {
+                return Ok(Stepped::Waits(now_ms));
+            }
             match self.lane.next(now_ms) {
                 Action::ReadJournal { after, limit } => {
                     let rows = self.read(|reader| reader.journal(chain, after, limit))?;
@@ -98,6 +112,7 @@ impl LaneStepper {
                     self.lane.on_events(page);
                 }
                 Action::Handle(batch) => {
+                    calls -= 1;
                     self.check_numbers(&batch.seq);
                     let handled = self.plugin.handle(&batch, self.lane.state());
                     if let (Ok(_), Some(last)) = (&handled, batch.seq.last()) {

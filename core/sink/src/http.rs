@@ -19,6 +19,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Header with its signature.
 const SIGNATURE: HeaderName = HeaderName::from_static("headcount-signature");
+/// Header with the number of the attempt: above 1 the sink may have the message.
+const ATTEMPT: HeaderName = HeaderName::from_static("headcount-attempt");
 /// Header with the plugin that it comes from.
 const PLUGIN: HeaderName = HeaderName::from_static("headcount-plugin");
 
@@ -141,6 +143,7 @@ impl HttpSink {
             (CONTENT_TYPE, value(&message.content_type)?),
             (IDEMPOTENCY_KEY, value(&message.idempotency_key)?),
             (PLUGIN, value(&message.plugin)?),
+            (ATTEMPT, HeaderValue::from(message.attempts)),
         ];
         if let Some(secret) = &self.secret {
             let signed = signature(secret.as_bytes(), &message.idempotency_key, &message.body);

@@ -74,6 +74,7 @@ async fn a_message_is_posted_with_its_key_and_signature_and_no_redirect_is_follo
         for header in [
             "idempotency-key: 00ff",
             "content-type: application/json",
+            "headcount-attempt: 1",
             "headcount-plugin: webhook",
             "authorization: Bearer SECRETHEADER",
             signed.as_str(),

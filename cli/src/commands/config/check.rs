@@ -12,7 +12,7 @@ use std::{
 
 /// List all mistakes of the configuration file, with their lines; exit code 2 when there are any
 ///
-/// The files that it names are looked at, too: components, which must be the pinned ones, and ABI files. No node and no sink is asked.
+/// The files that it names are looked at, too: components, which must be the pinned ones, ABI files, and certificates of plugins. No node and no sink is asked.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CheckArgs {
     /// Configuration file [env: HEADCOUNT_CONFIG] [default: ./headcount.toml, then XDG, then /etc]

@@ -157,10 +157,12 @@ fn shown_visibility(visibility: Visibility) -> Value {
 fn shown_plugin(plugin: &PluginConfig) -> Value {
     let config: Map<String, Value> =
         plugin.config.keys().map(|key| (key.clone(), json!(HIDDEN))).collect();
-    let limits = present([
-        ("memory_mib", plugin.memory_mib.map(Value::from)),
-        ("deadline_ms", plugin.deadline_ms.map(Value::from)),
-    ]);
+    let own =
+        [("memory_mib", plugin.memory_mib.map(u64::from)), ("deadline_ms", plugin.deadline_ms)];
+    let own = own.into_iter().filter_map(|(key, limit)| Some((key, limit?)));
+    let limits = own.chain(plugin.http_limits.given());
+    let limits: Map<String, Value> =
+        limits.map(|(key, limit)| (key.to_owned(), json!(limit))).collect();
     present([
         ("name", plugin.name.as_deref().map(Value::from)),
         ("wasm", Some(json!(plugin.wasm))),
@@ -173,7 +175,8 @@ fn shown_plugin(plugin: &PluginConfig) -> Value {
         ("sinks", (!plugin.sinks.is_empty()).then(|| json!(plugin.sinks))),
         ("http", shown_hosts(plugin, false)),
         ("http_private", shown_hosts(plugin, true)),
-        ("limits", Some(limits)),
+        ("http_ca_file", plugin.http_ca_file.as_ref().map(|path| json!(path))),
+        ("limits", Some(Value::Object(limits))),
     ])
 }
 

@@ -5,13 +5,14 @@ use crate::{
     author::ManagedReport,
     command_error::CommandError,
     commands::PlaceArgs,
-    config_file::{NewPlugin, PluginConfig},
+    config_file::NewPlugin,
     environment::Environment,
     exit_codes::ExitCode,
     plugin_name::{self, check_plugin_name},
-    session::{check_component, place_of},
+    session::{check_component, component_digest, place_of},
     summary::SummaryFormat,
 };
+use host::HostGrant;
 use std::{io::stdout, path::PathBuf};
 
 /// Add a plugin to the configuration file, and to the process that runs it
@@ -30,6 +31,15 @@ pub(crate) struct AddArgs {
     /// Sink of the configuration file that it may send to, repeatable
     #[arg(long = "sink", value_name = "NAME")]
     sinks: Vec<String>,
+
+    /// Host that it may ask, repeatable: api.example.com (https, port 443), api.example.com:8443,
+    /// http://10.0.0.7:8080
+    #[arg(long, value_name = "HOST", value_parser = host)]
+    http: Vec<String>,
+
+    /// The same for a name that may lead to this machine and to private networks
+    #[arg(long, value_name = "HOST", value_parser = host)]
+    http_private: Vec<String>,
 
     /// Setting that is handed to it, repeatable; `${NAME}` is filled in from the environment
     #[arg(long = "set", value_name = "KEY=TEXT", value_parser = setting)]
@@ -64,6 +74,11 @@ fn setting(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// A host that can be granted, as it was written.
+fn host(text: &str) -> Result<String, String> {
+    HostGrant::parse(text, false).map(|_| text.to_owned())
+}
+
 /// Adds it.
 pub(crate) fn cmd_plugin_add(
     args: &AddArgs,
@@ -79,11 +94,7 @@ pub(crate) fn cmd_plugin_add(
             .hint(format!("`headcount plugin upgrade {name} FILE` gives it another component")));
     }
     let wasm = environment.resolve(&args.component);
-    let checked = check_component(
-        &PluginConfig { wasm: wasm.clone(), ..Default::default() },
-        &managed.compiling,
-    )?;
-    let sha256 = alloy_primitives::hex::encode(checked.digest);
+    let sha256 = alloy_primitives::hex::encode(component_digest(&wasm)?);
     managed.edit.add(&NewPlugin {
         name: args.name.clone(),
         wasm: managed.edit.told_path(&wasm),
@@ -92,8 +103,15 @@ pub(crate) fn cmd_plugin_add(
         poison: args.poison.clone(),
         on_change: args.on_change.clone(),
         sinks: args.sinks.clone(),
+        http: args.http.clone(),
+        http_private: args.http_private.clone(),
         config: args.settings.clone(),
     })?;
+    // Under its settings: without them some plugins refuse to begin.
+    let becomes = managed.becomes(environment)?;
+    if let Some(place) = place_of(&args.name, &becomes, &managed.compiling) {
+        check_component(&becomes.plugins[place], &managed.compiling)?;
+    }
     let mut report = ManagedReport::new("added", args.name.clone());
     (report.component, report.sha256) = (Some(wasm), Some(sha256));
     managed.apply(environment, &mut report)?;
@@ -105,4 +123,5 @@ const AFTER_HELP: &str = "\
 Examples:
   headcount plugin add balances target/wasm32-wasip2/release/balances.wasm
   headcount plugin add alert alert.wasm --sink ops --set above=1000000
+  headcount plugin add labels labels.wasm --http names.example --set url=https://names.example/lookup
   headcount plugin add payments \"$(headcount plugin build payments)\" --format json";

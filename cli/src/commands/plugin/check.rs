@@ -2,6 +2,7 @@
 
 use super::plugin_of;
 use crate::{
+    author::read_answers,
     command_error::CommandError,
     commands::{PlaceArgs, ledger::open_to_read},
     compiling::Compiling,
@@ -9,10 +10,10 @@ use crate::{
     environment::Environment,
     exit_codes::ExitCode,
     plan::{self, block_range},
-    session::{PluginRun, check_plugin},
+    session::{Asking, PluginRun, check_plugin},
     summary::SummaryFormat,
 };
-use std::io::stdout;
+use std::{io::stdout, path::PathBuf};
 
 /// Check a component, and over events of a ledger also what it writes
 ///
@@ -34,6 +35,11 @@ pub(crate) struct CheckArgs {
     /// [default: none, then what needs events is not checked]
     #[arg(short = 'b', long = "blocks", value_name = "RANGE", allow_hyphen_values = true)]
     blocks: Option<String>,
+
+    /// What hosts answer it, out of this file, as for `plugin test`; without it a plugin that fetches is
+    /// told that nothing is sent
+    #[arg(long, value_name = "FILE", requires = "blocks")]
+    answers: Option<PathBuf>,
 
     /// Chain id, where the ledger has several
     #[arg(long, value_name = "ID")]
@@ -60,8 +66,11 @@ pub(crate) fn cmd_plugin_check(
         None => check_plugin(&plugin, against.as_ref(), None, &compiling)?,
         Some(blocks) => {
             let range = block_range(Some(blocks))?;
-            let run =
-                PluginRun { range, chain_id: args.chain_id, one_block: false, allow_http: false };
+            let asking = match &args.answers {
+                Some(path) => Asking::Recorded(read_answers(&environment.resolve(path))?),
+                None => Asking::Nobody,
+            };
+            let run = PluginRun { range, chain_id: args.chain_id, one_block: false, asking };
             let mut ledger = open_to_read(&args.place, environment)?;
             check_plugin(&plugin, against.as_ref(), Some((&mut ledger, run)), &compiling)?
         }

@@ -39,6 +39,11 @@ impl Managed {
         Ok(Self { config, path, edit, ledger, compiling: Compiling::of(environment, false) })
     }
 
+    /// Returns the configuration as it is to become, which must be right.
+    pub(super) fn becomes(&self, environment: &Environment) -> Result<Config, CommandError> {
+        Ok(Config::parse(&self.path, &self.edit.text(), environment)?)
+    }
+
     /// Writes the file, where what it becomes would run, and has it taken over. The one from before is put
     /// back where the process that owns the ledger refuses it.
     pub(super) fn apply(
@@ -46,7 +51,7 @@ impl Managed {
         environment: &Environment,
         report: &mut ManagedReport,
     ) -> Result<(), CommandError> {
-        let becomes = Config::parse(&self.path, &self.edit.text(), environment)?;
+        let becomes = self.becomes(environment)?;
         load_all(&becomes, &self.ledger, &self.compiling)?;
         if self.edit.is_changed() {
             self.edit.write()?;

@@ -2,14 +2,14 @@
 
 use super::plugin_of;
 use crate::{
-    author::Golden,
+    author::{Golden, read_answers},
     command_error::{CommandError, ErrorKind},
     commands::{PlaceArgs, ledger::open_to_read},
     compiling::Compiling,
     environment::Environment,
     exit_codes::ExitCode,
     plan::block_range,
-    session::{PluginRun, test_plugin},
+    session::{Asking, PluginRun, test_plugin},
 };
 use std::{
     io::{BufWriter, Write, stderr, stdout},
@@ -53,6 +53,11 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "FILE")]
     golden: Option<PathBuf>,
 
+    /// What hosts answer it, out of this file: JSON objects with method, url, status and body or json.
+    /// A request that has none there fails the run. No host is asked
+    #[arg(long, value_name = "FILE", conflicts_with = "allow_http")]
+    answers: Option<PathBuf>,
+
     /// Let it ask the hosts that its [[plugin]] grants (`http`): its rows are then no function of the
     /// events. Without this a plugin that fetches is told that nothing is sent
     #[arg(long)]
@@ -83,12 +88,13 @@ pub(super) fn test(
 ) -> Result<ExitCode, CommandError> {
     let plugin = plugin_of(plugin, &args.place, environment)?;
     let range = block_range(Some(args.blocks.as_deref().unwrap_or(":latest")))?;
-    let run = PluginRun {
-        range,
-        chain_id: args.chain_id,
-        one_block: args.one_block,
-        allow_http: args.allow_http,
+    let answers = args.answers.as_deref().map(|path| environment.resolve(path));
+    let asking = match &answers {
+        Some(path) => Asking::Recorded(read_answers(path)?),
+        None if args.allow_http => Asking::Hosts,
+        None => Asking::Nobody,
     };
+    let run = PluginRun { range, chain_id: args.chain_id, one_block: args.one_block, asking };
     let golden = args.golden.as_deref().map(|path| Golden::at(environment.resolve(path)));
     let mut ledger = open_to_read(&args.place, environment)?;
     let tested = test_plugin(&plugin, &mut ledger, run, &Compiling::of(environment, false))?;
@@ -97,6 +103,18 @@ pub(super) fn test(
         writeln!(talk, "{line}")?;
     }
     writeln!(talk, "{}", tested.summary)?;
+    if let (Some(path), [_, ..]) = (&answers, &tested.unanswered[..]) {
+        let asked = tested.unanswered.join(", ");
+        return Err(CommandError::new(
+            ErrorKind::CheckFailed,
+            format!("{} has no answer for {asked}", path.display()),
+        )
+        .context("the plugin asked for what nobody recorded")
+        .hint(
+            "add {\"method\": ..., \"url\": ..., \"status\": 200, \"body\": ...} for it; {NAME} is a setting \
+             of the plugin",
+        ));
+    }
     if let Some(why) = tested.stopped {
         return Err(CommandError::new(ErrorKind::CheckFailed, why)
             .context("the plugin did not handle all of the range")
@@ -134,10 +152,11 @@ pub(super) fn test(
 const AFTER_HELP: &str = "\
 Exit codes:
   0  it ran, and nothing differs from the golden file
-  1  something differs, or the plugin was halted
+  1  something differs, the plugin was halted, or it asked for what has no answer in --answers
   2  wrong usage, no component, blocks that the ledger does not have
 
 Examples:
   headcount plugin test payments.wasm --ledger headcount.duckdb -b 18M:+100
   headcount plugin test payments.wasm -b 18M:+100 --golden rows.ndjson --bless
-  headcount plugin test payments.wasm -b 18M:+100 --golden rows.ndjson --one-block";
+  headcount plugin test payments.wasm -b 18M:+100 --golden rows.ndjson --one-block
+  headcount plugin test labels.wasm -b 18M:+100 --answers answers.ndjson --golden rows.ndjson";

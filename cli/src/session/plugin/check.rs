@@ -2,7 +2,7 @@
 //! what it writes is a function of them.
 
 use super::{
-    PluginRun,
+    Asking, PluginRun,
     recorded::Recorded,
     stopped,
     watched::{Change, Watched},
@@ -15,7 +15,7 @@ use crate::{
     session::{Look, inputs},
 };
 use event::{ChainId, Descriptor, Plugin, PluginState};
-use host::{Grants, LoadError, LoadedPlugin};
+use host::{LoadError, LoadedPlugin};
 use pipeline::{Rehearsed, rehearsal_filters};
 
 /// What is checked with events, in order.
@@ -38,7 +38,8 @@ pub(crate) fn check_plugin(
     let host = compiling.host().map_err(CommandError::bug)?;
     let bytes = inputs::read_component(config)?;
     let mut report = CheckReport::new(&config.wasm, &bytes);
-    let how = (compiling, Grants::any());
+    let asking = events.as_ref().map_or(Asking::Nobody, |(_, run)| run.asking.clone());
+    let how = (compiling, asking.grants(config)?);
     let mut plugin = match inputs::load_component(&host, config, &bytes, how)? {
         Ok(plugin) => plugin,
         Err(error) if is_check(&error) => {
@@ -53,15 +54,27 @@ pub(crate) fn check_plugin(
     let subscription = rehearsal_filters(plugin.descriptor(), ChainId(1), &[]);
     report.finding("subscriptions", Outcome::of(subscription.map(drop)));
     let mut older = match against {
-        Some(config) => Some(inputs::load_one(&host, config, (compiling, Grants::any()))?),
+        Some(config) => {
+            let grants = asking.grants(config)?;
+            Some(inputs::load_one(&host, config, (compiling, grants))?)
+        }
         None => None,
     };
     let base = match events {
         Some((ledger, run)) => {
             let mut recorded = Recorded::find(plugin.descriptor(), ledger, run)?;
             report.events(recorded.range());
-            let base = over_events(&mut plugin, &mut recorded, &mut report)?;
+            let is_unanswered = matches!(asking, Asking::Nobody);
+            let base = over_events(&mut plugin, &mut recorded, &mut report, is_unanswered)?;
             report.asks = false;
+            if let Asking::Recorded(_) = asking {
+                let unanswered = asking.unanswered(config).join(", ");
+                let outcome = match unanswered.as_str() {
+                    "" => Outcome::Passed,
+                    asked => Outcome::Failed(format!("there is no recorded answer for {asked}")),
+                };
+                report.finding("answers", outcome);
+            }
             report.limits = shares(&plugin);
             match &mut older {
                 Some(older) => Some((base, Shown::of(older, &mut recorded, false)?)),
@@ -138,13 +151,14 @@ fn over_events(
     plugin: &mut LoadedPlugin,
     recorded: &mut Recorded<'_>,
     report: &mut CheckReport,
+    is_unanswered: bool,
 ) -> Result<Shown, CommandError> {
     let mut watched = Watched::new(plugin, Change::None);
     watched.twice = true;
     let told = recorded.rehearse(&mut watched, false)?;
     let again = watched.unlike.take().map_or(Outcome::Passed, Outcome::Failed);
     report.counts(told.batches, told.events);
-    report.asks = plugin.usage().http_calls > 0;
+    report.asks = is_unanswered && plugin.usage().http_calls > 0;
     report.finding(WITH_EVENTS[0], taken(&told));
     let base = Shown::new(plugin.descriptor(), told);
     report.finding(WITH_EVENTS[1], again);

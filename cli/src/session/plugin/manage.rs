@@ -59,6 +59,12 @@ pub(crate) fn check_component(
     })
 }
 
+/// The digest by which a component is pinned.
+pub(crate) fn component_digest(wasm: &Path) -> Result<B256, CommandError> {
+    let config = PluginConfig { wasm: wasm.to_owned(), ..PluginConfig::default() };
+    Ok(inputs::digest_of(&inputs::read_component(&config)?))
+}
+
 /// Loads every plugin of a configuration as a run would.
 pub(crate) fn load_all(
     config: &Config,

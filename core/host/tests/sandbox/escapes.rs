@@ -81,6 +81,9 @@ const AT_A_BATCH: [(&str, &str); 8] = [
     ("table-grows", "limit `table_elements` of 100000 exceeded"),
 ];
 
+/// Does well as long as it finds nothing that a guest before it left.
+const LEAVER: &str = "leaves-things";
+
 fn limits() -> Limits {
     Limits { deadline_ms: 200, memory_bytes: 16 << 20, ..Limits::default() }
 }
@@ -98,7 +101,8 @@ fn handle(plugin: &mut LoadedPlugin) -> Result<Effects, String> {
 fn every_hand_made_escape_is_contained_with_a_reason_and_the_host_goes_on() {
     let host = host();
     let mut honest = load(&host, &made::guest("good")).unwrap();
-    let mut tried: BTreeSet<String> = ["good".to_owned()].into();
+    // The second one is tried below.
+    let mut tried: BTreeSet<String> = ["good", LEAVER].map(str::to_owned).into();
     for (name, why) in AT_LOAD {
         let told = load(&host, &made::guest(name)).err().unwrap_or_default();
         println!("{name}: {told}");
@@ -116,6 +120,19 @@ fn every_hand_made_escape_is_contained_with_a_reason_and_the_host_goes_on() {
         tried.insert(name.to_owned());
     }
     assert_eq!(tried.into_iter().collect::<Vec<_>>(), made::names(), "each guest is tried");
+}
+
+#[test]
+fn what_a_guest_leaves_in_its_memory_and_tables_is_not_there_for_the_next_one() {
+    let host = host();
+    let mut leaver = load(&host, &made::guest(LEAVER)).unwrap();
+    let mut other = load(&host, &made::guest(LEAVER)).unwrap();
+    let mut trapping = load(&host, &made::guest("handle-traps")).unwrap();
+    for round in 0..5 {
+        assert_eq!(handle(&mut leaver), Ok(Effects::default()), "round {round}");
+        assert_eq!(handle(&mut other), Ok(Effects::default()), "round {round}");
+        assert!(handle(&mut trapping).is_err());
+    }
 }
 
 #[test]

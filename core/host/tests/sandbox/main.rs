@@ -9,3 +9,4 @@ mod http;
 mod kept;
 mod made;
 mod misdeeds;
+mod tls;

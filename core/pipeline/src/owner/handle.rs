@@ -363,12 +363,27 @@ pub struct LaneHandle {
     recent: Recent,
 }
 
+/// A commit that is under way.
+pub(crate) struct Committing(mpsc::Receiver<Result<(), LedgerError>>);
+
+impl Committing {
+    /// Returns when it is done.
+    pub(crate) fn wait(self) -> Result<(), LedgerError> {
+        self.0.recv().unwrap_or_else(|_| Err(gone()))
+    }
+}
+
 impl LaneHandle {
     /// Commits what a lane wrote, all of it or nothing, and returns when it is done.
     pub fn commit(&self, commit: LaneCommit) -> Result<(), LedgerError> {
+        self.begin_commit(commit).wait()
+    }
+
+    /// The same, and returns at once: the next one may begin only when this one is done.
+    pub(crate) fn begin_commit(&self, commit: LaneCommit) -> Committing {
         let (reply, receiver) = mpsc::channel();
         self.line.send(Message::Lane(Box::new(commit), reply));
-        receiver.recv().unwrap_or_else(|_| Err(gone()))
+        Committing(receiver)
     }
 
     /// Returns a lane as it stands in the ledger; makes its tables first. One that is held says so, and is

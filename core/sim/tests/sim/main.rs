@@ -15,6 +15,7 @@ mod repeat;
 mod scenes;
 mod seeds;
 mod shipped;
+mod slow;
 mod soak;
 mod spread;
 mod watches;

@@ -1,7 +1,10 @@
 //! A watch over virtual time: the production loop, a ledger in memory, and a lane, which die and
 //! are started again.
 
-use crate::backfill::{Raw, followed};
+use crate::{
+    backfill::{Raw, followed},
+    slow::Slowness,
+};
 use aggregator::{Admission, Policy};
 use dispatcher::{LanePolicy, Ready, subscription_filters};
 use event::{
@@ -50,6 +53,8 @@ pub(crate) struct Watch {
     /// Called before the clock moves.
     pub(crate) on_step: Option<OnStep>,
     pub(crate) watcher: Box<dyn WatchWatcher>,
+    /// Its plugin's calls take time.
+    pub(crate) slowness: Option<Slowness>,
 }
 
 /// Looks at a process that runs.
@@ -82,6 +87,7 @@ impl Watch {
             outcome: None,
             on_step: None,
             watcher: Box::new(Silent),
+            slowness: None,
         }
     }
 
@@ -126,11 +132,18 @@ impl Watch {
             .hesitating(self.plan.hesitates)
             .from_block(self.plan.start);
         let wanted = subscription_filters(plugin.descriptor(), self.chain()).unwrap();
+        let plugin: Box<dyn Plugin> = match &self.slowness {
+            Some(slowness) => slowness.slowed(plugin),
+            None => Box::new(plugin),
+        };
         let policy = LanePolicy { batch_events: 7, group_events: 20, ..LanePolicy::default() };
+        let policy = match &self.slowness {
+            Some(slowness) => LanePolicy { page_events: slowness.page_events, ..policy },
+            None => policy,
+        };
         let store = self.store.clone();
         let filters: Vec<Arc<Filter>> = wanted.iter().cloned().map(Arc::new).collect();
-        let lane =
-            LaneStepper::open(store, Box::new(plugin), self.chain(), wanted, policy).unwrap();
+        let lane = LaneStepper::open(store, plugin, self.chain(), wanted, policy).unwrap();
         let lane = lane.reading(owner.lane().reader(Box::new(self.store.clone())));
         let content = self.plan.verify.required();
         let id = lane.lane().id().clone();
@@ -212,7 +225,9 @@ impl Watch {
         *ready = fresh.or(*ready);
         let Some(ready) = *ready else { return false };
         let before = lane.lane().cursor().next_block;
-        match lane.step(ready, now_ms) {
+        let calls = self.slowness.as_ref().map_or(Some(u64::MAX), Slowness::calls);
+        let Some(calls) = calls else { return false };
+        match lane.step_calls(ready, now_ms, calls) {
             Ok(Stepped::Waits(until_ms)) => *due_ms = Some(until_ms),
             Ok(_) => *due_ms = None,
             // The process is dead; the loop will see it too.

@@ -10,7 +10,8 @@ use std::{
 };
 use types::Batch;
 use wasmtime::{
-    Cache, CacheConfig, Config, Engine, Store,
+    Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy,
+    PoolingAllocationConfig, Store,
     component::{Component, HasSelf, Linker},
 };
 
@@ -24,6 +25,17 @@ mod bindings {
 
 /// Native stack of a guest, as in the program.
 const STACK_BYTES: usize = 512 << 10;
+
+/// The pool of the program: guests at a time (here one stays beside those that go), what one is made of, and
+/// what of it stays for the next one.
+const GUESTS: u32 = 3;
+const MODULES: u32 = 64;
+const TABLES: u32 = 8;
+const CONTEXT_BYTES: usize = 16 << 20;
+const MEMORY_BYTES: usize = 64 << 20;
+const TABLE_ELEMENTS: usize = 100_000;
+const RESIDENT_BYTES: usize = 32 << 20;
+const TABLE_RESIDENT_BYTES: usize = 1 << 20;
 
 /// Ticks of a clock that never ticks here.
 const NO_DEADLINE: u64 = u64::MAX >> 1;
@@ -129,5 +141,21 @@ fn settings(compiled: &Path) -> wasmtime::Result<Config> {
     config.wasm_memory64(false);
     config.wasm_multi_memory(false);
     config.memory_init_cow(true);
+    if PoolingAllocationConfig::is_pagemap_scan_available() {
+        let mut pool = PoolingAllocationConfig::new();
+        pool.total_component_instances(GUESTS)
+            .total_core_instances(GUESTS * MODULES)
+            .total_memories(GUESTS)
+            .total_tables(GUESTS * TABLES)
+            .max_tables_per_module(TABLES)
+            .max_component_instance_size(CONTEXT_BYTES)
+            .max_core_instance_size(CONTEXT_BYTES)
+            .max_memory_size(MEMORY_BYTES)
+            .table_elements(TABLE_ELEMENTS)
+            .pagemap_scan(Enabled::Yes)
+            .linear_memory_keep_resident(RESIDENT_BYTES)
+            .table_keep_resident(TABLE_RESIDENT_BYTES);
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    }
     Ok(config)
 }
