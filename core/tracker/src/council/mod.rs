@@ -174,16 +174,17 @@ impl Council {
     /// it that the ledger knows: whatever else is chosen up to there was never shown to be final,
     /// and is not defended.
     pub fn finalize(&mut self, number: u64, block: Option<BlockNumHash>) {
-        self.finalized = self.finalized.max(Some(number));
+        if self.finalized.is_some_and(|finalized| number < finalized) {
+            return;
+        }
+        self.finalized = Some(number);
         let Some(block) = block else { return };
         match self.hash_at(block.number) {
-            Some(hash) if hash == block.hash => {
-                self.chosen = self.chosen.split_off(&block.number);
-            }
             // What lies above is of the branch that is not final.
-            Some(_) => self.chosen.clear(),
-            None => self.chosen = self.chosen.split_off(&block.number),
+            Some(hash) if hash != block.hash => self.chosen.clear(),
+            Some(_) | None => self.chosen = self.chosen.split_off(&block.number),
         }
+        self.chosen.retain(|height, _| *height == block.number || *height > number);
         self.chosen.entry(block.number).or_insert((block.hash, 0));
     }
 

@@ -381,6 +381,23 @@ fn what_left_unseen_is_not_defended_once_its_height_is_final() {
     assert_eq!(council.head(), Some(at('b', 112)));
 }
 
+/// Seed 2123 of the watches: nobody has shown the ledger a block between its newest one and the
+/// finalized height, and what was chosen there had left while the only node was away.
+#[test]
+fn what_is_chosen_between_the_newest_final_block_and_the_finalized_height_is_not_defended() {
+    let mut council = council();
+    council.on_branch(&branch("A", at('a', 100), 'a', 106), 0);
+    council.finalize(110, Some(at('a', 102)));
+    assert_eq!(council.hash_at(102), Some(at('a', 102).hash), "the final block itself is");
+    let decisions = council.on_branch(&branch("A", at('a', 104), 'b', 112), 60_000);
+    assert_eq!(decisions, [follow("A")]);
+    assert_eq!(council.halted(), None);
+    assert_eq!(council.head(), Some(at('b', 112)));
+    // A word that comes late changes nothing.
+    council.finalize(109, Some(at('a', 101)));
+    assert_eq!((council.hash_at(101), council.head()), (None, Some(at('b', 112))));
+}
+
 #[test]
 fn a_node_far_ahead_makes_nothing_below_its_gap_worth_defending() {
     let mut council = council();
