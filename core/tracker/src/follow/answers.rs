@@ -90,7 +90,7 @@ impl Follow {
             }
             (Purpose::Finalized, Answer::Head(finalized)) => {
                 let head = self.context.status.head.number;
-                self.context.status.finalized = Some(finalized.block.number.min(head));
+                self.finalized.on_said(finalized.block.number.min(head));
             }
             (Purpose::Announced(hash), Answer::Headers(mut blocks)) => {
                 let block = blocks.pop().filter(|block| block.hash == hash);

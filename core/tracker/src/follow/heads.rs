@@ -5,7 +5,7 @@ use crate::follow::{
     calls::Purpose,
     walk::{Walk, WalkStep, Walked},
 };
-use event::{Ask, BlockAnswer, BlockNumHash, Finality, Head};
+use event::{Ask, BlockAnswer, BlockNumHash, Head};
 
 impl Follow {
     pub(super) fn on_head(&mut self, head: Head, now_ms: u64) {
@@ -20,9 +20,7 @@ impl Follow {
         }
         self.head = Some(head);
         self.context.status.head = head.block;
-        if let Finality::Depth(depth) = self.context.profile.finality {
-            self.context.status.finalized = number.checked_sub(depth);
-        }
+        self.finalized.on_head(number);
         self.abandoned = None;
         let is_outdated = |walk: &Walk| walk.is_fresh() && walk.head() != head.block;
         if self.walk.as_ref().is_some_and(is_outdated) {
@@ -30,6 +28,10 @@ impl Follow {
             self.calls.forget(|purpose| purpose == Purpose::Walk);
         }
         self.begin_walk(now_ms);
+        let is_reading = self.round.is_some() || !self.unread.is_empty();
+        if !is_reading && self.walk.is_none() && self.unruled.is_none() {
+            self.context.status.finalized = self.finalized.of_head();
+        }
     }
 
     /// Walks to a head that is new, once what was found before is read. A head that contradicts
@@ -43,7 +45,7 @@ impl Follow {
         if is_known || is_behind || is_busy || (is_reading && !self.window.contradicts(head)) {
             return;
         }
-        self.walk = Some(Walk::new(head, &self.window));
+        self.walk = Some(Walk::new(head, &self.window, self.finalized.of_head()));
         self.go_on_walking(now_ms);
     }
 
@@ -61,14 +63,16 @@ impl Follow {
     }
 
     pub(super) fn on_header(&mut self, block: BlockAnswer, now_ms: u64) {
-        let finalized = self.context.status.finalized;
         let Some(walk) = &mut self.walk else { return };
-        match walk.on_header(block, &self.window, finalized) {
+        let finalized = walk.finalized;
+        match walk.on_header(block, &self.window) {
             WalkStep::Ask => self.go_on_walking(now_ms),
             WalkStep::Astray => self.give_walk_up(now_ms),
             WalkStep::Done(walked) => {
                 self.walk = None;
                 self.on_walked(walked);
+                // What is read from here on is of this head's branch.
+                self.context.status.finalized = finalized;
             }
         }
     }

@@ -8,6 +8,7 @@
 mod answers;
 mod calls;
 mod early;
+mod finalized;
 mod heads;
 mod live_block;
 mod reading;
@@ -28,6 +29,7 @@ use event::{
     Ask, BlockAnswer, BlockNumHash, ChainProfile, Fault, Filter, Finality, Head, Held, NodeId,
     Prover, Report, Tag, Verify,
 };
+use finalized::Finalized;
 use round::Round;
 use schedule::Schedule;
 use std::{
@@ -142,6 +144,7 @@ pub struct Follow {
     lost: Option<Lost>,
     paused_until_ms: u64,
     head: Option<Head>,
+    finalized: Finalized,
     highest: u64,
     announced: BTreeMap<B256, BlockAnswer>,
     early: Early,
@@ -185,6 +188,7 @@ impl Follow {
             blocks_unread: 0,
             last_progress_ms: 0,
         };
+        let finalized = Finalized::new(profile.finality, status.finalized);
         Self {
             context: Context { status, verify, profile, prover, reporter },
             filters: config.filters,
@@ -195,6 +199,7 @@ impl Follow {
             lost: None,
             paused_until_ms: 0,
             head: None,
+            finalized,
             highest: 0,
             announced: BTreeMap::new(),
             early: Early::default(),
@@ -217,7 +222,8 @@ impl Follow {
         self.head
     }
 
-    /// Returns the node's finalized block as it last said, or as deep as the profile says.
+    /// Returns the node's finalized block, or what lies as deep as the profile says: as it was before
+    /// the head whose blocks were walked last, so that these are known to descend from it.
     pub const fn finalized(&self) -> Option<u64> {
         self.context.status.finalized
     }
@@ -295,6 +301,7 @@ impl Follow {
         let is_asked = |purpose| self.calls.is_polling(purpose);
         if now_ms >= self.schedule.poll_due_ms && !is_asked(Purpose::Latest) {
             self.schedule.on_poll(now_ms);
+            self.finalized.on_ask_head();
             return Some(self.ask_poll(Purpose::Latest, Ask::Head(Tag::Latest), now_ms));
         }
         let has_tag = self.context.profile.finality == Finality::Tag;

@@ -23,6 +23,8 @@ pub(crate) struct Walk {
     limit: usize,
     /// The head cannot descend from all of the window: what is read of it may be off the chain.
     pub(crate) is_fork: bool,
+    /// What the node called final before it told the head: the head descends from it.
+    pub(crate) finalized: Option<u64>,
 }
 
 /// What a walk wants after a header.
@@ -49,11 +51,11 @@ pub(crate) struct Walked {
 
 impl Walk {
     /// Begins at a head that the window does not hold.
-    pub(crate) fn new(head: BlockNumHash, window: &Window) -> Self {
+    pub(crate) fn new(head: BlockNumHash, window: &Window, finalized: Option<u64>) -> Self {
         let reach = window.newest().map(|newest| newest.saturating_add(WALK_GAP_MAX));
         let has_gap = reach.is_none_or(|reach| head.number > reach);
         let limit = if has_gap { 1 } else { WALK_BLOCKS_MAX };
-        Self { head, headers: Vec::new(), limit, is_fork: window.contradicts(head) }
+        Self { head, headers: Vec::new(), limit, is_fork: window.contradicts(head), finalized }
     }
 
     pub(crate) const fn head(&self) -> BlockNumHash {
@@ -75,13 +77,8 @@ impl Walk {
         self.headers.last().map_or(self.head.hash, |block| block.header.parent_hash)
     }
 
-    /// Takes the header that was due. `finalized` is what the node calls final.
-    pub(crate) fn on_header(
-        &mut self,
-        block: BlockAnswer,
-        window: &Window,
-        finalized: Option<u64>,
-    ) -> WalkStep {
+    /// Takes the header that was due.
+    pub(crate) fn on_header(&mut self, block: BlockAnswer, window: &Window) -> WalkStep {
         let number = self.head.number.checked_sub(self.headers.len() as u64);
         if block.hash != self.next() || Some(block.header.number) != number {
             return WalkStep::Astray;
@@ -96,7 +93,7 @@ impl Walk {
             return self.done(true);
         }
         let is_below = window.first().is_none_or(|first| parent.number < first)
-            && finalized.is_some_and(|finalized| parent.number <= finalized);
+            && self.finalized.is_some_and(|finalized| parent.number <= finalized);
         if is_below || self.headers.len() >= self.limit {
             return self.done(false);
         }

@@ -984,6 +984,39 @@ fn f4_a_rate_limit_pauses_everything_as_long_as_the_node_asked() {
     assert_eq!(bench.log_blocks(), [at('a', 1_001)]);
 }
 
+/// Seed 5476 of the watches: the node was away while blocks were read, which left meanwhile, and
+/// their heights are final on another branch when the rest of them comes.
+#[test]
+fn what_a_node_calls_final_after_a_head_makes_nothing_final_that_leads_to_this_head() {
+    let mut bench = Setup::with_logs([at('a', 1_001)]).bench();
+    bench.withheld = is_logs;
+    bench.world.grow('a', at('a', 1_000), 1_006);
+    bench.run_for(BLOCK_TIME_MS);
+    bench.world.grow('b', at('a', 1_003), 1_020);
+    bench.world.finalized = 1_010;
+    bench.run_for(2 * BLOCK_TIME_MS);
+    bench.withheld = |_| false;
+    bench.run_for(BLOCK_TIME_MS);
+    let told = |report: &Report| {
+        let last = report.blocks.last().unwrap();
+        (block(last.number, last.hash), report.finalized)
+    };
+    let told: Vec<_> = bench.reports.iter().map(told).collect();
+    assert_eq!(told, [(at('a', 1_006), Some(990)), (at('b', 1_020), Some(1_010))]);
+}
+
+#[test]
+fn what_a_node_calls_final_is_shown_with_the_next_head_also_where_that_is_an_old_one() {
+    let mut bench = Setup::default().bench();
+    bench.next_block('a');
+    bench.world.finalized = 1_000;
+    bench.run_for(2 * BLOCK_TIME_MS);
+    assert_eq!(bench.follow.finalized(), Some(1_000));
+    assert_eq!(bench.views.last().unwrap().finalized, Some(1_000));
+    bench.next_block('a');
+    assert_eq!(bench.reports.last().unwrap().finalized, Some(1_000));
+}
+
 #[test]
 fn f61_a_configured_depth_is_finality_and_the_tag_is_never_asked_for() {
     let mut bench = Setup { finality: Finality::Depth(20), ..Setup::default() }.bench();
