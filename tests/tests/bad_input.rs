@@ -1000,7 +1000,10 @@ fn a_disk_that_is_full_at_any_size_of_the_ledger_loses_nothing_that_was_committe
             } else {
                 let words = ["writing the ledger", "nothing of the last step"];
                 let outcome = expect_error(&case, outcome, LOCAL_IO, &words);
-                assert!(!outcome.stderr.contains("plugin"), "{case}: {}", outcome.stderr);
+                // A slow machine says meanwhile which plugin it compiles.
+                let mut lines = outcome.stderr.lines().filter(|l| !l.starts_with("compiling "));
+                let is_blamed = lines.any(|line| line.contains("plugin"));
+                assert!(!is_blamed, "{case}: {}", outcome.stderr);
                 refused += 1;
             }
             // With room again, the same command does the rest, if there is one.

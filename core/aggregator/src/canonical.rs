@@ -6,9 +6,9 @@
 use crate::coverage::merge_nodes;
 use alloy_primitives::B256;
 use event::{BlockNumHash, BlockRange, BlockRow, NodeId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Blocks of left branches that are remembered: weeks of ordinary one-block reorgs.
+/// Blocks of left branches that are remembered, and those that came back: weeks of ordinary one-block reorgs.
 const ORPHANS_MAX: usize = 16_384;
 
 /// The window above the finalized block, with the newest known block at or below it.
@@ -28,7 +28,10 @@ pub(crate) struct Canonical {
     is_halted: bool,
     chain: BTreeMap<u64, BlockRow>,
     orphans: BTreeMap<(u64, B256), BlockRow>,
-    /// Highest orphan that was forgotten: below it there may be others.
+    /// Heights whose blocks came back, or stayed while their coverage is void: until they are read again
+    /// events of theirs may be stored that no coverage tells of.
+    returned: BTreeSet<u64>,
+    /// Highest orphan or returned height that was forgotten: below it there may be others.
     forgotten: Option<u64>,
 }
 
@@ -61,6 +64,7 @@ impl Canonical {
         let mut canonical = Self { finalized, ..Self::default() };
         for block in blocks {
             if block.canonical {
+                canonical.returned.insert(block.number);
                 canonical.chain.insert(block.number, block);
             } else {
                 canonical.orphans.insert((block.number, block.hash), block);
@@ -74,9 +78,10 @@ impl Canonical {
         self.finalized
     }
 
-    /// Returns how many blocks are held: of the window, shown to be final, of left branches.
+    /// Returns how many blocks are held: of the window, shown to be final, of left branches
+    /// or back from there.
     pub(crate) fn held(&self) -> (usize, usize, usize) {
-        (self.chain.len(), self.confirmed.len(), self.orphans.len())
+        (self.chain.len(), self.confirmed.len(), self.orphans.len() + self.returned.len())
     }
 
     pub(crate) const fn is_halted(&self) -> bool {
@@ -219,9 +224,10 @@ impl Canonical {
         self.chain.get(&number).map(|block| block.hash).or_else(parent_of_next)
     }
 
-    /// Whether a block of a left branch may lie in the range: its events are stored.
-    pub(crate) fn has_orphan(&self, first: u64, last: u64) -> bool {
+    /// Whether the range may have a block of a left branch, or one that came back: its events are stored.
+    pub(crate) fn may_hold_events(&self, first: u64, last: u64) -> bool {
         self.forgotten.is_some_and(|forgotten| first <= forgotten)
+            || self.returned.range(first..=last).next().is_some()
             || (self.orphans.range((first, B256::ZERO)..=(last, B256::repeat_byte(0xff))))
                 .next()
                 .is_some()
@@ -293,6 +299,11 @@ impl Canonical {
             self.orphans.remove(&(block.number, block.hash));
             self.chain.insert(block.number, block.clone());
         }
+        if let Some(void) = switch.void {
+            let stay = self.chain.range(void.first()..=void.last());
+            self.returned.extend(stay.map(|(number, _)| *number));
+        }
+        self.returned.extend(switch.reinstated.iter().map(|block| block.number));
         self.prune();
     }
 
@@ -419,6 +430,9 @@ impl Canonical {
         while self.orphans.len() > ORPHANS_MAX {
             let oldest = self.orphans.pop_first();
             self.forgotten = self.forgotten.max(oldest.map(|((number, _), _)| number));
+        }
+        while self.returned.len() > ORPHANS_MAX {
+            self.forgotten = self.forgotten.max(self.returned.pop_first());
         }
     }
 }

@@ -133,7 +133,8 @@ pub struct ChainState {
     /// Coverage by filter, intervals sorted.
     pub coverage: Vec<(Arc<Filter>, Vec<Interval>)>,
     /// Canonical blocks above the finalized one, the newest one at or below it, and every block
-    /// that left the chain: its events are stored, also where the new branch is not known yet.
+    /// that left the chain, or left it and came back: its events are stored, also where the new branch is
+    /// not known yet or nothing is covered.
     pub blocks: Vec<BlockRow>,
     /// Candidates not admitted yet.
     pub candidates: Vec<Candidate>,

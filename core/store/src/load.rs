@@ -23,11 +23,12 @@ pub(crate) fn chain_state(conn: &Connection, chain: ChainId) -> Result<ChainStat
         .optional()
         .map_err(statement_failed)?;
     let condition = "chain = ? AND (NOT canonical OR number >= (SELECT coalesce(max(number), 0)
-        FROM blocks WHERE chain = ? AND canonical AND number <= ?))";
+        FROM blocks WHERE chain = ? AND canonical AND number <= ?)
+        OR hash IN (SELECT block_hash FROM journal WHERE chain = ? AND op = 'reinstate'))";
     let floor = finalized.unwrap_or(0);
     Ok(ChainState {
         coverage: coverage(conn, chain)?,
-        blocks: blocks::read(conn, condition, params![chain.0, chain.0, floor])?,
+        blocks: blocks::read(conn, condition, params![chain.0, chain.0, floor, chain.0])?,
         candidates: candidates(conn, chain)?,
         sightings: sightings(conn, chain, finalized)?,
         finalized,

@@ -135,6 +135,40 @@ fn a_new_process_stores_nothing_twice_of_a_block_that_left_where_nothing_took_it
 }
 
 #[test]
+fn what_came_back_and_is_not_covered_is_stored_once() {
+    for back in [said("c", 5, 6, &[]), said("c", 4, 5, &[])] {
+        let mut world = World::new(policy(Verify::Bloom));
+        let log = L(5, 0, 1, 1);
+        world.take(&said("a", 1, 6, &[log]));
+        world.take(&said("b", 5, 5, &[]).on(B));
+        // It keeps back what was stored: the block comes back and stays open.
+        let outcome = world.take(&back.in_doubt(&[5]));
+        assert!(ops(&outcome).contains(&(Op::Reinstate, 5, 5, 1)), "{:?}", ops(&outcome));
+        let state = ChainState {
+            blocks: (world.blocks.iter())
+                .map(|((number, hash), canonical)| event::BlockRow {
+                    number: *number,
+                    hash: *hash,
+                    parent: None,
+                    timestamp: None,
+                    canonical: *canonical,
+                })
+                .collect(),
+            ..ChainState::default()
+        };
+        let again = said("a", 5, 5, &[log]);
+        let mut started = World::new(policy(Verify::Bloom));
+        started.aggregator =
+            Aggregator::new(ChainProfile::ethereum(CHAIN), policy(Verify::Bloom), state);
+        assert!(started.aggregator.needs_known(&again.make().0), "a new process asks, too");
+        world.take(&again);
+        assert_eq!(world.events.len(), 1);
+        let numbers: Vec<u64> = world.canonical_events().iter().map(|(n, _)| *n).collect();
+        assert_eq!(numbers, [5]);
+    }
+}
+
+#[test]
 fn a_revert_below_the_report_counts_its_events() {
     let mut world = World::new(policy(Verify::Bloom));
     world.take(&said("a", 1, 6, &[L(5, 0, 1, 1), L(6, 0, 1, 2)]));

@@ -4,9 +4,9 @@ use crate::memory_store::image::{Image, StoredEvent};
 use alloy_primitives::B256;
 use event::{
     BatchBlock, BlockRange, BlockRow, Candidate, ChainId, ChainState, EventId, EventPage,
-    EventQuery, Filter, Interval, JournalRow, LogRef,
+    EventQuery, Filter, Interval, JournalRow, LogRef, Op,
 };
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 impl Image {
     /// Returns what the aggregator needs to go on.
@@ -18,7 +18,13 @@ impl Image {
             .map(|row| row.number)
             .max()
             .unwrap_or(0);
-        let is_kept = |row: &&BlockRow| !row.canonical || row.number >= floor;
+        let came_back: BTreeSet<B256> = (self.journal.iter())
+            .filter(|row| row.chain == chain && row.op == Op::Reinstate)
+            .filter_map(|row| row.block_hash)
+            .collect();
+        let is_kept = |row: &&BlockRow| {
+            !row.canonical || row.number >= floor || came_back.contains(&row.hash)
+        };
         let mut candidates: Vec<Candidate> =
             self.candidates.values().filter(|c| c.id.chain == chain).cloned().collect();
         candidates.sort_by_key(|candidate| (candidate.number, candidate.id));

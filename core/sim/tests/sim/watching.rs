@@ -50,6 +50,8 @@ pub(crate) struct Watch {
     /// Highest block that a plugin has handled, each time it rose, with the head of that moment.
     pub(crate) handled: RefCell<Vec<(u64, u64)>>,
     pub(crate) outcome: Option<WatchOutcome>,
+    /// A node of this world misnumbers logs.
+    pub(crate) has_wrong_indexes: bool,
     /// Called before the clock moves.
     pub(crate) on_step: Option<OnStep>,
     pub(crate) watcher: Box<dyn WatchWatcher>,
@@ -85,6 +87,7 @@ impl Watch {
             nodes,
             handled: RefCell::default(),
             outcome: None,
+            has_wrong_indexes: false,
             on_step: None,
             watcher: Box::new(Silent),
             slowness: None,
