@@ -144,6 +144,8 @@ fn a_reader_that_never_reads_delays_nothing_and_is_told_what_it_missed() {
         end.lines.into_iter().partition(|line| line["type"] == "incident");
     // A node under load may earn one; it is no row of the journal.
     incidents.iter().for_each(|incident| println!("{incident}"));
+    let rows = scene.program.query(&scene.ledger(), "select count(*)::int as n from incidents");
+    assert_eq!(lines.last().map(|end| &end["incidents"]), Some(&rows[0]["n"]));
     let kinds: Vec<&str> = lines.iter().filter_map(|line| line["type"].as_str()).collect();
     assert_eq!(kinds.last(), Some(&"end"), "{kinds:?}");
     // Every event is told, or is in a row that a gap names: whenever there was room again.
