@@ -265,3 +265,35 @@ fn a_watch_in_the_middle_of_a_long_gap_ends_when_it_is_told_to() {
     check(&scene.program, &scene.ledger());
     assert!(end.stderr.contains("open: "), "the gap was filled already: {}", end.stderr);
 }
+
+#[test]
+fn a_watch_that_starts_while_its_nodes_are_away_waits_for_them_where_the_ledger_knows_the_chain() {
+    let mut scene = match Scene::new(67) {
+        Ok(scene) => scene,
+        Err(missing) => skip!("watch_nodes_away: {missing}"),
+    };
+    let proxy = FaultProxy::start(scene.anvil.address(), 7);
+    let url = proxy.url();
+    proxy.go_away(true);
+    // Without a ledger nobody knows which chain it is.
+    let outcome = scene.program.run(scene.watch(&[&url], &[]));
+    assert_eq!(outcome.code, Some(75), "{}", outcome.stderr);
+    assert!(!scene.ledger().exists());
+
+    proxy.go_away(false);
+    let mut watching = Watching::start(&scene.program, scene.watch(&[&url], &[]));
+    watching.wait_until("the first blocks", is_whole(scene.events()));
+    assert_eq!(watching.end("TERM").code, Some(0));
+
+    proxy.go_away(true);
+    let before = scene.events();
+    scene.mint(3);
+    let mut again = Watching::start(&scene.program, scene.watch(&[&url], &[]));
+    again.wait_until_said("no node answers: waiting for them, for chain 31337 of the ledger");
+    proxy.go_away(false);
+    again.wait_until("what came meanwhile", is_whole(scene.events() - before));
+    let end = again.end("TERM");
+    assert_eq!(end.code, Some(0), "{}", end.stderr);
+    assert_eq!(stored_lines(&scene.program, &scene.ledger()), chain_lines(&scene.rpc()));
+    check(&scene.program, &scene.ledger());
+}

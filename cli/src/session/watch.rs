@@ -102,7 +102,7 @@ pub(super) async fn run(
     let mut chains = Vec::new();
     for chain_plan in &plan.chains {
         let opened = tokio::select! {
-            opened = nodes::open(chain_plan, &*timer) => opened?,
+            opened = nodes::open(plan, chain_plan, environment, &*timer) => opened?,
             () = interrupt.stopped() => return Ok(code_of(&interrupt)),
         };
         let own = inputs::schemas(&chain_plan.contracts)?;
