@@ -199,6 +199,11 @@ impl From<LedgerError> for CommandError {
             LedgerError::Newer { .. } => {
                 (ErrorKind::Usage, "use a newer headcount; the ledger was left as it is")
             }
+            LedgerError::Older { .. } => (
+                ErrorKind::Usage,
+                "run the same command once as a user who may write the ledger and its folder: it \
+                 brings the tables forward, and keeps every row",
+            ),
             LedgerError::Unreadable { .. } => (
                 ErrorKind::LocalIo,
                 "name a ledger that headcount wrote, with --ledger; the file was left as it is",

@@ -1,6 +1,11 @@
-//! Ctrl-C, SIGTERM, and the signal that must not kill.
+//! Ctrl-C, SIGTERM, and the signals that must not kill.
 
 use crate::{command_error::CommandError, exit_codes::ExitCode};
+#[cfg(unix)]
+use std::{
+    ffi::OsString,
+    sync::{Mutex, PoisonError},
+};
 use std::{
     io::Write,
     sync::{
@@ -98,7 +103,10 @@ impl Hangup {
     pub(crate) fn listen() -> Result<Self, CommandError> {
         Ok(Self {
             #[cfg(unix)]
-            signal: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?,
+            signal: match early().hangup.take() {
+                Some(signal) => signal,
+                None => tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?,
+            },
         })
     }
 
@@ -126,6 +134,13 @@ struct Signals {
 #[cfg(unix)]
 impl Signals {
     fn new() -> Result<Self, CommandError> {
+        match early().stop.take() {
+            Some(kept) => Ok(kept),
+            None => Self::register(),
+        }
+    }
+
+    fn register() -> Result<Self, CommandError> {
         use tokio::signal::unix::{SignalKind, signal};
         let interrupt = signal(SignalKind::interrupt())?;
         let terminate = signal(SignalKind::terminate())?;
@@ -159,23 +174,54 @@ impl Signals {
     }
 }
 
-/// Makes a write beyond RLIMIT_FSIZE an error (EFBIG) instead of death by SIGXFSZ, so that a full
+/// What is heard before a command listens. A listener has every signal since it was made, whichever
+/// runtime comes to run it.
+#[cfg(unix)]
+struct Early {
+    stop: Option<Signals>,
+    hangup: Option<tokio::signal::unix::Signal>,
+}
+
+#[cfg(unix)]
+static EARLY: Mutex<Early> = Mutex::new(Early { stop: None, hangup: None });
+
+#[cfg(unix)]
+fn early() -> std::sync::MutexGuard<'static, Early> {
+    EARLY.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Commands that [`Interrupt::listen`], and whether they also listen for [`Hangup`]. The others have
+/// nothing to commit: a signal ends them as it ends any process.
+#[cfg(unix)]
+const LISTENING: [(&str, bool); 4] =
+    [("watch", true), ("replay", false), ("audit", false), ("drill", false)];
+
+/// Takes over the signals of the process, before anything else is done: `command` is the first word of
+/// the command line. What comes before the command listens waits until it does.
+///
+/// A write beyond RLIMIT_FSIZE becomes an error (EFBIG) instead of death by SIGXFSZ, so that a full
 /// disk and a full quota end the same way: exit code 74 and an untouched ledger.
 #[cfg(unix)]
-pub(crate) fn outlive_file_size_limit() -> Result<(), CommandError> {
+pub(crate) fn take_over(command: Option<OsString>) -> Result<(), CommandError> {
     use tokio::signal::unix::{SignalKind, signal};
     // SIGXFSZ is 25 on Linux, macOS and the BSDs.
     const SIGXFSZ: i32 = 25;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let _inside = runtime.enter();
-    // The handler that Tokio installs stays for the life of the process; that is all we want.
+    // Handlers that Tokio installs stay for the life of the process.
+    if let Some((_, hangs_up)) =
+        LISTENING.iter().find(|(name, _)| command.as_deref() == Some((*name).as_ref()))
+    {
+        let hangup = hangs_up.then(|| signal(SignalKind::hangup())).transpose()?;
+        *early() = Early { stop: Some(Signals::register()?), hangup };
+    }
     let _handled = signal(SignalKind::from_raw(SIGXFSZ))?;
     Ok(())
 }
 
-/// Only Unix has this limit.
+/// Only Unix has such signals.
 #[cfg(not(unix))]
-pub(crate) fn outlive_file_size_limit() -> Result<(), CommandError> {
+pub(crate) fn take_over(_command: Option<std::ffi::OsString>) -> Result<(), CommandError> {
     Ok(())
 }
 
@@ -199,6 +245,31 @@ mod tests {
             waiting.await.expect("waiting does not panic");
             interrupt.stopped().await;
             assert_eq!(interrupt.code(), Some(ExitCode::Terminated));
+        });
+    }
+    /// Sends a signal to this process and waits for nothing.
+    #[cfg(unix)]
+    fn signal_this(name: &str) {
+        let pid = std::process::id().to_string();
+        let sent = std::process::Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(sent.expect("kill is there").success());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_comes_before_the_command_listens_waits_until_it_does() {
+        take_over(Some("watch".into())).expect("handlers are installed");
+        signal_this("HUP");
+        signal_this("TERM");
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        runtime.expect("a runtime").block_on(async {
+            // Whatever runs before it may have turned the driver.
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            let interrupt = Interrupt::listen().expect("it listens");
+            let mut hangup = Hangup::listen().expect("it listens");
+            interrupt.stopped().await;
+            assert_eq!(interrupt.code(), Some(ExitCode::Terminated));
+            hangup.next().await;
         });
     }
 }

@@ -45,9 +45,14 @@ use exit_codes::ExitCode;
 use std::process;
 
 fn main() -> process::ExitCode {
+    // First of all: a signal that comes while this program still starts is one like any other.
+    let taken_over = interrupt::take_over(std::env::args_os().nth(1));
     logging::install_panic_hook();
     // The panic hook has told it already.
-    let Ok(ended) = std::panic::catch_unwind(run) else { return ExitCode::Bug.into() };
+    let run = || taken_over.and_then(|()| run());
+    let Ok(ended) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) else {
+        return ExitCode::Bug.into();
+    };
     match ended {
         Ok(code) => code.into(),
         Err(failed) => {
@@ -58,7 +63,6 @@ fn main() -> process::ExitCode {
 }
 
 fn run() -> Result<ExitCode, CommandError> {
-    interrupt::outlive_file_size_limit()?;
     let headcount = match Headcount::try_parse() {
         Ok(headcount) => headcount,
         // `--help` and `--version` are answers, not mistakes: they go to stdout.

@@ -26,6 +26,7 @@ struct Line {
     /// Longest delay of a chunk, in milliseconds.
     delay_ms_max: AtomicU64,
     is_frozen: AtomicBool,
+    is_away: AtomicBool,
     is_over: AtomicBool,
 }
 
@@ -47,6 +48,7 @@ impl FaultProxy {
             cuts_per_mille: AtomicU64::new(0),
             delay_ms_max: AtomicU64::new(0),
             is_frozen: AtomicBool::new(false),
+            is_away: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
         });
         let serving = line.clone();
@@ -54,6 +56,9 @@ impl FaultProxy {
             for client in listener.incoming().map_while(Result::ok) {
                 if serving.is_over.load(Ordering::Acquire) {
                     return;
+                }
+                if serving.is_away.load(Ordering::Acquire) {
+                    continue;
                 }
                 let line = serving.clone();
                 thread::spawn(move || {
@@ -74,6 +79,11 @@ impl FaultProxy {
     /// Lets connections stand and passes nothing on, or goes on.
     pub fn freeze(&self, is_frozen: bool) {
         self.line.is_frozen.store(is_frozen, Ordering::Release);
+    }
+
+    /// Ends every new connection at once, as before a node that is down, or lets them through.
+    pub fn go_away(&self, is_away: bool) {
+        self.line.is_away.store(is_away, Ordering::Release);
     }
 
     /// Returns the URL to give to a program.

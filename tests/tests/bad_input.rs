@@ -9,7 +9,7 @@ use headcount_tests::{
 use serde_json::{Value, json};
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     sync::Arc,
     time::{Duration, Instant},
@@ -362,6 +362,24 @@ fn a_plugin_for_another_interface_is_refused() {
     assert!(!scene.ledger().exists());
 }
 
+/// Runs statements over a ledger with stock DuckDB.
+fn change(ledger: &Path, statements: &str) {
+    let script = "const { DuckDBInstance } = require('@duckdb/node-api');
+        DuckDBInstance.create(process.argv[1]).then(async (db) => {
+            const c = await db.connect();
+            await c.run(process.argv[2]);
+            await c.run('checkpoint');
+        });";
+    let changed = Command::new("node")
+        .args(["-e", script, "--"])
+        .arg(ledger)
+        .arg(statements)
+        .current_dir(workspace().join("tests/tools"))
+        .output()
+        .unwrap();
+    assert!(changed.status.success(), "{}", String::from_utf8_lossy(&changed.stderr));
+}
+
 #[test]
 fn a_ledger_of_a_newer_version_is_left_as_it_is() {
     let scene = scene!("a_ledger_of_a_newer_version");
@@ -370,23 +388,62 @@ fn a_ledger_of_a_newer_version_is_left_as_it_is() {
     }
     let node = ScriptedNode::honest(&scene.chain);
     scene.replay(&node.url(), &[]).expect_success();
-    let script = "const { DuckDBInstance } = require('@duckdb/node-api');
-        DuckDBInstance.create(process.argv[1]).then(async (db) => {
-            const c = await db.connect();
-            await c.run(\"update meta set value = '9999' where key like '%schema%' or key like '%version%'\");
-            await c.run('checkpoint');
-        });";
-    let changed = Command::new("node")
-        .args(["-e", script, "--"])
-        .arg(scene.ledger())
-        .current_dir(workspace().join("tests/tools"))
-        .output()
-        .unwrap();
-    assert!(changed.status.success(), "{}", String::from_utf8_lossy(&changed.stderr));
+    change(&scene.ledger(), "update meta set value = '9999' where key = 'schema_version'");
     let before = fs::read(scene.ledger()).unwrap();
     let outcome = scene.replay(&node.url(), &[]);
     expect_error("ledger of a newer version", outcome, USAGE, &["newer"]);
+    // The nodes can be judged without it.
+    let ledger = scene.ledger().display().to_string();
+    let health = scene.program.run(["health", "-r", &node.url(), "--ledger", &ledger]);
+    assert!(health.stdout.contains("has schema 9999"), "{}{}", health.stdout, health.stderr);
     assert!(fs::read(scene.ledger()).unwrap() == before, "the ledger was changed");
+}
+
+/// What version 4 of the tables changed, taken back.
+const BACK_TO_VERSION_3: &str = "
+    drop view coverage;
+    alter table coverage_parts drop column goes_on;
+    alter table coverage_parts rename to coverage;
+    drop view lanes;
+    alter table lane_records rename to lanes;
+    alter table lane_batches drop column next_block;
+    alter table lane_batches drop column next_seq;
+    alter table lane_batches drop column next_batch;
+    alter table lane_batches drop column journal_seq;
+    update meta set value = '3' where key = 'schema_version'";
+
+#[test]
+fn a_ledger_of_an_older_version_is_brought_forward_by_whoever_reads_it() {
+    let scene = scene!("a_ledger_of_an_older_version");
+    if tool("@duckdb/node-api").is_none() {
+        skip!("a_ledger_of_an_older_version: stock DuckDB is not installed (make tools)");
+    }
+    let node = ScriptedNode::honest(&scene.chain);
+    let url = node.url();
+    scene.replay(&url, &[]).expect_success();
+    let before = scene.digest();
+    let commands: [&[&str]; 6] = [
+        &["query", "select count(*) from events"],
+        &["ledger", "digest"],
+        &["ledger", "check"],
+        &["coverage"],
+        &["snapshot", "copy.duckdb"],
+        &["health", "-r", &url],
+    ];
+    let ledger = scene.ledger().display().to_string();
+    for command in commands {
+        let run = || scene.program.run(command.iter().chain(&["--ledger", ledger.as_str()]));
+        let again = |outcome: Outcome| (outcome.code, outcome.stderr);
+        change(&scene.ledger(), BACK_TO_VERSION_3);
+        let (code, said) = again(run());
+        assert!(said.contains("brought from schema 3 to 4"), "{command:?}: {said}");
+        let _ = fs::remove_file(scene.folder.path().join("copy.duckdb"));
+        let (code_after, said) = again(run());
+        assert_eq!(code, code_after, "{command:?}");
+        assert!(!said.contains("schema"), "{command:?}: {said}");
+        assert_ne!(code, Some(LOCAL_IO), "{command:?}: {said}");
+        assert_eq!(scene.digest(), before, "{command:?}");
+    }
 }
 
 #[test]

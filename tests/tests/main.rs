@@ -11,6 +11,7 @@ mod coverage;
 mod dead;
 mod demo;
 mod drill;
+mod early_signals;
 mod exclusion;
 mod export;
 mod health;

@@ -144,6 +144,8 @@ fn a_reader_that_never_reads_delays_nothing_and_is_told_what_it_missed() {
         end.lines.into_iter().partition(|line| line["type"] == "incident");
     // A node under load may earn one; it is no row of the journal.
     incidents.iter().for_each(|incident| println!("{incident}"));
+    let rows = scene.program.query(&scene.ledger(), "select count(*)::int as n from incidents");
+    assert_eq!(lines.last().map(|end| &end["incidents"]), Some(&rows[0]["n"]));
     let kinds: Vec<&str> = lines.iter().filter_map(|line| line["type"].as_str()).collect();
     assert_eq!(kinds.last(), Some(&"end"), "{kinds:?}");
     // Every event is told, or is in a row that a gap names: whenever there was room again.
@@ -262,4 +264,36 @@ fn a_watch_in_the_middle_of_a_long_gap_ends_when_it_is_told_to() {
     assert!(end.took < DRAIN_MAX, "it took {:?}", end.took);
     check(&scene.program, &scene.ledger());
     assert!(end.stderr.contains("open: "), "the gap was filled already: {}", end.stderr);
+}
+
+#[test]
+fn a_watch_that_starts_while_its_nodes_are_away_waits_for_them_where_the_ledger_knows_the_chain() {
+    let mut scene = match Scene::new(67) {
+        Ok(scene) => scene,
+        Err(missing) => skip!("watch_nodes_away: {missing}"),
+    };
+    let proxy = FaultProxy::start(scene.anvil.address(), 7);
+    let url = proxy.url();
+    proxy.go_away(true);
+    // Without a ledger nobody knows which chain it is.
+    let outcome = scene.program.run(scene.watch(&[&url], &[]));
+    assert_eq!(outcome.code, Some(75), "{}", outcome.stderr);
+    assert!(!scene.ledger().exists());
+
+    proxy.go_away(false);
+    let mut watching = Watching::start(&scene.program, scene.watch(&[&url], &[]));
+    watching.wait_until("the first blocks", is_whole(scene.events()));
+    assert_eq!(watching.end("TERM").code, Some(0));
+
+    proxy.go_away(true);
+    let before = scene.events();
+    scene.mint(3);
+    let mut again = Watching::start(&scene.program, scene.watch(&[&url], &[]));
+    again.wait_until_said("no node answers: waiting for them, for chain 31337 of the ledger");
+    proxy.go_away(false);
+    again.wait_until("what came meanwhile", is_whole(scene.events() - before));
+    let end = again.end("TERM");
+    assert_eq!(end.code, Some(0), "{}", end.stderr);
+    assert_eq!(stored_lines(&scene.program, &scene.ledger()), chain_lines(&scene.rpc()));
+    check(&scene.program, &scene.ledger());
 }

@@ -7,6 +7,7 @@ mod amend;
 mod carried;
 mod contracts;
 mod desk;
+mod forward;
 mod joined;
 mod look;
 mod reach;

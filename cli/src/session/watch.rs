@@ -45,7 +45,7 @@ use std::{
     time::{Duration, Instant},
 };
 use stream::Stream;
-use tell::{EndLine, tell};
+use tell::{EndLine, Written, tell};
 
 /// Longest time between two looks at a node's head where the user says nothing.
 const POLL_MAX: Duration = Duration::from_secs(2);
@@ -102,7 +102,7 @@ pub(super) async fn run(
     let mut chains = Vec::new();
     for chain_plan in &plan.chains {
         let opened = tokio::select! {
-            opened = nodes::open(chain_plan, &*timer) => opened?,
+            opened = nodes::open(plan, chain_plan, environment, &*timer) => opened?,
             () = interrupt.stopped() => return Ok(code_of(&interrupt)),
         };
         let own = inputs::schemas(&chain_plan.contracts)?;
@@ -136,7 +136,8 @@ pub(super) async fn run(
     let live = Arc::new(Live::new(environment, plan.quiet));
     let is_json = plan.is_json || !environment.stdout_is_terminal || plan.emit == Emit::Reports;
     let (stream, writing) = Stream::start(&live, is_json, environment.stdout_is_terminal)?;
-    let owner = owner.showing(show(plan, &live, &stream)).spawn()?;
+    let written = Written::default();
+    let owner = owner.showing(show(plan, &live, &stream, &written)).spawn()?;
 
     let policies = chains.iter().map(|chain| (chain.profile.chain, chain.policy));
     let specs = inputs::specs(&contracts)?;
@@ -203,10 +204,12 @@ pub(super) async fn run(
     for (profile, outcome) in profiles.iter().zip(outcomes) {
         let outcome = outcome.map_err(CommandError::bug)?;
         open += outcome.open.len();
+        // The owner has ended: nothing is written any more.
+        let rows = written.of(profile.chain);
         if plan.emit == Emit::Events {
-            stream.end(EndLine::new(profile, &outcome));
+            stream.end(EndLine::new(profile, &outcome, rows));
         }
-        tell(plan, profile, &outcome);
+        tell(plan, profile, &outcome, rows);
     }
     let is_closed = stream.is_closed();
     drop((watcher, stream));
@@ -382,10 +385,17 @@ fn millis(duration: Duration) -> u64 {
 }
 
 /// Shows every transaction on the terminal or writes it to stdout.
-fn show(plan: &WatchPlan, live: &Arc<Live>, stream: &Stream) -> pipeline::OnCommit {
+fn show(
+    plan: &WatchPlan,
+    live: &Arc<Live>,
+    stream: &Stream,
+    written: &Written,
+) -> pipeline::OnCommit {
     let (live, stream, emit) = (live.clone(), stream.clone(), plan.emit);
+    let written = written.clone();
     Box::new(move |commits: &[Commit], decoder: &dyn Decoder| {
         live.count_missed(commits);
+        written.count(commits);
         if emit == Emit::Events {
             stream.commits(commits, decoder);
         }

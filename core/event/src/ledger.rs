@@ -55,6 +55,16 @@ pub enum LedgerError {
     /// A statement of ours failed: a bug.
     #[error("ledger: {0}")]
     Internal(String),
+    /// Written by an older version, and not to be written to: left unchanged.
+    #[error("ledger {path} has schema {found}, this program reads {known}")]
+    Older {
+        /// File.
+        path: String,
+        /// Its version.
+        found: u32,
+        /// Ours.
+        known: u32,
+    },
 }
 
 /// Answer to a report, after its commit.

@@ -43,7 +43,8 @@ pub enum OpenMode {
     Create,
     /// As owner; must be there.
     Existing,
-    /// Beside other readers, for queries: nothing can be written, no other file be reached.
+    /// Beside other readers, for queries: nothing can be written, no other file be reached. A ledger
+    /// of an older version is refused: an owner brings it forward.
     ReadOnly,
 }
 
@@ -126,8 +127,8 @@ pub(crate) fn open_locked(
     let found = known_version(path, &reader)?;
     if mode == OpenMode::ReadOnly {
         if found < SCHEMA_VERSION {
-            let reason = format!("schema {found} must be brought to {SCHEMA_VERSION} by an owner");
-            return Err(unreadable(path, reason));
+            let path = path.display().to_string();
+            return Err(LedgerError::Older { path, found, known: SCHEMA_VERSION });
         }
         return Ok(reader);
     }

@@ -258,6 +258,26 @@ mod tests {
         assert_eq!(before.map(|rows| rows.len()), [2, 1]);
     }
 
+    #[test]
+    fn a_file_of_an_older_version_is_refused_unchanged_to_readers_until_an_owner_was_there() {
+        use crate::{DuckLedger, OpenMode};
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("l.duckdb");
+        let conn = Connection::open(&path).unwrap();
+        migrate_by(&conn, 0, &MIGRATIONS[..3]).unwrap();
+        conn.close().unwrap();
+        let before = std::fs::read(&path).unwrap();
+        match DuckLedger::open(&path, OpenMode::ReadOnly).unwrap_err() {
+            event::LedgerError::Older { found, known, .. } => {
+                assert_eq!((found, known), (3, SCHEMA_VERSION));
+            }
+            other => panic!("{other}"),
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+        drop(DuckLedger::open(&path, OpenMode::Existing).unwrap());
+        DuckLedger::open(&path, OpenMode::ReadOnly).unwrap();
+    }
+
     /// Table, column and type of every row of the page's tables of columns.
     fn documented() -> Vec<(String, String, String)> {
         let page = include_str!("../../../docs/ledger.md");

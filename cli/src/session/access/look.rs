@@ -3,6 +3,7 @@
 //! An owner that ends meanwhile is no error: the ledger is looked at anew.
 
 use super::{
+    forward,
     joined::{Joined, Miss, another},
     reach::Seeker,
 };
@@ -251,6 +252,11 @@ fn source(
         let pid = match DuckLedger::open_with(path, OpenMode::ReadOnly, options) {
             Ok(ledger) => return Ok(Source::File(Box::new(ledger))),
             Err(LedgerError::Busy { pid, .. }) => pid,
+            Err(older @ LedgerError::Older { .. }) => match forward::bring(path, older) {
+                Ok(()) => continue,
+                Err(LedgerError::Busy { pid, .. }) => pid,
+                Err(error) => return Err(error.into()),
+            },
             Err(error) => return Err(error.into()),
         };
         match runtime.block_on(seeker.connect()) {

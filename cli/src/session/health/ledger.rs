@@ -38,8 +38,8 @@ impl FoundLedger {
         let mut ledger = match Look::open(path, environment) {
             Ok(ledger) => ledger,
             // The nodes can be judged without it.
-            Err(busy) if busy.kind == ErrorKind::LeftOpen => {
-                return Ok(unread(LedgerState::Unread(busy.error.to_string())));
+            Err(why) if matches!(why.kind, ErrorKind::LeftOpen | ErrorKind::Usage) => {
+                return Ok(unread(LedgerState::Unread(why.error.to_string())));
             }
             Err(error) => return Err(error),
         };

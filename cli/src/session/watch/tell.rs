@@ -1,10 +1,46 @@
 //! How a watch ended, in words on stderr and as the last line on stdout.
 
 use crate::plan::WatchPlan;
-use event::ChainProfile;
+use event::{ChainId, ChainProfile, Commit, Op};
 use pipeline::{LookedAgain, WatchOutcome};
 use serde::Serialize;
-use std::io::{Write, stderr};
+use std::{
+    collections::BTreeMap,
+    io::{Write, stderr},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// What was written of each chain: also what came while the run ended, when nobody waited for what was
+/// acknowledged any more.
+#[derive(Clone, Default)]
+pub(super) struct Written(Arc<Mutex<BTreeMap<ChainId, Rows>>>);
+
+/// Rows that are new.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Rows {
+    events: u64,
+    incidents: u64,
+}
+
+impl Written {
+    /// Counts a transaction that took effect.
+    pub(super) fn count(&self, commits: &[Commit]) {
+        let mut chains = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for commit in commits {
+            let rows = chains.entry(commit.chain).or_default();
+            // By the journal: the events themselves may be in the store already.
+            let came = commit.journal.iter().filter(|row| matches!(row.op, Op::Extend | Op::Late));
+            rows.events += came.map(|row| row.events).sum::<u64>();
+            rows.incidents += commit.incidents.len() as u64;
+        }
+    }
+
+    /// Returns what a chain has of this run.
+    pub(super) fn of(&self, chain: ChainId) -> Rows {
+        let chains = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        chains.get(&chain).copied().unwrap_or_default()
+    }
+}
 
 /// The last line of a chain.
 #[derive(Serialize)]
@@ -30,13 +66,13 @@ struct LookLine {
 }
 
 impl EndLine {
-    pub(super) fn new(profile: &ChainProfile, outcome: &WatchOutcome) -> Self {
+    pub(super) fn new(profile: &ChainProfile, outcome: &WatchOutcome, rows: Rows) -> Self {
         let open = outcome.open.iter();
         Self {
             chain: profile.chain.0,
             head: outcome.head.map(|head| head.number),
-            new_events: outcome.new_events,
-            incidents: outcome.incidents,
+            new_events: rows.events,
+            incidents: rows.incidents,
             open: open.map(|(range, why)| (range.first(), range.last(), why.clone())).collect(),
             halted: outcome.halted.clone(),
             second_look: look_line(&outcome.second_look),
@@ -51,7 +87,7 @@ fn look_line(look: &LookedAgain) -> LookLine {
 }
 
 /// Says it in words. Whoever closed stderr does not want to hear it.
-pub(super) fn tell(plan: &WatchPlan, profile: &ChainProfile, outcome: &WatchOutcome) {
+pub(super) fn tell(plan: &WatchPlan, profile: &ChainProfile, outcome: &WatchOutcome, rows: Rows) {
     let mut words = Vec::new();
     if let Some(halted) = &outcome.halted {
         words.push(format!("error: chain {} is halted: {halted}", profile.name));
@@ -59,7 +95,7 @@ pub(super) fn tell(plan: &WatchPlan, profile: &ChainProfile, outcome: &WatchOutc
     }
     if !plan.quiet {
         let head = outcome.head.map_or_else(|| "unknown".to_owned(), |b| b.number.to_string());
-        let (name, events, incidents) = (&profile.name, outcome.new_events, outcome.incidents);
+        let (name, Rows { events, incidents }) = (&profile.name, rows);
         words
             .push(format!("chain {name}: head {head}, {events} new events, {incidents} incidents"));
         let look = &outcome.second_look;
@@ -76,5 +112,47 @@ pub(super) fn tell(plan: &WatchPlan, profile: &ChainProfile, outcome: &WatchOutc
     }
     for line in words {
         let _ = writeln!(stderr(), "{line}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use event::{BlockRange, Flaw, Incident, JournalRow, NodeId};
+
+    #[test]
+    fn what_was_written_is_counted_by_row_and_chain() {
+        let incident = |chain| Incident {
+            chain,
+            node: NodeId::new("liar"),
+            range: BlockRange::one(1),
+            flaw: Flaw::Missing,
+            // Of events, not of incidents.
+            count: 5,
+            detail: String::new(),
+        };
+        let row = |op, events| JournalRow {
+            seq: 1,
+            chain: ChainId(1),
+            op,
+            filter: None,
+            range: BlockRange::one(1),
+            block_hash: None,
+            events,
+        };
+        let commit = |chain: u64, incidents: usize| Commit {
+            incidents: vec![incident(ChainId(chain)); incidents],
+            ..Commit::empty(ChainId(chain))
+        };
+        let events = Commit {
+            // A block that comes back brings nothing new.
+            journal: vec![row(Op::Extend, 3), row(Op::Late, 1), row(Op::Reinstate, 9)],
+            ..Commit::empty(ChainId(1))
+        };
+        let written = Written::default();
+        written.clone().count(&[commit(1, 2), commit(2, 0), events, commit(1, 1)]);
+        written.count(&[commit(1, 4)]);
+        let rows = [1, 2].map(|chain| written.of(ChainId(chain)));
+        assert_eq!(rows, [Rows { events: 4, incidents: 7 }, Rows::default()]);
     }
 }
