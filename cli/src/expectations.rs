@@ -300,6 +300,8 @@ mod tests {
             addresses: AnyOf::one(Address::repeat_byte(1)),
             events: Vec::new(),
             start: None,
+            is_of_chain: false,
+            chains: Default::default(),
         }];
         let schemas = [EventSchema {
             contract: "gold".to_owned(),
@@ -307,6 +309,7 @@ mod tests {
             signature: "Transfer(address,address,uint256)".to_owned(),
             topic0: None,
             addresses: AnyOf::one(Address::repeat_byte(1)),
+            chains: Default::default(),
             columns: Vec::new(),
         }];
         let read = Expectations::parse(text, Path::new("e.toml")).map_err(told)?;

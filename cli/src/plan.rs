@@ -22,8 +22,8 @@ use crate::{
     event_spec::EventSpec, ledger_path::LedgerPath,
 };
 use alloy_primitives::Address;
-use event::AnyOf;
-use std::time::Duration;
+use event::{AnyOf, ChainId};
+use std::{collections::BTreeMap, time::Duration};
 
 /// Events of one schema: input of `abi`, and of the filter to ask nodes with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,13 +36,47 @@ pub(crate) struct ContractPlan {
     pub(crate) events: Vec<EventSpec>,
     /// Block of deployment, where known.
     pub(crate) start: Option<u64>,
+    /// Whether the configuration says that it is on this chain, and so not on another one.
+    pub(crate) is_of_chain: bool,
+    /// The contracts of each chain that it is bound to, once it is; none = any chain.
+    pub(crate) chains: ContractChains,
+}
+
+/// Contracts by chain.
+pub(crate) type ContractChains = BTreeMap<ChainId, AnyOf<Address>>;
+
+impl ContractPlan {
+    /// Binds it to the chain that it is read on, where the configuration says so.
+    fn bound_to(self, chain: ChainId) -> Self {
+        let chains = match self.is_of_chain {
+            true => BTreeMap::from([(chain, self.addresses.clone())]),
+            false => BTreeMap::new(),
+        };
+        Self { chains, ..self }
+    }
+}
+
+/// Joins what two contracts of one name are bound to; one that is bound to no chain is for any.
+pub(crate) fn joined_chains(one: &ContractChains, other: &ContractChains) -> ContractChains {
+    if one.is_empty() || other.is_empty() {
+        return BTreeMap::new();
+    }
+    let mut both = one.clone();
+    for (chain, more) in other {
+        both.entry(*chain)
+            .and_modify(|own| *own = own.joined(more))
+            .or_insert_with(|| more.clone());
+    }
+    both
 }
 
 /// Contracts of all chains as one list: a contract of the same name on another chain shares its
 /// tables, in which every row says its chain.
-pub(crate) fn merged_contracts(chains: &[ChainPlan]) -> Result<Vec<ContractPlan>, CommandError> {
+pub(crate) fn merged_contracts<'a>(
+    chains: impl IntoIterator<Item = &'a ChainPlan>,
+) -> Result<Vec<ContractPlan>, CommandError> {
     let mut merged: Vec<ContractPlan> = Vec::new();
-    for contract in chains.iter().flat_map(|chain| &chain.contracts) {
+    for contract in chains.into_iter().flat_map(|chain| &chain.contracts) {
         let known = merged.iter_mut().find(|known| known.schema == contract.schema);
         let Some(known) = known else {
             merged.push(contract.clone());
@@ -54,14 +88,9 @@ pub(crate) fn merged_contracts(chains: &[ChainPlan]) -> Result<Vec<ContractPlan>
                 .context(format!("`{name}` is named on two chains"))
                 .hint("give both the same events, or give one another name"));
         }
-        match (&mut known.addresses, &contract.addresses) {
-            (AnyOf::Of(addresses), AnyOf::Of(more)) => {
-                addresses.extend(more);
-                addresses.sort_unstable();
-                addresses.dedup();
-            }
-            (any, _) => *any = AnyOf::Any,
-        }
+        known.addresses = known.addresses.joined(&contract.addresses);
+        known.chains = joined_chains(&known.chains, &contract.chains);
+        known.is_of_chain &= contract.is_of_chain;
     }
     Ok(merged)
 }

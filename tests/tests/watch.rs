@@ -251,3 +251,85 @@ fn two_chains_are_watched_by_one_process() {
     assert_eq!(counts, [(10, transfers(&two) as u64), (31_337, transfers(&one) as u64)]);
     check(&program, &ledger);
 }
+
+#[test]
+fn one_address_on_two_chains_is_two_contracts() {
+    const NAME: &str = "watch_one_address_on_two_chains";
+    let (Some(one), Some(two)) = (Anvil::start(), Anvil::start_with(&["--chain-id", "7"])) else {
+        skip!("{NAME}: anvil is not installed (make tools)")
+    };
+    let Some(contracts) = Contracts::compile() else {
+        skip!("{NAME}: solc is not installed (make tools)")
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let Some(program) = Program::in_folder(folder.path()) else {
+        skip!("{NAME}: headcount is not built (make build)")
+    };
+    // The id of one chain is said, that of the other one is what its node says.
+    let mut config = String::from("ledger = \"l.duckdb\"\n");
+    let mut addresses = Vec::new();
+    for (chain, id, contract, anvil, blocks) in
+        [("one", "id = 31337\n", "a", &one, 3), ("two", "", "b", &two, 5)]
+    {
+        let mut traffic = Traffic::new(anvil.rpc(), 33).unwrap();
+        let gold = traffic.deploy_token(contracts.bytecode("Token"), "Gold").unwrap();
+        traffic.trade(&[gold], blocks).unwrap();
+        let url = anvil.url();
+        config.push_str(&format!(
+            "[chain.{chain}]\n{id}[[chain.{chain}.node]]\nurl = \"{url}\"\n\
+             [[contract]]\nname = \"{contract}\"\nchain = \"{chain}\"\naddress = \"{gold}\"\nstart = 0\n\
+             events = [\"Transfer(address indexed from, address indexed to, uint256 value)\"]\n"
+        ));
+        addresses.push(gold);
+    }
+    assert_eq!(addresses[0], addresses[1], "both are the first contract of the same account");
+    std::fs::write(folder.path().join("headcount.toml"), config).unwrap();
+    let transfers = |rpc: &Rpc| {
+        let topic = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef";
+        chain_lines(rpc).iter().filter(|line| line.contains(topic)).count()
+    };
+    let (one, two) = (one.rpc(), two.rpc());
+    let counts = [(31_337, transfers(&one) as u64), (7, transfers(&two) as u64)];
+    assert_ne!(counts[0].1, counts[1].1);
+
+    let ledger = folder.path().join("l.duckdb");
+    let check_tables = |how: &str| {
+        for (contract, wanted) in ["a", "b"].into_iter().zip(counts) {
+            let sql = format!(
+                "select _chain as chain, count(*) as n from {contract}.Transfer group by all"
+            );
+            let found: Vec<(u64, u64)> = (program.query(&ledger, &sql).iter())
+                .map(|row| (row["chain"].as_u64().unwrap(), row["n"].as_u64().unwrap()))
+                .collect();
+            assert_eq!(found, [wanted], "{contract} after {how}");
+        }
+        let told = program.run(["coverage", "--format", "json"]).expect_success().stdout;
+        let told: Value = serde_json::from_str(&told).unwrap();
+        let mut names: Vec<(u64, String)> = (told["chains"].as_array().unwrap().iter())
+            .map(|chain| {
+                let name = chain["filters"][0]["name"].as_str().unwrap();
+                (chain["chain"].as_u64().unwrap(), name.to_owned())
+            })
+            .collect();
+        names.sort();
+        let wanted = [(7, "b.Transfer".to_owned()), (31_337, "a.Transfer".to_owned())];
+        assert_eq!(names, wanted, "after {how}");
+        check(&program, &ledger);
+    };
+    let mut watching =
+        Watching::start(&program, ["watch", "--poll-interval", "100ms", "--agree-wait", "200ms"]);
+    watching.wait_until("both chains", |lines| {
+        counts.iter().all(|(chain, count)| standing(lines, *chain).len() as u64 == *count)
+    });
+    assert_eq!(watching.end("INT").code, Some(130));
+    check_tables("a watch");
+
+    std::fs::remove_file(&ledger).unwrap();
+    for (chain, id, rpc) in [("one", "31337", &one), ("two", "7", &two)] {
+        let blocks = format!("0:{}", head_of(rpc));
+        let of = ["replay", "--chain", chain, "--chain-id", id, "-b", &blocks];
+        let into = ["--quiet", "--ledger", "l.duckdb"];
+        program.run(of.iter().chain(&into)).expect_success();
+    }
+    check_tables("two replays");
+}

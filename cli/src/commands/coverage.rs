@@ -34,7 +34,7 @@ pub(crate) fn cmd_coverage(
     let mut ledger = open_to_read(&args.place, environment)?;
     // For the names in it: with a mistake in the file addresses do.
     let config = Config::load(args.place.config.as_deref(), environment).unwrap_or_default();
-    let report = session::coverage(&mut ledger, &config.contracts)?;
+    let report = session::coverage(&mut ledger, &config)?;
     report.write(args.format, &mut stdout().lock())?;
     Ok(ExitCode::Done)
 }

@@ -13,7 +13,8 @@ use crate::{
     suggest::closest,
 };
 use alloy_primitives::Address;
-use event::{AnyOf, Check, Finality, Verify};
+use event::{AnyOf, ChainId, Check, Finality, Verify};
+use std::collections::BTreeMap;
 
 /// A chain, decided.
 #[derive(Clone, Debug)]
@@ -69,6 +70,12 @@ impl ChainPlan {
 }
 
 impl ChainPlan {
+    /// Binds the contracts that the configuration has for this chain to its id, once that is known.
+    pub(crate) fn bound_to(self, chain: ChainId) -> Self {
+        let contracts = self.contracts.into_iter().map(|contract| contract.bound_to(chain));
+        Self { contracts: contracts.collect(), ..self }
+    }
+
     /// Demands what the configuration says of the command alone, unless a flag says something else.
     pub(super) fn demanding(self, flag: Option<Verify>, of_command: Option<Verify>) -> Self {
         Self { verify: flag.or(of_command).unwrap_or(self.verify), ..self }
@@ -168,6 +175,8 @@ fn contracts(
             addresses: AnyOf::Any,
             events: Vec::new(),
             start: None,
+            is_of_chain: false,
+            chains: BTreeMap::new(),
         });
     }
     if !events.is_empty() {
@@ -212,6 +221,8 @@ pub(super) fn plan_of(contract: &ContractConfig) -> ContractPlan {
         addresses: AnyOf::of(contract.addresses.iter().copied()).unwrap_or(AnyOf::Any),
         events: contract.events.clone(),
         start: contract.start,
+        is_of_chain: contract.chain.is_some(),
+        chains: BTreeMap::new(),
     }
 }
 
@@ -229,6 +240,8 @@ fn add(plans: &mut Vec<ContractPlan>, name: String, address: Address) {
             addresses: AnyOf::one(address),
             events: Vec::new(),
             start: None,
+            is_of_chain: false,
+            chains: BTreeMap::new(),
         }),
     }
 }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     command_error::CommandError,
-    config_file::ContractConfig,
+    config_file::Config,
     coverage_report::{ChainCoverage, CoverageReport, FilterCoverage, Known, Part},
 };
 use aggregator::Aggregator;
@@ -20,12 +20,9 @@ use std::{collections::BTreeMap, ops::ControlFlow};
 /// Flaws of receipts that were to prove a block.
 const UNPROVED: [Flaw; 3] = [Flaw::ReceiptsRoot, Flaw::ReceiptCount, Flaw::ReceiptBlock];
 
-/// Reads the coverage of every chain; `contracts` are names that the user gave.
-pub(crate) fn coverage(
-    ledger: &mut Look,
-    contracts: &[ContractConfig],
-) -> Result<CoverageReport, CommandError> {
-    let names = Names::of(schemas(ledger)?, contracts);
+/// Reads the coverage of every chain; `config` has names that the user gave.
+pub(crate) fn coverage(ledger: &mut Look, config: &Config) -> Result<CoverageReport, CommandError> {
+    let names = Names::of(schemas(ledger)?, config);
     let mut chains = Vec::new();
     for chain in ledger.chains()? {
         let state = ledger.load(chain)?;
@@ -42,7 +39,7 @@ pub(crate) fn coverage(
         let filters = all.filter_map(|(filter, intervals)| {
             let known = opened(parts(intervals, state.finalized), &owed.blocks(filter));
             let parts = tainted(known, &unproved);
-            let (name, id) = (names.told(filter), filter.id().to_string());
+            let (name, id) = (names.told(chain, filter), filter.id().to_string());
             (!parts.is_empty()).then_some(FilterCoverage { name, id, parts })
         });
         let filters = filters.collect();

@@ -83,6 +83,8 @@ fn watch_plan(plan: &DrillPlan, stage: &Stage, ledger: &std::path::Path) -> Watc
         addresses: wanted.addresses,
         events: vec![EventSpec::Signature(signature.to_owned())],
         start: None,
+        is_of_chain: false,
+        chains: Default::default(),
     };
     let chain = ChainPlan {
         chain_name: Some("drill".to_owned()),

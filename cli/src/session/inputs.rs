@@ -49,6 +49,7 @@ pub(super) fn specs(contracts: &[ContractPlan]) -> Result<Vec<abi::ContractSpec>
         specs.push(abi::ContractSpec {
             name: Some(contract.schema.clone()),
             addresses: contract.addresses.clone(),
+            chains: contract.chains.clone(),
             events,
         });
     }

@@ -19,7 +19,7 @@ use crate::{
     environment::Environment,
     exit_codes::ExitCode,
     interrupt::Interrupt,
-    plan::{IfBusy, ReplayPlan},
+    plan::{ContractPlan, IfBusy, ReplayPlan},
     summary::{Status, Summary},
 };
 use abi::Schemas;
@@ -64,6 +64,8 @@ struct Run<'a> {
     environment: &'a Environment,
     timer: Arc<WallTimer>,
     interrupt: Interrupt,
+    /// What it decodes, bound to its chain.
+    contracts: Vec<ContractPlan>,
     schemas: Arc<Schemas>,
     filters: Vec<Filter>,
     nodes: Vec<OpenNode>,
@@ -87,7 +89,7 @@ async fn run(
     let timer = Arc::new(WallTimer(begun));
     let interrupt = Interrupt::listen()?;
     // Everything the user can have got wrong is looked at before the ledger is touched.
-    let schemas = Arc::new(inputs::schemas(&plan.chain.contracts)?);
+    let schemas = inputs::schemas(&plan.chain.contracts)?;
     let filters = inputs::filters(&plan.chain.contracts, &schemas);
     let contracts = &plan.chain.contracts;
     let plugins = inputs::load_plugins(&plan.plugins, contracts, &plan.ledger, &plan.compiling)?;
@@ -98,12 +100,15 @@ async fn run(
     }
     let nodes = nodes::open_nodes(&plan.chain, plan.record.as_deref(), &*timer).await?;
     let profile = ledger::profile(plan, &nodes);
+    let contracts = plan.chain.clone().bound_to(profile.chain).contracts;
+    let schemas = Arc::new(inputs::schemas(&contracts)?);
     let carried = Arc::new(Carried::default());
     let run = Run {
         plan,
         environment,
         timer,
         interrupt,
+        contracts,
         schemas,
         filters,
         nodes,

@@ -94,7 +94,7 @@ pub(super) async fn run(
     }
     // Everything the user can have got wrong is looked at before the ledger is touched.
     let contracts = merged_contracts(&plan.chains)?;
-    let schemas = Arc::new(inputs::schemas(&contracts)?);
+    inputs::schemas(&contracts)?;
     let plugins = inputs::load_plugins(&plan.plugins, &contracts, &plan.ledger, &plan.compiling)?;
     let plugins = running_plugins(&plan.plugins, &plugins);
     let names = plugins.iter().map(|plugin| plugin.name.clone()).collect();
@@ -111,9 +111,11 @@ pub(super) async fn run(
             policy: policy(chain_plan),
             filters: inputs::filters(&chain_plan.contracts, &own),
             nodes: opened.nodes,
-            plan: chain_plan.clone(),
+            plan: chain_plan.clone().bound_to(opened.chain),
         });
     }
+    let contracts = merged_contracts(chains.iter().map(|chain| &chain.plan))?;
+    let schemas = Arc::new(inputs::schemas(&contracts)?);
     let owned = tokio::select! {
         owned = own(plan, environment) => owned?,
         () = stop(interrupt.clone(), plan.max_time) => return Ok(code_of(&interrupt)),

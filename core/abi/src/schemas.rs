@@ -1,7 +1,8 @@
 //! All events of all contracts of a configuration, and the decoder over them.
 //!
 //! A log belongs to the first schema that fits its contract, first topic and number of topics:
-//! one that names the contract before one for any contract, and an anonymous event only where no
+//! one that names the contract before one for any contract, one that is bound to the log's chain before
+//! one for any chain, and an anonymous event only where no
 //! other fits. ERC-20 and ERC-721 transfers share a first topic and differ in their topics.
 
 use crate::{
@@ -15,7 +16,7 @@ use alloy_dyn_abi::{DynSolType, Specifier};
 use alloy_json_abi::Event;
 use alloy_primitives::{B256, keccak256, map::B256Map};
 use event::{
-    AnyOf, ColumnData, DecodeStats, Decoder, EventSchema, Filter, LogRef, Logs, SchemaColumn,
+    ChainId, ColumnData, DecodeStats, Decoder, EventSchema, Filter, LogRef, Logs, SchemaColumn,
     TypedRows,
 };
 
@@ -43,7 +44,7 @@ impl Schemas {
             declared.dedup_by(|a, b| a.key() == b.key());
             let mut tables = Taken::default();
             for event in declared {
-                let (schema, plan) = event.into_schema(&contract, &spec.addresses, &mut tables);
+                let (schema, plan) = event.into_schema(&contract, spec, &mut tables);
                 all.schemas.push(schema);
                 all.plans.push(plan);
             }
@@ -58,9 +59,12 @@ impl Schemas {
     }
 
     fn index(&mut self) {
-        let (named, any): (Vec<u32>, Vec<u32>) = (0..self.schemas.len() as u32)
-            .partition(|at| !self.schemas[*at as usize].addresses.is_any());
-        for at in named.into_iter().chain(any) {
+        let mut order: Vec<u32> = (0..self.schemas.len() as u32).collect();
+        order.sort_by_key(|at| {
+            let schema = &self.schemas[*at as usize];
+            (schema.addresses.is_any(), schema.chains.is_empty())
+        });
+        for at in order {
             match self.schemas[at as usize].topic0 {
                 Some(topic0) => self.by_topic0.entry(topic0).or_default().push(at),
                 None => self.anonymous.push(at),
@@ -68,14 +72,14 @@ impl Schemas {
         }
     }
 
-    /// Those of `candidates` that are for this log's contract.
+    /// Those of `candidates` that are for this log's contract, on its chain.
     fn of_contract<'a>(
         &'a self,
         candidates: &'a [u32],
-        log: LogRef<'a>,
+        (chain, log): (ChainId, LogRef<'a>),
     ) -> impl Iterator<Item = usize> + 'a {
         let candidates = candidates.iter().map(|at| *at as usize);
-        candidates.filter(move |at| self.schemas[*at].addresses.allows(log.address))
+        candidates.filter(move |at| self.schemas[*at].is_for(chain, log.address))
     }
 
     fn fits(&self, at: usize, log: LogRef<'_>) -> bool {
@@ -83,11 +87,11 @@ impl Schemas {
     }
 
     /// Returns the schema that fits by first topic, and whether any speaks of the log at all.
-    fn by_signature(&self, log: LogRef<'_>) -> (Option<usize>, bool) {
+    fn by_signature(&self, chain: ChainId, log: LogRef<'_>) -> (Option<usize>, bool) {
         let candidates = log.topics.first().and_then(|topic0| self.by_topic0.get(topic0));
         let candidates = candidates.map_or(&[][..], Vec::as_slice);
         let mut known = false;
-        for at in self.of_contract(candidates, log) {
+        for at in self.of_contract(candidates, (chain, log)) {
             known = true;
             if self.fits(at, log) {
                 return (Some(at), true);
@@ -96,8 +100,12 @@ impl Schemas {
         (None, known)
     }
 
-    fn anonymous<'a>(&'a self, log: LogRef<'a>) -> impl Iterator<Item = usize> + 'a {
-        self.of_contract(&self.anonymous, log).filter(move |at| self.fits(*at, log))
+    fn anonymous<'a>(
+        &'a self,
+        chain: ChainId,
+        log: LogRef<'a>,
+    ) -> impl Iterator<Item = usize> + 'a {
+        self.of_contract(&self.anonymous, (chain, log)).filter(move |at| self.fits(*at, log))
     }
 }
 
@@ -106,7 +114,7 @@ impl Decoder for Schemas {
         &self.schemas
     }
 
-    fn decode(&self, logs: &Logs) -> (Vec<TypedRows>, DecodeStats) {
+    fn decode(&self, chain: ChainId, logs: &Logs) -> (Vec<TypedRows>, DecodeStats) {
         let mut open: Vec<Option<(Vec<u32>, Vec<ColumnData>)>> = Vec::new();
         open.resize_with(self.schemas.len(), || None);
         let mut stats = DecodeStats::default();
@@ -124,7 +132,7 @@ impl Decoder for Schemas {
             };
             let fitted = match last {
                 Some((other, at)) if is_alike(other, log) => (Some(at), true),
-                _ => self.by_signature(log),
+                _ => self.by_signature(chain, log),
             };
             let (done, known) = match fitted {
                 (Some(at), known) => {
@@ -132,7 +140,7 @@ impl Decoder for Schemas {
                     (push(at), known)
                 }
                 // What an anonymous event would look like is only known once it decodes.
-                (None, known) => (self.anonymous(log).any(push), known),
+                (None, known) => (self.anonymous(chain, log).any(push), known),
             };
             match (done, known) {
                 (true, _) => {}
@@ -147,14 +155,14 @@ impl Decoder for Schemas {
         (typed.collect(), stats)
     }
 
-    fn json(&self, log: LogRef<'_>) -> Option<(&str, String)> {
+    fn json(&self, chain: ChainId, log: LogRef<'_>) -> Option<(&str, String)> {
         let named = |at: usize| {
             let json = self.plans[at].json(log)?;
             Some((self.schemas[at].signature.as_str(), json))
         };
-        match self.by_signature(log) {
+        match self.by_signature(chain, log) {
             (Some(at), _) => named(at),
-            (None, _) => self.anonymous(log).find_map(named),
+            (None, _) => self.anonymous(chain, log).find_map(named),
         }
     }
 }
@@ -209,7 +217,7 @@ impl<'a> Declared<'a> {
     fn into_schema(
         self,
         contract: &str,
-        addresses: &AnyOf<alloy_primitives::Address>,
+        spec: &ContractSpec,
         tables: &mut Taken,
     ) -> (EventSchema, Plan) {
         let topic0: B256 = keccak256(&self.signature);
@@ -239,7 +247,8 @@ impl<'a> Declared<'a> {
             table,
             signature: self.signature,
             topic0: (!self.event.anonymous).then_some(topic0),
-            addresses: addresses.clone(),
+            addresses: spec.addresses.clone(),
+            chains: spec.chains.clone(),
             columns,
         };
         (schema, Plan::new(self.event.anonymous, planned))

@@ -4,7 +4,8 @@
 use crate::AbiError;
 use alloy_json_abi::{ContractObject, Event};
 use alloy_primitives::Address;
-use event::AnyOf;
+use event::{AnyOf, ChainId};
+use std::collections::BTreeMap;
 
 /// One contract, or every contract, and its events.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub struct ContractSpec {
     pub name: Option<String>,
     /// Where it is deployed.
     pub addresses: AnyOf<Address>,
+    /// Where on each chain that it is bound to; none = anywhere, on every chain.
+    pub chains: BTreeMap<ChainId, AnyOf<Address>>,
     /// Its events.
     pub events: Vec<EventSource>,
 }

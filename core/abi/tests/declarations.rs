@@ -9,7 +9,7 @@ const TRANSFER: &str = "Transfer(address indexed from, address indexed to, uint2
 
 fn spec(name: Option<&str>, addresses: AnyOf<Address>, events: &[&str]) -> ContractSpec {
     let events = events.iter().map(|text| EventSource::Signature((*text).to_owned())).collect();
-    ContractSpec { name: name.map(str::to_owned), addresses, events }
+    ContractSpec { name: name.map(str::to_owned), addresses, chains: Default::default(), events }
 }
 
 fn parse(events: &[&str]) -> Result<Schemas, AbiError> {
@@ -166,7 +166,12 @@ const ABI: &str = r#"[
 fn abi(json: &str, wanted: &[&str]) -> Result<Schemas, AbiError> {
     let wanted = wanted.iter().map(|name| (*name).to_owned()).collect();
     let events = vec![EventSource::Abi { json: json.to_owned(), wanted }];
-    Schemas::parse(&[ContractSpec { name: Some("dex".into()), addresses: AnyOf::Any, events }])
+    Schemas::parse(&[ContractSpec {
+        name: Some("dex".into()),
+        addresses: AnyOf::Any,
+        chains: Default::default(),
+        events,
+    }])
 }
 
 #[test]

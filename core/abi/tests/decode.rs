@@ -3,13 +3,21 @@
 
 use alloy_dyn_abi::{DynSolType, DynSolValue};
 use alloy_primitives::{Address, B256, I256, U256, hex, keccak256};
-use event::{AnyOf, ColumnData, DecodeStats, Decoder, LogRef, Logs};
+use event::{AnyOf, ChainId, ColumnData, DecodeStats, Decoder, LogRef, Logs};
 use headcount_abi::{ContractSpec, EventSource, Schemas};
 use proptest::prelude::*;
 
+const CHAIN: ChainId = ChainId(1);
+
 fn schemas(signatures: &[&str]) -> Schemas {
     let events = signatures.iter().map(|text| EventSource::Signature((*text).to_owned())).collect();
-    Schemas::parse(&[ContractSpec { name: None, addresses: AnyOf::Any, events }]).unwrap()
+    Schemas::parse(&[ContractSpec {
+        name: None,
+        addresses: AnyOf::Any,
+        chains: Default::default(),
+        events,
+    }])
+    .unwrap()
 }
 
 fn log<'a>(topics: &'a [B256], data: &'a [u8]) -> LogRef<'a> {
@@ -194,11 +202,11 @@ proptest! {
         prop_assert_eq!(&schemas.schemas()[0].signature, &format!("E({})", names.join(",")));
         topics.insert(0, schemas.schemas()[0].topic0.unwrap());
         let data = DynSolValue::Tuple(body).abi_encode_sequence().unwrap();
-        let (rows, stats) = schemas.decode(&one(&topics, &data));
+        let (rows, stats) = schemas.decode(CHAIN, &one(&topics, &data));
         prop_assert_eq!(stats, ALL);
         let found: Vec<String> = rows[0].columns.iter().map(held).collect();
         prop_assert_eq!(found, wanted);
-        let (_, text) = schemas.json(log(&topics, &data)).unwrap();
+        let (_, text) = schemas.json(CHAIN, log(&topics, &data)).unwrap();
         prop_assert!(serde_json::from_str::<serde_json::Value>(&text).unwrap().is_object());
     }
 
@@ -213,9 +221,9 @@ proptest! {
         ]);
         let mut topics = vec![schemas.schemas()[0].topic0.unwrap(); count];
         let logs = one(&topics, &data);
-        let (rows, stats) = schemas.decode(&logs);
+        let (rows, stats) = schemas.decode(CHAIN, &logs);
         prop_assert_eq!(rows.len() as u64 + stats.undecodable + stats.unknown, 1);
-        let json = schemas.json(logs.row(0));
+        let json = schemas.json(CHAIN, logs.row(0));
         prop_assert_eq!(json.is_some(), !rows.is_empty());
         topics.clear();
     }
@@ -234,7 +242,7 @@ fn the_extremes_of_wide_integers_are_exact() {
     ];
     let data: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes::<32>()).collect();
     let topics = [schemas.schemas()[0].topic0.unwrap()];
-    let (rows, stats) = schemas.decode(&one(&topics, &data));
+    let (rows, stats) = schemas.decode(CHAIN, &one(&topics, &data));
     assert_eq!(stats, ALL);
     let found: Vec<String> = rows[0].columns.iter().map(held).collect();
     assert_eq!(
@@ -259,17 +267,17 @@ fn padding_that_is_not_what_it_must_be_stays_raw() {
     good[63] = 9;
     good[64..96].fill(0xff);
     good[96..100].fill(0xab);
-    assert_eq!(schemas.decode(&one(&topics, &good)).1, ALL);
+    assert_eq!(schemas.decode(CHAIN, &one(&topics, &good)).1, ALL);
     for (byte, wrong) in [(31, 2), (30, 1), (59, 1), (64, 0), (92, 0x7f), (100, 1), (127, 1)] {
         let mut data = good;
         data[byte] = wrong;
-        let (rows, stats) = schemas.decode(&one(&topics, &data));
+        let (rows, stats) = schemas.decode(CHAIN, &one(&topics, &data));
         assert_eq!((rows.len(), stats), (0, RAW), "byte {byte}");
     }
     let mut dirty = topics;
     dirty[1].0[0] = 1;
-    assert_eq!(schemas.decode(&one(&dirty, &good)).1, RAW);
-    assert_eq!(schemas.decode(&one(&topics, &good[..127])).1, RAW, "short");
+    assert_eq!(schemas.decode(CHAIN, &one(&dirty, &good)).1, RAW);
+    assert_eq!(schemas.decode(CHAIN, &one(&topics, &good[..127])).1, RAW, "short");
 }
 
 #[test]
@@ -289,7 +297,7 @@ fn a_row_that_fails_late_leaves_nothing_behind() {
     for (a, c) in [(1, &b"one"[..]), (2, b"\xff\xfe"), (3, b"three")] {
         logs.push(log(&topics, &encode(a, c)));
     }
-    let (rows, stats) = schemas.decode(&logs);
+    let (rows, stats) = schemas.decode(CHAIN, &logs);
     assert_eq!(stats, RAW, "text that is not UTF-8");
     assert_eq!(rows[0].row, [0, 2]);
     assert!(rows[0].columns.iter().all(|column| column.len() == 2));
@@ -312,7 +320,7 @@ fn transfers_of_erc20_and_erc721_are_told_apart_by_their_topics() {
     logs.push(log(&[transfer, word(1), word(2)], word(5).as_slice()));
     logs.push(log(&[transfer, word(1), word(2), word(6)], &[]));
     logs.push(log(&[transfer, word(1)], &[0; 64]));
-    let (rows, stats) = schemas.decode(&logs);
+    let (rows, stats) = schemas.decode(CHAIN, &logs);
     assert_eq!(stats, RAW, "two topics fit neither");
     let found: Vec<_> = rows
         .iter()
@@ -325,9 +333,35 @@ fn transfers_of_erc20_and_erc721_are_told_apart_by_their_topics() {
 fn anonymous_events_decode_and_what_nothing_speaks_of_is_unknown() {
     let schemas = schemas(&["event Note(uint8 indexed a, uint8 b) anonymous"]);
     assert_eq!(schemas.schemas()[0].topic0, None);
-    assert_eq!(schemas.decode(&one(&[word(1)], word(2).as_slice())).1, ALL);
-    assert_eq!(schemas.decode(&one(&[word(1)], word(256).as_slice())).1, UNKNOWN);
-    assert_eq!(schemas.decode(&one(&[], &[])).1, UNKNOWN);
+    assert_eq!(schemas.decode(CHAIN, &one(&[word(1)], word(2).as_slice())).1, ALL);
+    assert_eq!(schemas.decode(CHAIN, &one(&[word(1)], word(256).as_slice())).1, UNKNOWN);
+    assert_eq!(schemas.decode(CHAIN, &one(&[], &[])).1, UNKNOWN);
+}
+
+#[test]
+fn a_log_is_decoded_by_the_contract_that_has_its_address_on_its_chain() {
+    let mine = Address::repeat_byte(9);
+    let spec = |name: &str, chains: &[u64]| ContractSpec {
+        name: Some(name.to_owned()),
+        addresses: AnyOf::one(mine),
+        chains: chains.iter().map(|chain| (ChainId(*chain), AnyOf::one(mine))).collect(),
+        events: vec![EventSource::Signature("E(uint8 a)".to_owned())],
+    };
+    let specs = [spec("any", &[]), spec("a", &[1, 2]), spec("b", &[7])];
+    let schemas = Schemas::parse(&specs).unwrap();
+    let (topics, data) = ([schemas.schemas()[0].topic0.unwrap()], word(1));
+    let log = LogRef { address: &mine, ..log(&topics, data.as_slice()) };
+    let mut logs = Logs::default();
+    logs.push(log);
+    for (chain, name) in [(1, "a"), (2, "a"), (7, "b"), (9, "any")] {
+        let (rows, stats) = schemas.decode(ChainId(chain), &logs);
+        assert_eq!(stats, ALL);
+        assert_eq!(schemas.schemas()[rows[0].schema as usize].contract, name, "chain {chain}");
+    }
+    let bound = Schemas::parse(&specs[1..]).unwrap();
+    assert_eq!(bound.decode(ChainId(9), &logs).1, UNKNOWN);
+    assert!(bound.json(ChainId(9), log).is_none());
+    assert!(bound.json(ChainId(7), log).is_some());
 }
 
 #[test]
@@ -336,6 +370,7 @@ fn a_schema_for_the_contract_goes_before_one_for_any() {
     let spec = |name: &str, addresses| ContractSpec {
         name: Some(name.to_owned()),
         addresses,
+        chains: Default::default(),
         events: vec![signature.clone()],
     };
     let mine = Address::repeat_byte(9);
@@ -346,7 +381,7 @@ fn a_schema_for_the_contract_goes_before_one_for_any() {
     let mut logs = Logs::default();
     logs.push(LogRef { address: &mine, ..log(&topics, data.as_slice()) });
     logs.push(log(&topics, data.as_slice()));
-    let (rows, _) = schemas.decode(&logs);
+    let (rows, _) = schemas.decode(CHAIN, &logs);
     assert_eq!(rows.iter().map(|r| (r.schema, r.row[0])).collect::<Vec<_>>(), [(0, 1), (1, 0)]);
 }
 
@@ -360,7 +395,8 @@ fn json_keeps_names_and_writes_wide_integers_as_text() {
         {"name":"note","type":"string","indexed":true},
         {"name":"side","type":"int8","indexed":false}]}]"#;
     let events = vec![EventSource::Abi { json: abi.to_owned(), wanted: Vec::new() }];
-    let spec = ContractSpec { name: None, addresses: AnyOf::Any, events };
+    let spec =
+        ContractSpec { name: None, addresses: AnyOf::Any, chains: Default::default(), events };
     let schemas = Schemas::parse(&[spec]).unwrap();
     let levels = DynSolValue::Array(vec![DynSolValue::Tuple(vec![
         DynSolValue::Uint(U256::from(1u64 << 53), 128),
@@ -374,7 +410,7 @@ fn json_keeps_names_and_writes_wide_integers_as_text() {
     .abi_encode_sequence()
     .unwrap();
     let topics = [schemas.schemas()[0].topic0.unwrap(), word(0xab), B256::repeat_byte(0x11)];
-    let (signature, json) = schemas.json(log(&topics, &data)).unwrap();
+    let (signature, json) = schemas.json(CHAIN, log(&topics, &data)).unwrap();
     assert_eq!(signature, "Fill(address,(uint128,uint64)[],uint256,string,int8)");
     let hash = "11".repeat(32);
     assert_eq!(
@@ -401,6 +437,6 @@ fn offsets_that_multiply_one_array_are_refused() {
     words.push(ITEMS);
     words.extend([7; ITEMS as usize]);
     let data: Vec<u8> = words.iter().flat_map(|number| word(*number).0).collect();
-    let (rows, stats) = schemas.decode(&one(&[schemas.schemas()[0].topic0.unwrap()], &data));
+    let (rows, stats) = schemas.decode(CHAIN, &one(&[schemas.schemas()[0].topic0.unwrap()], &data));
     assert_eq!((rows.len(), stats), (0, RAW));
 }

@@ -4,11 +4,13 @@
 #![allow(clippy::print_stderr, reason = "a skipped test says so")]
 
 use alloy_primitives::{Address, B256, Bytes, hex};
-use event::{AnyOf, ColumnData, DecodeStats, Decoder, LogRef, Logs};
+use event::{AnyOf, ChainId, ColumnData, DecodeStats, Decoder, LogRef, Logs};
 use flate2::read::GzDecoder;
 use headcount_abi::{ContractSpec, EventSource, Schemas};
 use serde_json::Value;
 use std::{fs::File, io::Read, path::PathBuf};
+
+const CHAIN: ChainId = ChainId(1);
 
 fn raw(folder: &std::path::Path, what: &str) -> String {
     let path = folder.join(format!("etl/17173049-17173050.{what}.ndjson.gz"));
@@ -71,9 +73,10 @@ fn transfers_of_two_real_blocks_equal_those_of_another_decoder() {
         "Transfer(address indexed from, address indexed to, uint256 indexed tokenId)",
     ];
     let events = events.map(|text| EventSource::Signature(text.to_owned())).to_vec();
-    let spec = ContractSpec { name: None, addresses: AnyOf::Any, events };
+    let spec =
+        ContractSpec { name: None, addresses: AnyOf::Any, chains: Default::default(), events };
     let schemas = Schemas::parse(&[spec]).unwrap();
-    let (tables, stats) = schemas.decode(&logs);
+    let (tables, stats) = schemas.decode(CHAIN, &logs);
 
     let mut found = Vec::new();
     for table in &tables {

@@ -147,7 +147,7 @@ pub(crate) fn batch(frame: &Frame<'_>, page: &EventPage, cut: &Cut, unit: &Unit)
             .and_then(|topic| frame.signatures.iter().position(|(topic0, _)| topic0 == topic));
         let mut index = known.map_or(UNKNOWN_SIGNATURE, |i| i as u32);
         if let Some(decoder) = frame.decoder {
-            let (text, json) = decoder.json(log).unwrap_or_default();
+            let (text, json) = decoder.json(frame.chain, log).unwrap_or_default();
             if index == UNKNOWN_SIGNATURE && !text.is_empty() {
                 let at = signatures.iter().position(|s| s == text).unwrap_or_else(|| {
                     signatures.push(text.to_owned());

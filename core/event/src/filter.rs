@@ -64,6 +64,19 @@ impl<T: Ord> AnyOf<T> {
         }
     }
 
+    /// Returns what either allows.
+    pub fn joined(&self, other: &Self) -> Self
+    where
+        T: Clone,
+    {
+        match (self, other) {
+            (Self::Of(one), Self::Of(more)) => {
+                Self::of(one.iter().chain(more).cloned()).unwrap_or(Self::Any)
+            }
+            _ => Self::Any,
+        }
+    }
+
     /// Returns what both allow, or `None` when that is nothing.
     pub fn intersection(&self, other: &Self) -> Option<Self>
     where

@@ -1,8 +1,9 @@
 //! Event schemas and decoded columns: the seam between `abi`, which decodes, and the store.
 
-use crate::{AnyOf, LogRef, Logs};
+use crate::{AnyOf, ChainId, LogRef, Logs};
 use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// SQL type of a decoded column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,8 +55,22 @@ pub struct EventSchema {
     pub topic0: Option<B256>,
     /// Contracts it is decoded for.
     pub addresses: AnyOf<Address>,
+    /// Those of each chain that it is bound to, all of them among `addresses`; none = any chain. One
+    /// address is another contract on another chain.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub chains: BTreeMap<ChainId, AnyOf<Address>>,
     /// Arguments in order.
     pub columns: Vec<SchemaColumn>,
+}
+
+impl EventSchema {
+    /// Whether logs of this contract on this chain are decoded by it.
+    pub fn is_for(&self, chain: ChainId, address: &Address) -> bool {
+        match self.chains.is_empty() {
+            true => self.addresses.allows(address),
+            false => self.chains.get(&chain).is_some_and(|of_chain| of_chain.allows(address)),
+        }
+    }
 }
 
 /// Packed variable-length values with `len + 1` offsets; the layout of an Arrow binary array.
@@ -166,10 +181,10 @@ pub trait Decoder: Send + Sync {
     /// Returns all schemas, in the order that [`TypedRows::schema`] counts.
     fn schemas(&self) -> &[EventSchema];
 
-    /// Decodes what it can. Rows that do not decode stay raw and are counted.
-    fn decode(&self, logs: &Logs) -> (Vec<TypedRows>, DecodeStats);
+    /// Decodes what it can of logs of one chain. Rows that do not decode stay raw and are counted.
+    fn decode(&self, chain: ChainId, logs: &Logs) -> (Vec<TypedRows>, DecodeStats);
 
-    /// Returns the signature and a JSON object of the arguments of one log, where known.
+    /// Returns the signature and a JSON object of the arguments of one log of a chain, where known.
     /// Integers above 2^53 - 1 and every 256-bit one are decimal strings.
-    fn json(&self, log: LogRef<'_>) -> Option<(&str, String)>;
+    fn json(&self, chain: ChainId, log: LogRef<'_>) -> Option<(&str, String)>;
 }

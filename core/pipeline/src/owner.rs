@@ -239,8 +239,8 @@ impl Owner {
         ack.incidents -= self.forget_told(chain, &mut commit.incidents)?;
         let mut decoded = DecodeStats::default();
         for batch in &mut commit.events {
-            let (typed, stats) = self.decoder.decode(&batch.logs);
-            self.decoding.count(self.decoder.schemas(), &batch.logs, &typed);
+            let (typed, stats) = self.decoder.decode(chain, &batch.logs);
+            self.decoding.count(self.decoder.schemas(), (chain, &batch.logs), &typed);
             batch.typed = typed;
             decoded += stats;
         }

@@ -152,11 +152,11 @@ mod tests {
             &[]
         }
 
-        fn decode(&self, _: &Logs) -> (Vec<event::TypedRows>, event::DecodeStats) {
+        fn decode(&self, _: ChainId, _: &Logs) -> (Vec<event::TypedRows>, event::DecodeStats) {
             (Vec::new(), event::DecodeStats::default())
         }
 
-        fn json(&self, _: LogRef<'_>) -> Option<(&str, String)> {
+        fn json(&self, _: ChainId, _: LogRef<'_>) -> Option<(&str, String)> {
             None
         }
     }

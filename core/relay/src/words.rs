@@ -8,7 +8,7 @@ use event::{
     Report, ToLook, Value, Verify,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// What a client asks.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -164,6 +164,8 @@ pub struct Contract {
     pub schema: String,
     /// Contracts.
     pub addresses: AnyOf<Address>,
+    /// Those of each chain that they are bound to; none = any chain.
+    pub chains: BTreeMap<ChainId, AnyOf<Address>>,
     /// Events.
     pub events: Vec<EventDeclaration>,
 }
@@ -507,7 +509,7 @@ pub(crate) mod tests {
         let digest = keccak256(&wire).to_string();
         assert_eq!(
             (digest.as_str(), crate::PROTOCOL),
-            ("0xccd7367e0f3cb26b604cae7141bb8eb1e9a9f39ced4241ff6458e94b992f93f3", 7)
+            ("0xccd7367e0f3cb26b604cae7141bb8eb1e9a9f39ced4241ff6458e94b992f93f3", 8)
         );
     }
 

@@ -82,6 +82,7 @@ fn schema() -> EventSchema {
         signature: "Transfer(address,address,uint256)".into(),
         topic0: Some(keccak256("Transfer(address,address,uint256)")),
         addresses: AnyOf::one(token()),
+        chains: Default::default(),
         columns: vec![
             column("from", ColumnType::Blob, true),
             column("to", ColumnType::Blob, true),

@@ -222,11 +222,24 @@ pub(crate) fn number_of(conn: &Connection, id: &EventId) -> Result<Option<u64>> 
     Ok(position.and_then(|position| rows.ids.get(position).copied()))
 }
 
-/// Reads stored events by number, `limit` numbers at most, to decode them later than they came.
-pub(crate) fn numbered(conn: &Connection, after: u64, limit: u64) -> Result<RawLogs> {
+/// Returns the chains that events are stored of, in order.
+pub(crate) fn chains(conn: &Connection) -> Result<Vec<ChainId>> {
+    let sql = "SELECT DISTINCT chain FROM events ORDER BY chain";
+    let mut statement = conn.prepare(sql).map_err(statement_failed)?;
+    let rows = statement.query_map([], |row| row.get(0).map(ChainId));
+    rows.and_then(Iterator::collect).map_err(statement_failed)
+}
+
+/// Reads a chain's stored events by number, `limit` numbers at most, to decode them later than they came.
+pub(crate) fn numbered(
+    conn: &Connection,
+    chain: ChainId,
+    after: u64,
+    limit: u64,
+) -> Result<RawLogs> {
     let sql = format!(
         "SELECT {COLUMNS}, id, chain FROM events
-            WHERE id > {after} AND id <= {after} + {limit} ORDER BY id"
+            WHERE chain = {chain} AND id > {after} AND id <= {after} + {limit} ORDER BY id"
     );
     let mut rows = RawLogs::default();
     stream(conn, &sql, &mut rows)?;

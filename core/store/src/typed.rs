@@ -83,8 +83,7 @@ fn prepare_one(conn: &Connection, schema: &EventSchema) -> Result<()> {
         let name = &schema.contract;
         return Err(LedgerError::Sql(format!("contract `{name}` has the name of a plugin")));
     }
-    let spec = serde_json::to_string(schema)
-        .map_err(|error| LedgerError::Internal(format!("schema: {error}")))?;
+    let spec = serialized(schema)?;
     let stored: Option<String> = conn
         .query_row(
             "SELECT spec FROM schemas WHERE lower(contract) = lower(?) AND lower(event) = lower(?)",
@@ -96,12 +95,11 @@ fn prepare_one(conn: &Connection, schema: &EventSchema) -> Result<()> {
     let Some(stored) = stored else { return make(conn, schema, &spec) };
     let stored: EventSchema = serde_json::from_str(&stored)
         .map_err(|error| LedgerError::Internal(format!("stored schema: {error}")))?;
-    if stored == *schema {
+    let wanted = merged(&stored, schema);
+    if wanted.as_ref() == Some(&stored) {
         return Ok(());
     }
-    let grown = EventSchema { addresses: schema.addresses.clone(), ..stored.clone() } == *schema
-        && widens(&stored.addresses, &schema.addresses);
-    if !grown {
+    let Some(wanted) = wanted else {
         let (table, view) = places(&stored);
         if number(conn, &format!("SELECT count(*) FROM (FROM {table} LIMIT 1)"))? > 0 {
             return Err(changed(&stored, schema));
@@ -112,13 +110,52 @@ fn prepare_one(conn: &Connection, schema: &EventSchema) -> Result<()> {
         let sql = "DELETE FROM schemas WHERE contract = ? AND event = ?";
         conn.execute(sql, [&stored.contract, &stored.table]).map_err(statement_failed)?;
         return make(conn, schema, &spec);
+    };
+    if stored.chains.is_empty() && !wanted.chains.is_empty() {
+        // What a configuration without chains, or an older program, decoded of others. It stays raw, and is
+        // decoded into the table that it belongs to when that is prepared.
+        let bound: Vec<String> = wanted.chains.keys().map(ToString::to_string).collect();
+        let (table, _) = places(&stored);
+        run(conn, &format!("DELETE FROM {table} WHERE _chain NOT IN ({});", bound.join(", ")))?;
     }
+    let spec = serialized(&wanted)?;
     let sql = format!(
         "UPDATE schemas SET spec = ?, missing_through = {LAST_EVENT} WHERE contract = ? AND event = ?"
     );
     conn.execute(&sql, params![spec, stored.contract, stored.table])
         .map(|_| ())
         .map_err(statement_failed)
+}
+
+fn serialized(schema: &EventSchema) -> Result<String> {
+    serde_json::to_string(schema).map_err(|error| LedgerError::Internal(format!("schema: {error}")))
+}
+
+/// What a table is for when `schema` is decoded into it, too; `None` where it cannot be.
+///
+/// Of each chain that is spoken of it may become more, never less. A run over one chain says nothing of the
+/// others that a contract is on.
+fn merged(stored: &EventSchema, schema: &EventSchema) -> Option<EventSchema> {
+    let (addresses, chains) = (schema.addresses.clone(), schema.chains.clone());
+    let same = EventSchema { addresses, chains, ..stored.clone() };
+    if same != *schema {
+        return None;
+    }
+    match (stored.chains.is_empty(), schema.chains.is_empty()) {
+        (false, false) => {
+            let mut chains = stored.chains.clone();
+            for (chain, more) in &schema.chains {
+                let known = chains.insert(*chain, more.clone());
+                if known.is_some_and(|known| !widens(&known, more)) {
+                    return None;
+                }
+            }
+            let all = chains.values().cloned().reduce(|all, more| all.joined(&more));
+            Some(EventSchema { addresses: all.unwrap_or(AnyOf::Any), chains, ..same })
+        }
+        // From any chain to some, or from some to any.
+        _ => widens(&stored.addresses, &schema.addresses).then_some(same),
+    }
 }
 
 /// Makes table and view; the events that are there already are decoded later.
@@ -197,13 +234,16 @@ fn statements(schema: &EventSchema) -> String {
 /// Decodes stored events into the tables that lack them; returns the number of rows added.
 fn decode_stored(conn: &Connection, decoder: &dyn Decoder) -> Result<u64> {
     let missing = number(conn, "SELECT coalesce(max(missing_through), 0)::UBIGINT FROM schemas")?;
+    let chains = if missing > 0 { events::chains(conn)? } else { Vec::new() };
     let mut added = 0;
     let mut after = 0;
     while after < missing {
-        let rows = events::numbered(conn, after, DECODED_AT_ONCE_ROWS)?;
-        let (typed, _) = decoder.decode(&rows.logs);
-        for typed in &typed {
-            added += add_missing(conn, decoder, &rows, typed)?;
+        for chain in &chains {
+            let rows = events::numbered(conn, *chain, after, DECODED_AT_ONCE_ROWS)?;
+            let (typed, _) = decoder.decode(*chain, &rows.logs);
+            for typed in &typed {
+                added += add_missing(conn, decoder, &rows, typed)?;
+            }
         }
         after = after.saturating_add(DECODED_AT_ONCE_ROWS);
     }

@@ -1,8 +1,8 @@
 //! Contracts and their events on the way to another process: as they were declared, with the text of
 //! ABI files, which the other process may not be able to read.
 
+use crate::plan::joined_chains;
 use abi::{ContractSpec, EventSource};
-use event::AnyOf;
 use relay::{Contract, EventDeclaration};
 
 /// Returns them as they travel.
@@ -14,6 +14,7 @@ pub(crate) fn as_contracts(specs: Vec<ContractSpec>) -> Vec<Contract> {
     let contract = |spec: ContractSpec| Contract {
         schema: spec.schema_name(),
         addresses: spec.addresses,
+        chains: spec.chains,
         events: spec.events.into_iter().map(declared).collect(),
     };
     specs.into_iter().map(contract).collect()
@@ -28,6 +29,7 @@ pub(super) fn as_specs(contracts: Vec<Contract>) -> Vec<ContractSpec> {
     let spec = |contract: Contract| ContractSpec {
         name: Some(contract.schema),
         addresses: contract.addresses,
+        chains: contract.chains,
         events: contract.events.into_iter().map(source).collect(),
     };
     contracts.into_iter().map(spec).collect()
@@ -50,14 +52,10 @@ pub(super) fn merge(
         if own.events != spec.events {
             return Err(name);
         }
-        let both = match (&own.addresses, &spec.addresses) {
-            (AnyOf::Of(own), AnyOf::Of(more)) => AnyOf::of(own.iter().chain(more).copied()),
-            _ => Some(AnyOf::Any),
-        };
-        if let Some(both) = both.filter(|both| *both != own.addresses) {
-            own.addresses = both;
-            is_new = true;
-        }
+        let before = (own.addresses.clone(), own.chains.clone());
+        own.addresses = own.addresses.joined(&spec.addresses);
+        own.chains = joined_chains(&own.chains, &spec.chains);
+        is_new |= before != (own.addresses.clone(), own.chains.clone());
     }
     Ok(is_new)
 }
@@ -68,11 +66,13 @@ mod tests {
 
     use super::*;
     use alloy_primitives::Address;
+    use event::{AnyOf, ChainId};
 
     fn spec(name: &str, address: u8, event: &str) -> ContractSpec {
         ContractSpec {
             name: Some(name.into()),
             addresses: AnyOf::one(Address::repeat_byte(address)),
+            chains: Default::default(),
             events: vec![EventSource::Signature(event.into())],
         }
     }
@@ -87,5 +87,21 @@ mod tests {
         assert_eq!(known.len(), 2);
         assert!(known[0].addresses.allows(&Address::repeat_byte(2)));
         assert_eq!(merge(&mut known, vec![spec("silver", 3, "C()")]), Err("silver".into()));
+    }
+
+    #[test]
+    fn what_is_bound_to_another_chain_joins_with_that_chain() {
+        let of = |chain: u64| {
+            let spec = spec("gold", 1, "A()");
+            let chains = [(ChainId(chain), spec.addresses.clone())].into();
+            abi::ContractSpec { chains, ..spec }
+        };
+        let mut known = vec![of(1)];
+        assert_eq!(merge(&mut known, as_specs(as_contracts(vec![of(1)]))), Ok(false));
+        assert_eq!(merge(&mut known, as_specs(as_contracts(vec![of(7)]))), Ok(true));
+        assert_eq!(known[0].chains.keys().copied().collect::<Vec<_>>(), [ChainId(1), ChainId(7)]);
+        // Whoever names no chain means any.
+        assert_eq!(merge(&mut known, vec![spec("gold", 1, "A()")]), Ok(true));
+        assert!(known[0].chains.is_empty());
     }
 }

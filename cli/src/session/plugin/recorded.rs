@@ -138,6 +138,7 @@ fn decoder(ledger: &mut Look, descriptor: &Descriptor) -> Result<Arc<dyn Decoder
                 contracts.push(ContractSpec {
                     name: Some(format!("c{}", contracts.len())),
                     addresses: schema.addresses.clone(),
+                    chains: schema.chains.clone(),
                     events: vec![EventSource::Signature(declaration(&schema))],
                 });
             }
@@ -171,6 +172,7 @@ mod tests {
         let spec = ContractSpec {
             name: Some("a".into()),
             addresses: event::AnyOf::Any,
+            chains: Default::default(),
             events: vec![EventSource::Signature(text.into())],
         };
         let schemas = Schemas::parse(std::slice::from_ref(&spec)).unwrap();

@@ -27,7 +27,7 @@ pub(super) async fn run(
         profile: run.profile.clone(),
         verify: plan.chain.verify,
         anchor: plan.anchor,
-        contracts: as_contracts(inputs::specs(&plan.chain.contracts)?),
+        contracts: as_contracts(inputs::specs(&run.contracts)?),
     };
     let taken = joined.join(joining).await?;
     tracing::info!(pid, "the ledger is in use: what is read goes through its owner");

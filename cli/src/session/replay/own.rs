@@ -65,7 +65,7 @@ pub(super) async fn run(
         reader,
         [(run.profile.chain, policy)],
         names,
-        inputs::specs(&plan.chain.contracts)?,
+        inputs::specs(&run.contracts)?,
     );
     let deliveries = Deliveries::start(sinks, &owner, &run.timer);
     let lanes = start_lanes(plugins, readers, &owner, &setup, &run.timer)?;

@@ -88,7 +88,10 @@ async fn change(
 ) -> Result<Vec<String>, CommandError> {
     let plan = again()?;
     refuse(running, &plan)?;
-    let contracts = merged_contracts(&plan.chains)?;
+    let bound: Vec<ChainPlan> = (running.chains.iter().zip(&plan.chains))
+        .map(|(chain, plan)| plan.clone().bound_to(chain.profile.chain))
+        .collect();
+    let contracts = merged_contracts(&bound)?;
     let schemas = Arc::new(inputs::schemas(&contracts)?);
     // All of them must load, and their names must not be those of new contracts.
     let becoming_plugins = running_plugins(&plan.plugins, &load_plugins(&plan).await?);

@@ -268,7 +268,7 @@ fn push_events(lines: &mut Vec<u8>, commit: &Commit, row: &JournalRow, decoder: 
     for batch in commit.events.iter().filter(|batch| batch.journal_seq == row.seq) {
         for (i, log) in batch.logs.rows().enumerate() {
             let Some((block, block_hash)) = batch.blocks.get(log.block as usize) else { continue };
-            let decoded = decoder.json(log);
+            let decoded = decoder.json(commit.chain, log);
             let (event, args) =
                 decoded.map_or((None, None), |(event, args)| (Some(event), Some(args)));
             push(
@@ -306,7 +306,7 @@ fn push_text(lines: &mut Vec<u8>, commit: &Commit, decoder: &dyn Decoder) {
     for batch in &commit.events {
         for log in batch.logs.rows() {
             let Some((block, _)) = batch.blocks.get(log.block as usize) else { continue };
-            let words = match decoder.json(log) {
+            let words = match decoder.json(commit.chain, log) {
                 Some((event, args)) => {
                     let name = event.split('(').next().unwrap_or(event);
                     format!("{block}  {}  {name}  {args}", log.address)

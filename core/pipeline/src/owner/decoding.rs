@@ -1,7 +1,7 @@
 //! What became of the logs of each event: one that is declared otherwise than it was logged never
 //! decodes, and who declared it should hear of it. Decodes nothing itself.
 
-use event::{EventSchema, Logs, TypedRows};
+use event::{ChainId, EventSchema, Logs, TypedRows};
 use std::collections::BTreeSet;
 
 /// An event of which logs were found, none of which decoded.
@@ -31,8 +31,13 @@ struct Tally {
 pub(super) struct Decoding(Vec<Tally>);
 
 impl Decoding {
-    /// Counts what decoding made of `logs`.
-    pub(super) fn count(&mut self, schemas: &[EventSchema], logs: &Logs, typed: &[TypedRows]) {
+    /// Counts what decoding made of `logs` of a chain.
+    pub(super) fn count(
+        &mut self,
+        schemas: &[EventSchema],
+        (chain, logs): (ChainId, &Logs),
+        typed: &[TypedRows],
+    ) {
         self.0.resize(schemas.len(), Tally::default());
         for rows in typed {
             if let Some(tally) = self.0.get_mut(rows.schema as usize) {
@@ -47,7 +52,7 @@ impl Decoding {
         for (_, log) in (0..).zip(logs.rows()).filter(|(row, _)| !decoded.contains(row)) {
             let Some(topic0) = log.topics.first() else { continue };
             let meant = schemas.iter().position(|schema| {
-                schema.topic0.as_ref() == Some(topic0) && schema.addresses.allows(log.address)
+                schema.topic0.as_ref() == Some(topic0) && schema.is_for(chain, log.address)
             });
             if let Some(tally) = meant.and_then(|at| self.0.get_mut(at)) {
                 if tally.undecoded == 0 {

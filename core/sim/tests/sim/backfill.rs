@@ -31,11 +31,11 @@ impl Decoder for Raw {
         &[]
     }
 
-    fn decode(&self, _: &Logs) -> (Vec<TypedRows>, DecodeStats) {
+    fn decode(&self, _: ChainId, _: &Logs) -> (Vec<TypedRows>, DecodeStats) {
         (vec![], DecodeStats::default())
     }
 
-    fn json(&self, _: LogRef<'_>) -> Option<(&str, String)> {
+    fn json(&self, _: ChainId, _: LogRef<'_>) -> Option<(&str, String)> {
         None
     }
 }

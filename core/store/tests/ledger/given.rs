@@ -57,7 +57,7 @@ pub(crate) fn commit(blocks: std::ops::Range<u64>, per_block: u32, seq: u64) -> 
         }
     }
     let events = logs.len();
-    let typed = Transfers::default().decode(&logs).0;
+    let typed = Transfers::default().decode(CHAIN, &logs).0;
     let range = BlockRange::new(blocks.start, blocks.end - 1).unwrap();
     commit.events.push(EventBatch {
         blocks: numbers,
@@ -124,6 +124,7 @@ pub(crate) fn schema(contract: &str, ty: ColumnType) -> EventSchema {
         signature: "Transfer(address,address,uint256)".into(),
         topic0: Some(topic0()),
         addresses: AnyOf::one(token()),
+        chains: Default::default(),
         columns: vec![SchemaColumn {
             name: "value".into(),
             argument: "value".into(),
@@ -139,17 +140,21 @@ impl Decoder for Transfers {
         &self.0
     }
 
-    fn decode(&self, logs: &Logs) -> (Vec<TypedRows>, DecodeStats) {
+    fn decode(&self, chain: ChainId, logs: &Logs) -> (Vec<TypedRows>, DecodeStats) {
+        let Some(schema) = self.0.iter().position(|schema| schema.is_for(chain, &token())) else {
+            return (Vec::new(), DecodeStats { unknown: logs.len() as u64, undecodable: 0 });
+        };
         let mut values = Packed::default();
         for log in logs.rows() {
             values.push(U256::from_be_slice(log.data).to_string().as_bytes());
         }
         let row = (0..logs.len() as u32).collect();
-        let rows = TypedRows { schema: 0, row, columns: vec![ColumnData::Text(values)] };
+        let rows =
+            TypedRows { schema: schema as u32, row, columns: vec![ColumnData::Text(values)] };
         (vec![rows], DecodeStats::default())
     }
 
-    fn json(&self, _: LogRef<'_>) -> Option<(&str, String)> {
+    fn json(&self, _: ChainId, _: LogRef<'_>) -> Option<(&str, String)> {
         None
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::given::{self, Place, Transfers, closed, commit, schema};
 use event::{
-    ColumnData, ColumnType, DecodeStats, Decoder, EventSchema, LogRef, Logs, Packed, Store,
-    TypedRows,
+    AnyOf, ChainId, ColumnData, ColumnType, DecodeStats, Decoder, EventSchema, LogRef, Logs,
+    Packed, Store, TypedRows,
 };
 use std::sync::Mutex;
 use store::{LedgerReader, OpenMode, Value};
@@ -92,13 +92,13 @@ impl Decoder for Watched {
         self.0.schemas()
     }
 
-    fn decode(&self, logs: &Logs) -> (Vec<TypedRows>, DecodeStats) {
+    fn decode(&self, chain: ChainId, logs: &Logs) -> (Vec<TypedRows>, DecodeStats) {
         assert_eq!(self.1.lock().unwrap().check().unwrap(), Vec::<String>::new());
-        self.0.decode(logs)
+        self.0.decode(chain, logs)
     }
 
-    fn json(&self, log: LogRef<'_>) -> Option<(&str, String)> {
-        self.0.json(log)
+    fn json(&self, chain: ChainId, log: LogRef<'_>) -> Option<(&str, String)> {
+        self.0.json(chain, log)
     }
 }
 
@@ -133,4 +133,60 @@ fn a_typed_table_that_comes_later_gets_the_rows_of_stored_events_once() {
         place.ask("SELECT hex0x(_address) FROM usdc.Transfer LIMIT 1"),
         Value::Text(format!("{:#x}", given::token()))
     );
+}
+
+/// A contract of these chains, all at one address.
+fn bound(contract: &str, chains: &[u64]) -> Transfers {
+    let chains = chains.iter().map(|chain| (ChainId(*chain), AnyOf::one(given::token())));
+    let schema = schema(contract, ColumnType::Bignum);
+    Transfers(vec![EventSchema { chains: chains.collect(), ..schema }])
+}
+
+#[test]
+fn one_address_on_two_chains_is_two_contracts_with_a_table_each() {
+    let place = Place::new();
+    let mut ledger = place.open(OpenMode::Create);
+    // As an older program wrote it, or one without a configuration: one table for every chain.
+    let any = bound("a", &[]);
+    ledger.prepare_decoder(&any).unwrap();
+    for (chain, last, seq) in [(31_337, 4, 1), (7, 6, 2)] {
+        let mut commit = commit(1..last, 1, seq);
+        commit.chain = ChainId(chain);
+        commit.journal[0].chain = ChainId(chain);
+        ledger.apply(&[commit]).unwrap();
+    }
+    let spec = "SELECT spec LIKE '%chains%' FROM schemas";
+    closed(ledger);
+    assert_eq!(place.ask(spec), Value::Bool(false), "a spec without a chain is as it was");
+    let counts = |contract: &str| {
+        let sql = format!("SELECT _chain, count(*) FROM {contract}.Transfer GROUP BY 1 ORDER BY 1");
+        let rows = place.rows(&sql).into_iter();
+        rows.map(|row| match row[..] {
+            [Value::Int(chain), Value::Int(count)] => (chain, count),
+            _ => panic!("{row:?}"),
+        })
+        .collect::<Vec<_>>()
+    };
+    assert_eq!(counts("a"), [(7, 5), (31_337, 3)]);
+
+    let run = |decoder: &Transfers, added: u64| {
+        let mut ledger = place.open(OpenMode::Existing);
+        assert_eq!(ledger.prepare_decoder(decoder).unwrap(), added);
+        assert_eq!(ledger.check().unwrap(), Vec::<String>::new());
+        closed(ledger);
+    };
+    run(&bound("a", &[31_337]), 0);
+    assert_eq!(counts("a"), [(31_337, 3)]);
+    run(&bound("b", &[7]), 5);
+    assert_eq!(counts("b"), [(7, 5)]);
+    run(&bound("b", &[7]), 0);
+
+    // A run over another chain adds that one, and takes nothing away.
+    run(&bound("a", &[7]), 5);
+    run(&bound("a", &[31_337]), 0);
+    assert_eq!(counts("a"), [(7, 5), (31_337, 3)]);
+    assert_eq!(counts("b"), [(7, 5)]);
+    // Whoever names no chain means any.
+    run(&any, 0);
+    assert_eq!(counts("a"), [(7, 5), (31_337, 3)]);
 }
