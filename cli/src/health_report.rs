@@ -159,8 +159,14 @@ impl HealthReport {
         }
     }
 
-    /// Returns what to say on stderr, for people who look there and at the exit code only.
-    pub(crate) fn complaint(&self) -> Option<CommandError> {
+    /// Whether there is nothing to complain of.
+    pub(crate) fn is_ok(&self) -> bool {
+        self.status == Status::Ok
+    }
+
+    /// Returns what to say on stderr, for people who look there and at the exit code only. With the chain's
+    /// name where it is not the only one.
+    pub(crate) fn complaint(&self, is_only: bool) -> Option<CommandError> {
         let (what, hint) = match self.status {
             Status::Ok => return None,
             Status::Failed => ("the check failed", "the report on stdout says what of, and why"),
@@ -170,7 +176,10 @@ impl HealthReport {
         };
         // Only told: the exit code is that of the report.
         let error = CommandError::new(ErrorKind::CheckFailed, self.sentence.clone());
-        Some(error.context(what).hint(hint))
+        Some(match self.chain.name.as_ref().filter(|_| !is_only) {
+            Some(name) => error.context(format!("chain {name}: {what}")).hint(hint),
+            None => error.context(what).hint(hint),
+        })
     }
 
     /// Writes it: it is the data of `health`, so it belongs on stdout.

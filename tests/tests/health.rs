@@ -379,3 +379,59 @@ fn f58_health_of_a_real_node_that_mines_and_then_stands_still() {
     let report = scene.report(&[&url], &[], 0);
     assert_eq!(report["nodes"][0]["head"], 6, "{report}");
 }
+
+#[test]
+fn health_of_a_configuration_looks_at_all_its_chains_and_ends_as_the_worst() {
+    let scene = scene!("health_of_chains");
+    let one = scene.node();
+    let two = scene.bent(|call, truth| {
+        Bent::Result(if call.method == "eth_chainId" { json!("0x7") } else { truth })
+    });
+    let dead = nobody().replace("dead=", "");
+    let config = |first: &str, second: &str| {
+        let text = format!(
+            "[chain.one]\nid = 31337\n[[chain.one.node]]\nname = \"a\"\nurl = \"{first}\"\n\
+             [chain.two]\nid = 7\n[[chain.two.node]]\nname = \"b\"\nurl = \"{second}\"\n"
+        );
+        std::fs::write(scene.folder.path().join("headcount.toml"), text).unwrap();
+    };
+    let reports = |code: i32| -> Vec<(String, String)> {
+        let outcome = scene.health(&[], &["--format", "json"]).expect_code(code);
+        let reports = outcome.stdout.lines().map(|line| {
+            let report: Value = serde_json::from_str(line).unwrap();
+            assert_eq!(report["version"], 1, "{report}");
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            (text(&report["chain"]["name"]), text(&report["status"]))
+        });
+        reports.collect()
+    };
+    let told = |one: &str, two: &str| {
+        [("one".to_owned(), one.to_owned()), ("two".to_owned(), two.to_owned())]
+    };
+
+    config(&one.url(), &two.url());
+    assert_eq!(reports(0), told("ok", "ok"));
+    let said = scene.health(&[], &[]).expect_success();
+    let parts: Vec<&str> = said.stdout.split("\n\n").collect();
+    assert_eq!(parts.len(), 2, "{}", said.stdout);
+    assert!(parts[0].contains("(one, chain 31337)\nnode     a  ok"), "{}", said.stdout);
+    assert!(parts[1].contains("(two, chain 7)\nnode     b  ok"), "{}", said.stdout);
+    assert_eq!(scene.health(&[], &["--quiet"]).expect_success().stdout, "");
+
+    // One chain that nobody answers for makes the whole undecided, and is named.
+    config(&one.url(), &dead);
+    assert_eq!(reports(3), told("ok", "undecided"));
+    let said = scene.health(&[], &["--quiet"]).expect_code(3);
+    assert!(said.stderr.contains("chain two: "), "{}", said.stderr);
+    assert!(!said.stdout.contains("chain 31337"), "{}", said.stdout);
+    scene.health(&[], &["--chain", "one"]).expect_success();
+
+    // What is wrong beats what is not decided, wherever it stands.
+    config(&two.url(), &dead);
+    assert_eq!(reports(1), told("failed", "undecided"));
+    config(&dead, &one.url());
+    assert_eq!(reports(1), told("undecided", "failed"));
+
+    let refused = scene.health(&[], &["--chain-id", "7"]).expect_code(2);
+    assert!(refused.stderr.contains("--chain-id speaks of one chain"), "{}", refused.stderr);
+}

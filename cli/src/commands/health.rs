@@ -2,14 +2,16 @@
 
 use crate::{
     command_error::CommandError, commands::PlaceArgs, environment::Environment,
-    exit_codes::ExitCode, plan::HealthPlan, session, summary::SummaryFormat,
+    exit_codes::ExitCode, health_report::HealthReport, plan::HealthPlan, session,
+    summary::SummaryFormat,
 };
-use std::io::stdout;
+use std::io::{Write as _, stdout};
 
 /// Say whether nodes, chain and ledger are well, with the reason; exit code 1 when something is not
 ///
 /// Asks every node at once, compares what they say, and looks whether the ledger covers what is
-/// final, and whether a plugin is halted or held. Nothing is written.
+/// final, and whether a plugin is halted or held. Of several chains of the configuration each has a report of
+/// its own, with --format json a line each. Nothing is written.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct HealthArgs {
@@ -19,7 +21,7 @@ pub(crate) struct HealthArgs {
     #[arg(short = 'r', long = "rpc-url", value_name = "[NAME=]URL|FILE")]
     pub(crate) nodes: Vec<String>,
 
-    /// Chain of the configuration file to look at, where it has several
+    /// Chain of the configuration file to look at [default: all of them]
     #[arg(long, value_name = "NAME")]
     pub(crate) chain: Option<String>,
 
@@ -58,13 +60,35 @@ pub(crate) fn cmd_health(
     args: &HealthArgs,
     environment: &Environment,
 ) -> Result<ExitCode, CommandError> {
-    let plan = HealthPlan::resolve(args, environment)?;
-    let report = session::health(&plan, environment)?;
-    report.write(plan.format, plan.quiet, &mut stdout().lock())?;
-    if let Some(complaint) = report.complaint() {
-        complaint.tell();
+    let plans = HealthPlan::resolve(args, environment)?;
+    let reports = session::health(&plans, environment)?;
+    let is_one = reports.len() == 1;
+    let mut told = 0;
+    for report in &reports {
+        let mut out = stdout().lock();
+        let is_shown = !(args.quiet && report.is_ok());
+        if args.format == SummaryFormat::Human && is_shown && told > 0 {
+            writeln!(out)?;
+        }
+        told += usize::from(is_shown);
+        report.write(args.format, args.quiet, &mut out)?;
     }
-    Ok(report.exit_code())
+    for report in &reports {
+        if let Some(complaint) = report.complaint(is_one) {
+            complaint.tell();
+        }
+    }
+    Ok(worst(reports.iter().map(HealthReport::exit_code)))
+}
+
+/// What is wrong beats what could not be decided.
+fn worst(codes: impl Iterator<Item = ExitCode>) -> ExitCode {
+    let badness = |code: &ExitCode| match code {
+        ExitCode::Done => 0,
+        ExitCode::Undecided => 1,
+        _ => 2,
+    };
+    codes.max_by_key(badness).unwrap_or(ExitCode::Done)
 }
 
 const AFTER_HELP: &str = "\
@@ -72,6 +96,7 @@ Exit codes:
   0  nothing to complain of
   1  something is wrong: a node, the chain, or coverage past the deadline
   3  could not be decided: no node answered, or none says what is final
+Of several chains the worst counts: 1 before 3.
 
 Examples:
   What headcount.toml names:
@@ -84,6 +109,6 @@ Examples:
     headcount health --quiet --deadline 1h
 
   Why, for a program:
-    headcount health --format json | jq -r '.reason, .nodes[].reason'
+    headcount health --format json | jq -r '.chain.name, .reason, .nodes[].reason'
 
 A ledger that another process is using is not waited for: then only the nodes are judged.";

@@ -6,8 +6,12 @@ use super::{
     time_of,
 };
 use crate::{
-    command_error::CommandError, commands::health::HealthArgs, config_file::Config,
-    environment::Environment, ledger_path::LedgerPath, node_spec::NodeSpec, summary::SummaryFormat,
+    command_error::CommandError,
+    commands::health::HealthArgs,
+    config_file::{ChainConfig, Config},
+    environment::Environment,
+    ledger_path::LedgerPath,
+    node_spec::NodeSpec,
 };
 use event::{Check, Finality, Verify};
 use std::{collections::BTreeSet, time::Duration};
@@ -40,23 +44,29 @@ pub(crate) struct HealthPlan {
     pub(crate) deadline: Duration,
     /// Age of the newest block that is a stall; `None` = by the chain's block time.
     pub(crate) stall: Option<Duration>,
-    /// Form of the report.
-    pub(crate) format: SummaryFormat,
-    /// Whether to be silent where nothing is wrong.
-    pub(crate) quiet: bool,
 }
 
 impl HealthPlan {
-    /// Decides what `args` mean here. A ledger that somebody named has to be there.
+    /// Decides what `args` mean here, for each chain that they mean: all of the configuration, where nothing
+    /// says one. A ledger that somebody named has to be there.
     pub(crate) fn resolve(
         args: &HealthArgs,
         environment: &Environment,
-    ) -> Result<Self, CommandError> {
+    ) -> Result<Vec<Self>, CommandError> {
         let config = Config::load(args.place.config.as_deref(), environment)?;
         let deadline = time_of("--deadline", args.deadline.as_deref())?;
         let stall = time_of("--stall", args.stall.as_deref())?;
         let timeout = time_of("--timeout", args.timeout.as_deref())?;
-        let chain = chain(args.chain.as_deref(), &config, !args.nodes.is_empty())?;
+        let is_one = args.chain.is_some() || !args.nodes.is_empty() || config.chains.len() < 2;
+        if !is_one && args.chain_id.is_some() {
+            return Err(CommandError::usage("the configuration has several chains")
+                .context("--chain-id speaks of one chain")
+                .hint("choose one with --chain"));
+        }
+        let chains: Vec<Option<&ChainConfig>> = match is_one {
+            true => vec![chain(args.chain.as_deref(), &config, !args.nodes.is_empty())?],
+            false => config.chains.iter().map(Some).collect(),
+        };
         let ledger = LedgerPath::resolve(
             args.place.ledger.as_deref(),
             config.ledger.as_deref(),
@@ -65,25 +75,26 @@ impl HealthPlan {
         if ledger.is_explicit {
             ledger.check_exists()?;
         }
-        let mut nodes = nodes(&args.nodes, chain, environment)?;
-        for node in &mut nodes {
-            node.timeout = timeout.or(node.timeout).or(Some(DEFAULT_TIMEOUT));
-        }
-        Ok(Self {
-            chain_name: chain.map(|chain| chain.name.clone()),
-            expected_chain: expected_chain(args.chain_id, chain)?,
-            finality: chain.and_then(|chain| chain.finality),
-            observe: chain.map(|chain| chain.observe.clone()).unwrap_or_default(),
-            verify: chain.and_then(|chain| chain.watch_verify.or(chain.verify)),
-            nodes,
-            contracts: contracts_on(&config, chain).into_iter().map(plan_of).collect(),
-            plugins: plugins(&config),
-            ledger,
-            deadline: deadline.unwrap_or(Duration::from_millis(health::DEADLINE_DEFAULT_MS)),
-            stall,
-            format: args.format,
-            quiet: args.quiet,
-        })
+        let plan = |chain: Option<&ChainConfig>| -> Result<Self, CommandError> {
+            let mut nodes = nodes(&args.nodes, chain, environment)?;
+            for node in &mut nodes {
+                node.timeout = timeout.or(node.timeout).or(Some(DEFAULT_TIMEOUT));
+            }
+            Ok(Self {
+                chain_name: chain.map(|chain| chain.name.clone()),
+                expected_chain: expected_chain(args.chain_id, chain)?,
+                finality: chain.and_then(|chain| chain.finality),
+                observe: chain.map(|chain| chain.observe.clone()).unwrap_or_default(),
+                verify: chain.and_then(|chain| chain.watch_verify.or(chain.verify)),
+                nodes,
+                contracts: contracts_on(&config, chain).into_iter().map(plan_of).collect(),
+                plugins: plugins(&config),
+                ledger: ledger.clone(),
+                deadline: deadline.unwrap_or(Duration::from_millis(health::DEADLINE_DEFAULT_MS)),
+                stall,
+            })
+        };
+        chains.into_iter().map(plan).collect()
     }
 }
 

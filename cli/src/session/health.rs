@@ -8,46 +8,69 @@ use crate::{
     command_error::CommandError, environment::Environment, health_report::HealthReport,
     plan::HealthPlan,
 };
-use event::{ChainId, ChainProfile};
+use event::{ChainId, ChainProfile, Filter, Node};
+use futures_util::future::join_all;
 use health::{ChainSample, heights_to_compare, judge};
 use ledger::FoundLedger;
 pub(super) use ledger::told;
 use probe::{Probed, ask_hashes, probe_all};
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-/// Runs a check on a runtime of its own.
+/// A chain, ready to be asked.
+struct Opened<'a> {
+    plan: &'a HealthPlan,
+    wanted: Vec<Filter>,
+    nodes: Vec<Arc<dyn Node>>,
+}
+
+impl<'a> Opened<'a> {
+    fn new(plan: &'a HealthPlan) -> Result<Self, CommandError> {
+        let schemas = inputs::schemas(&plan.contracts)?;
+        let wanted = inputs::filters(&plan.contracts, &schemas);
+        let nodes = plan.nodes.iter().map(open_node).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { plan, wanted, nodes })
+    }
+}
+
+/// Runs a check of each chain on a runtime of its own; the nodes of all of them are asked at once.
 pub(crate) fn health(
-    plan: &HealthPlan,
+    plans: &[HealthPlan],
     environment: &Environment,
-) -> Result<HealthReport, CommandError> {
+) -> Result<Vec<HealthReport>, CommandError> {
     // What the configuration names is looked at before anything is asked.
-    let schemas = inputs::schemas(&plan.contracts)?;
-    let wanted = inputs::filters(&plan.contracts, &schemas);
-    let nodes = plan.nodes.iter().map(open_node).collect::<Result<Vec<_>, _>>()?;
+    let opened = plans.iter().map(Opened::new).collect::<Result<Vec<_>, _>>()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let mut probed = probe_all(nodes).await;
-        // By the clock when they had answered: the ledger may be waited for, and a head does not age by that.
-        let asked_s = unix_now_s();
-        // Opened after the nodes were waited for, and closed before they are again: while it is
-        // open no other process can own it.
-        let ledger = tokio::task::block_in_place(|| {
-            FoundLedger::read(plan, environment, &wanted, |chains| chain(plan, chains, &probed))
-        })?;
-        for node in &mut probed {
-            node.sample.incidents = ledger.incidents_of(&node.sample.node);
-        }
-        let profile = profile(plan, ledger.chain);
-        let mut sample = ChainSample {
-            stall_ms: plan.stall.map(milliseconds),
-            deadline_ms: milliseconds(plan.deadline),
-            ledger: ledger.state,
-            ..ChainSample::new(profile, asked_s, samples(&probed))
-        };
-        ask_hashes(&mut probed, &heights_to_compare(&sample)).await;
-        sample.nodes = samples(&probed);
-        Ok(HealthReport::new(plan, &sample, judge(&sample)))
+        let asked = opened.into_iter().map(|chain| check(chain, environment));
+        join_all(asked).await.into_iter().collect()
     })
+}
+
+async fn check(
+    Opened { plan, wanted, nodes }: Opened<'_>,
+    environment: &Environment,
+) -> Result<HealthReport, CommandError> {
+    let mut probed = probe_all(nodes).await;
+    // By the clock when they had answered: the ledger may be waited for, and a head does not age by that.
+    let asked_s = unix_now_s();
+    // Opened after the nodes were waited for, and closed before they are again: while it is
+    // open no other process can own it.
+    let ledger = tokio::task::block_in_place(|| {
+        FoundLedger::read(plan, environment, &wanted, |chains| chain(plan, chains, &probed))
+    })?;
+    for node in &mut probed {
+        node.sample.incidents = ledger.incidents_of(&node.sample.node);
+    }
+    let profile = profile(plan, ledger.chain);
+    let mut sample = ChainSample {
+        stall_ms: plan.stall.map(milliseconds),
+        deadline_ms: milliseconds(plan.deadline),
+        ledger: ledger.state,
+        ..ChainSample::new(profile, asked_s, samples(&probed))
+    };
+    ask_hashes(&mut probed, &heights_to_compare(&sample)).await;
+    sample.nodes = samples(&probed);
+    Ok(HealthReport::new(plan, &sample, judge(&sample)))
 }
 
 fn samples(probed: &[Probed]) -> Vec<health::NodeSample> {
