@@ -280,7 +280,7 @@ impl Aggregator {
     }
 
     /// Returns by whose word these events are stored, as far as it was not told of them: by the votes where
-    /// they are kept, else by the one node that it is covered with.
+    /// they are kept, else by those that cover it and said the same.
     fn told_by(
         &mut self,
         report: &Report,
@@ -303,13 +303,14 @@ impl Aggregator {
         }
         let covering = self.coverage.overlapping(&report.filter, range);
         let covering = covering.flat_map(|covered| covered.touching(range));
-        let nodes: BTreeSet<&NodeId> = covering.flat_map(|interval| &interval.nodes).collect();
-        // Of several that cover it only votes can tell who gave what: nobody is named for another's word.
-        if let (Some(only), 1) = (nodes.first(), nodes.len())
-            && !voted.contains(*only)
-        {
-            gave.insert((*only).clone());
-        }
+        // Of several that cover it only those that were compared are known to have said the same: nobody is
+        // named for another's word.
+        let alike = covering.filter(|interval| match interval.evidence.content {
+            Content::Agreed(nodes) => usize::from(nodes) >= interval.nodes.len(),
+            _ => interval.nodes.len() == 1,
+        });
+        let nodes = alike.flat_map(|interval| &interval.nodes);
+        gave.extend(nodes.filter(|node| !voted.contains(*node)).cloned());
         gave.retain(|node| !cut.has_told(node, Flaw::Forged, range));
         gave.into_iter().collect()
     }
