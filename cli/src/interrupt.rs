@@ -247,6 +247,7 @@ mod tests {
             assert_eq!(interrupt.code(), Some(ExitCode::Terminated));
         });
     }
+
     /// Sends a signal to this process and waits for nothing.
     #[cfg(unix)]
     fn signal_this(name: &str) {

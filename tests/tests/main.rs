@@ -37,6 +37,7 @@ mod shared_watch;
 mod shipped;
 mod stock_duckdb;
 mod tidy;
+mod two_chains;
 mod watch;
 mod watch_end;
 mod watch_finality;

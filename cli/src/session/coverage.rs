@@ -76,7 +76,7 @@ fn opened(parts: Vec<Part>, owed: &BlockRanges) -> Vec<Part> {
     let told: BlockRanges = parts.iter().map(|part| part.range).collect();
     let mut opened: Vec<Part> = Vec::new();
     for part in parts {
-        let own = owed.iter().filter_map(|range| range.intersection(&part.range));
+        let own = owed.within(part.range);
         opened.extend(own.map(|range| Part { range, known: Known::Open, ..part.clone() }));
         let rest = owed.outside(part.range).into_iter();
         opened.extend(rest.map(|range| Part { range, ..part.clone() }));
@@ -166,23 +166,12 @@ fn tainted(parts: Vec<Part>, unproved: &Unproved) -> Vec<Part> {
 /// Returns what of a part is known only by nodes whose receipts did not hold up there; where it is known by
 /// nobody, by any of them.
 fn unproved_of(part: &Part, unproved: &Unproved) -> BlockRanges {
-    let within = |ranges: &BlockRanges| -> BlockRanges {
-        ranges.iter().filter_map(|range| range.intersection(&part.range)).collect()
-    };
     if part.nodes.is_empty() {
-        return unproved
-            .values()
-            .flat_map(|ranges| within(ranges).iter().collect::<Vec<_>>())
-            .collect();
+        return unproved.values().flat_map(|ranges| ranges.within(part.range)).collect();
     }
-    let of = |node: &String| unproved.get(node).map(&within).unwrap_or_default();
-    let mut nodes = part.nodes.iter();
-    let first = nodes.next().map(of).unwrap_or_default();
-    nodes.map(of).fold(first, |all, next| {
-        let both = all.iter().flat_map(|range| {
-            next.iter().filter_map(|other| other.intersection(&range)).collect::<Vec<_>>()
-        });
-        both.collect()
+    let of = |node: &String| unproved.get(node).cloned().unwrap_or_default();
+    part.nodes.iter().map(of).fold(BlockRanges::from_iter([part.range]), |all, next| {
+        all.iter().flat_map(|range| next.within(range)).collect()
     })
 }
 

@@ -5,7 +5,7 @@
 use crate::{
     aggregator::{Admission, Aggregator, JournalCounter},
     coverage::merge_nodes,
-    cut::{Cut, flawed, shown_by_receipts, spoils_receipts},
+    cut::{Cut, flawed, shown, spoils_receipts},
     known::Known,
     poll::Polled,
     rows::{Rows, receipt_ids},
@@ -189,11 +189,8 @@ impl Aggregator {
         if self.candidates.is_empty() {
             return;
         }
-        let flawed = flawed(report, judgement, spoils_receipts);
-        for (i, block) in report.blocks.iter().enumerate() {
-            if judgement.blocks[i].content != Content::Receipts || flawed[i] {
-                continue;
-            }
+        let shown = shown(report, judgement);
+        for (i, block) in report.blocks.iter().enumerate().filter(|(i, _)| shown[*i]) {
             let there = decided.ids.get(&(i as u32)).map_or(&[][..], |ids| ids);
             let forged: Vec<EventId> = (self.candidates.in_block(&block.hash))
                 .filter(|c| {
@@ -236,24 +233,21 @@ impl Aggregator {
         }
         let by_receipts = self.profile.check_receipts_root.is_made();
         let by_bloom = self.profile.check_bloom.decides();
-        let shown = shown_by_receipts(report, judgement);
-        let spoiled = flawed(report, judgement, spoils_receipts);
+        let shown = shown(report, judgement);
         for (i, block) in report.blocks.iter().enumerate() {
-            if !known.has_block(&block.hash) {
+            if !shown[i] || !known.has_block(&block.hash) {
                 continue;
             }
-            let is_excluded = judgement.blocks[i].content == Content::Receipts
-                && block.receipts.is_none()
-                && !spoiled[i];
-            let gone: Vec<EventId> = if shown[i] && by_receipts {
-                let Some(there) = receipt_ids(report.chain, block) else { continue };
-                let ids = known.of_block(&block.hash).iter();
-                ids.filter(|id| there.binary_search(id).is_err()).copied().collect()
-            } else if let Some(look) = look.filter(|_| is_excluded && by_bloom) {
-                let ids = look.stored.ids(block.number).into_iter();
-                ids.filter(|id| id.block_hash == block.hash).collect()
-            } else {
-                continue;
+            let gone: Vec<EventId> = match (receipt_ids(report.chain, block), look) {
+                (Some(there), _) if by_receipts => {
+                    let ids = known.of_block(&block.hash).iter();
+                    ids.filter(|id| there.binary_search(id).is_err()).copied().collect()
+                }
+                (None, Some(look)) if by_bloom => {
+                    let ids = look.stored.ids(block.number).into_iter();
+                    ids.filter(|id| id.block_hash == block.hash).collect()
+                }
+                _ => continue,
             };
             let gone: Vec<EventId> =
                 gone.into_iter().filter(|id| self.refuted.insert(*id)).collect();

@@ -123,14 +123,21 @@ pub(crate) fn flawed(
     flawed
 }
 
+/// Returns per block whether all of it is shown: by its receipts, or by its bloom that nothing is there.
+pub(crate) fn shown(report: &Report, judgement: &Judgement) -> Vec<bool> {
+    let spoiled = flawed(report, judgement, spoils_receipts);
+    let blocks = judgement.blocks.iter().zip(spoiled);
+    blocks.map(|(block, spoiled)| block.content == Content::Receipts && !spoiled).collect()
+}
+
 /// Returns per block whether its receipts were read and show all of it.
 pub(crate) fn shown_by_receipts(report: &Report, judgement: &Judgement) -> Vec<bool> {
-    let spoiled = flawed(report, judgement, spoils_receipts);
-    let blocks = report.blocks.iter().zip(&judgement.blocks).zip(spoiled);
-    blocks
-        .map(|((block, verdict), spoiled)| {
-            block.receipts.is_some() && verdict.content == Content::Receipts && !spoiled
-        })
+    let shown = shown(report, judgement);
+    report
+        .blocks
+        .iter()
+        .zip(shown)
+        .map(|(block, shown)| shown && block.receipts.is_some())
         .collect()
 }
 

@@ -8,7 +8,7 @@ use crate::{
     admission::Decided,
     aggregator::Aggregator,
     coverage::{adjacent, merge_nodes},
-    cut::{Cut, flawed, shown_by_receipts, spoils_receipts},
+    cut::{Cut, shown, shown_by_receipts},
     second_look::{Difference, SecondLook},
     sightings::digest,
     standing::Standing,
@@ -38,10 +38,7 @@ impl<'a> Found<'a> {
         look: &'a SecondLook,
         decided: &'a Decided,
     ) -> Self {
-        let spoiled = flawed(report, judgement, spoils_receipts);
-        let proved = judgement.blocks.iter().zip(spoiled);
-        let proved = proved.map(|(block, spoiled)| block.content == Content::Receipts && !spoiled);
-        Self { report, look, decided, shown: proved.collect() }
+        Self { report, look, decided, shown: shown(report, judgement) }
     }
 
     /// Returns the place of a block in the report.

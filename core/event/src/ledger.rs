@@ -143,8 +143,8 @@ pub struct ChainState {
     /// Coverage by filter, intervals sorted.
     pub coverage: Vec<(Arc<Filter>, Vec<Interval>)>,
     /// Canonical blocks above the finalized one, the newest one at or below it, and every block
-    /// that left the chain, or left it and came back: its events are stored, also where the new branch is
-    /// not known yet or nothing is covered.
+    /// that left the chain, with those of heights where one came back: their events are stored, also where
+    /// the new branch is not known yet or nothing is covered.
     pub blocks: Vec<BlockRow>,
     /// Candidates not admitted yet.
     pub candidates: Vec<Candidate>,

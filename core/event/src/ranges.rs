@@ -34,6 +34,12 @@ impl BlockRanges {
         parts
     }
 
+    /// Returns the parts of `range` that are in the set, in order.
+    pub fn within(&self, range: BlockRange) -> impl Iterator<Item = BlockRange> {
+        let start = self.0.partition_point(|held| held.last() < range.first());
+        self.0[start..].iter().map_while(move |held| held.intersection(&range))
+    }
+
     /// Whether the block is in the set.
     pub fn contains(&self, number: u64) -> bool {
         let at = self.0.partition_point(|held| held.last() < number);

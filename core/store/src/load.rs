@@ -24,7 +24,7 @@ pub(crate) fn chain_state(conn: &Connection, chain: ChainId) -> Result<ChainStat
         .map_err(statement_failed)?;
     let condition = "chain = ? AND (NOT canonical OR number >= (SELECT coalesce(max(number), 0)
         FROM blocks WHERE chain = ? AND canonical AND number <= ?)
-        OR hash IN (SELECT block_hash FROM journal WHERE chain = ? AND op = 'reinstate'))";
+        OR number IN (SELECT first_block FROM journal WHERE chain = ? AND op = 'reinstate'))";
     let floor = finalized.unwrap_or(0);
     Ok(ChainState {
         coverage: coverage(conn, chain)?,

@@ -93,8 +93,7 @@ async fn round<E: Exchange>(
                 again.add(batch);
                 continue;
             }
-            let numbers = batch.first()..=batch.last();
-            told.extend(numbers.map(|number| (number, Err(fault.clone()))));
+            tell(told, batch, &fault);
             busy += u32::from(fault.class == FaultClass::Busy);
             if ends_it(&fault) || busy >= BUSY_IN_A_ROW_MAX {
                 is_over.store(true, Relaxed);
@@ -104,19 +103,20 @@ async fn round<E: Exchange>(
     }
     for batch in batches {
         match &ended {
-            Some(fault) => {
-                let numbers = batch.first()..=batch.last();
-                told.extend(numbers.map(|number| (number, Err(fault.clone()))));
-            }
+            Some(fault) => tell(told, batch, fault),
             None => again.add(batch),
         }
     }
     if let Some(fault) = ended {
-        let numbers = again.iter().flat_map(|range| range.first()..=range.last());
-        told.extend(numbers.map(|number| (number, Err(fault.clone()))));
+        again.iter().for_each(|range| tell(told, range, &fault));
         return BlockRanges::default();
     }
     again
+}
+
+/// Tells a fault of every block of a range.
+fn tell(told: &mut Told, range: BlockRange, fault: &Fault) {
+    told.extend((range.first()..=range.last()).map(|number| (number, Err(fault.clone()))));
 }
 
 fn batches(range: BlockRange, size: usize) -> impl Iterator<Item = BlockRange> {

@@ -63,7 +63,7 @@ impl Window {
             apart.add(*doubt);
             for part in &parts {
                 let Some(range) = part.range.intersection(doubt) else { continue };
-                let heard = read.heard.iter().filter_map(|heard| heard.intersection(&range));
+                let heard = read.heard.within(range);
                 let unsound = heard.map(|range| Differing {
                     range,
                     node,
@@ -75,11 +75,11 @@ impl Window {
             }
         }
         for Seen { range, nodes, .. } in parts {
-            for differing in differs.iter().filter_map(|differing| differing.intersection(&range)) {
+            for differing in differs.within(range) {
                 let seen = nodes.clone();
                 self.differing.push(Differing { range: differing, node, seen, flaw: None });
             }
-            let heard = read.heard.iter().filter_map(|heard| heard.intersection(&range));
+            let heard = read.heard.within(range);
             let told = heard.flat_map(|heard| apart.outside(heard));
             told.for_each(|told| self.looked.add(told));
         }

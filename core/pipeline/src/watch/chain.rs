@@ -89,7 +89,6 @@ impl<'a> ChainRun<'a> {
             head: None,
             finalized: request.finalized,
             events: 0,
-            incidents: 0,
             open: Vec::new(),
             gap_blocks: 0,
             second_look: LookedAgain::default(),
@@ -176,14 +175,12 @@ impl<'a> ChainRun<'a> {
                     self.has_news = true;
                     self.recent.after(&filled, self.timer.now_ms());
                     self.view.events += filled.new_events;
-                    self.view.incidents += filled.incidents;
                     self.view.open = filled.open;
                 }
                 filled = old => {
                     let filled = filled?;
                     self.old.after(&filled, self.timer.now_ms());
                     self.view.events += filled.new_events;
-                    self.view.incidents += filled.incidents;
                     let read = filled.window.map_or(0, |window| window.last());
                     self.view.gap_blocks = match (filled.window, self.old_range()) {
                         (Some(_), Some(range)) => range.last().saturating_sub(read),
@@ -330,7 +327,6 @@ impl<'a> ChainRun<'a> {
         let ack = ack.map_err(|_| ReplayError::OwnerGone)?.map_err(ReplayError::Ledger)?;
         self.has_news = true;
         self.view.events += ack.new_events;
-        self.view.incidents += ack.incidents;
         // The ledger's word: what nodes call final may be on another branch than what is held here.
         if let Some(finalized) = ack.finalized.filter(|_| self.view.halted.is_none()) {
             self.view.finalized = self.view.finalized.max(Some(finalized));
@@ -392,7 +388,6 @@ impl<'a> ChainRun<'a> {
                 let through = range.last();
                 let more = decide_waiting(setup, filters, through, nodes, owner, timer).await?;
                 filled.new_events += more.new_events;
-                filled.incidents += more.incidents;
             }
             Ok(filled)
         }
@@ -415,7 +410,6 @@ impl<'a> ChainRun<'a> {
         let (filters, now_ms) = (self.request.filters.len(), self.timer.now_ms());
         self.looks.take(looked, &mut self.view.second_look, filters, now_ms);
         self.view.events += looked.new_events();
-        self.view.incidents += looked.incidents();
         self.has_news |= looked.range().is_some();
     }
 
@@ -549,8 +543,6 @@ impl<'a> ChainRun<'a> {
         self.view.second_look.lacks_other_node |= self.nodes.all.len() < 2;
         Ok(WatchOutcome {
             head,
-            new_events: self.view.events,
-            incidents: self.view.incidents,
             open,
             halted: self.view.halted,
             second_look: self.view.second_look,

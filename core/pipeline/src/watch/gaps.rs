@@ -58,7 +58,6 @@ pub(super) struct Filled {
     /// What is open in it now.
     pub(super) open: Vec<(BlockRange, String)>,
     pub(super) new_events: u64,
-    pub(super) incidents: u64,
 }
 
 pub(super) type Fill<'a> = BoxFuture<'a, Result<Filled, ReplayError>>;
@@ -110,9 +109,8 @@ pub(super) async fn fill(
         let request = setup.request(&filters, window, verify, nodes.clone());
         let (prover, never) = (setup.prover.clone(), std::future::pending());
         let outcome = replay(request, owner, prover, timer, never, &Unseen).await?;
-        let ReplayOutcome { new_events, incidents, open, held, .. } = outcome;
+        let ReplayOutcome { new_events, open, held, .. } = outcome;
         filled.new_events += new_events;
-        filled.incidents += incidents;
         filled.open.extend(open);
         // Looked at again later, as what stays open is.
         let held = held.into_iter();
@@ -153,7 +151,6 @@ pub(super) async fn decide_waiting(
             let prover = setup.prover.clone();
             let outcome = replay(request, owner, prover, timer, never, &Unseen).await?;
             filled.new_events += outcome.new_events;
-            filled.incidents += outcome.incidents;
             let reply = owner.waiting(setup.profile.chain);
             let waiting = reply.await.map_err(|_| ReplayError::OwnerGone)?;
             if !waiting.iter().any(|block| block.number == number) {

@@ -175,10 +175,6 @@ impl Looked {
         self.outcome.recovered
     }
 
-    pub(super) const fn incidents(&self) -> u64 {
-        self.outcome.incidents
-    }
-
     /// Whether something was read.
     pub(super) const fn range(&self) -> Option<BlockRange> {
         self.outcome.range

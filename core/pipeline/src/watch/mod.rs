@@ -88,10 +88,6 @@ impl std::fmt::Debug for WatchRequest {
 pub struct WatchOutcome {
     /// Highest block of the chain as the nodes told it.
     pub head: Option<BlockNumHash>,
-    /// Events new to the ledger.
-    pub new_events: u64,
-    /// Flaws recorded.
-    pub incidents: u64,
     /// What is open between the first and the last block, with why.
     pub open: Vec<(BlockRange, String)>,
     /// Why promotion is halted, if it is: a majority of nodes left the finalized chain.

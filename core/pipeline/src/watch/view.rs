@@ -37,8 +37,6 @@ pub struct ChainView {
     pub finalized: Option<u64>,
     /// Events new to the ledger in this run.
     pub events: u64,
-    /// Flaws recorded in this run.
-    pub incidents: u64,
     /// What is being read again or was found missing, newest knowledge, with why.
     pub open: Vec<(BlockRange, String)>,
     /// Blocks that a gap still has.

@@ -18,12 +18,12 @@ impl Image {
             .map(|row| row.number)
             .max()
             .unwrap_or(0);
-        let came_back: BTreeSet<B256> = (self.journal.iter())
+        let came_back: BTreeSet<u64> = (self.journal.iter())
             .filter(|row| row.chain == chain && row.op == Op::Reinstate)
-            .filter_map(|row| row.block_hash)
+            .map(|row| row.range.first())
             .collect();
         let is_kept = |row: &&BlockRow| {
-            !row.canonical || row.number >= floor || came_back.contains(&row.hash)
+            !row.canonical || row.number >= floor || came_back.contains(&row.number)
         };
         let mut candidates: Vec<Candidate> =
             self.candidates.values().filter(|c| c.id.chain == chain).cloned().collect();

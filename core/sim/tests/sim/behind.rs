@@ -2,9 +2,9 @@
 //! its blocks in order.
 
 use crate::watching::{Plan, Watch};
-use event::{BlockRange, Verify, Visibility};
+use event::BlockRange;
 use sim::{
-    Agreement, Methods, Rule, Trouble, World, WorldSettings, account,
+    Methods, Rule, Trouble, World, WorldSettings, account,
     chain::{Traffic, expected},
     lane_problems,
 };
@@ -35,16 +35,7 @@ fn a_start_100_000_blocks_behind_tells_the_head_at_once_and_a_plugin_everything_
         vec![Rule::on(ranges, Trouble::Slow { by_ms: 4_000 })]
     };
     let nodes = ["first", "second", "third"].map(|name| world.add_node(name, slow()));
-    let plan = Plan {
-        verify: Verify::Bloom,
-        agreement: Agreement::HoldsHonest,
-        start: 1,
-        hesitates: 0,
-        visibility: Visibility::Latest,
-        looks_per_second: 10,
-        ends_at_ms: ENDS_AT_MS,
-    };
-    let mut watch = Watch::new(&world, nodes.into(), plan);
+    let mut watch = Watch::new(&world, nodes.into(), Plan::until(ENDS_AT_MS));
     let (chain, filter) = (watch.chain(), watch.filter.clone());
     // The oracle looks at all coverage with every transaction: too much of it here.
     // When the events of a block came into the ledger: the chain's head at that moment.

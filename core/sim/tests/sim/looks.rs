@@ -2,7 +2,7 @@
 //! comes that has not, and nothing waits for it.
 
 use crate::watching::{Plan, Watch};
-use event::{BlockRange, Flaw, Op, Verify, Visibility};
+use event::{BlockRange, Flaw, Op};
 use sim::{
     Agreement, Methods, Rule, Trouble, World, WorldSettings, account, chain::Traffic,
     faults::Persona, lane_problems,
@@ -28,15 +28,8 @@ fn drops(methods: Methods) -> Persona {
 
 fn watch(world: &World, nodes: Vec<(&str, Persona)>, ends_at_ms: u64) -> Watch {
     let nodes = nodes.into_iter().map(|(name, rules)| world.add_node(name, rules)).collect();
-    let plan = Plan {
-        verify: Verify::Bloom,
-        agreement: Agreement::MayBeBlind,
-        start: 1,
-        hesitates: 0,
-        visibility: Visibility::Latest,
-        looks_per_second: 20,
-        ends_at_ms,
-    };
+    let plan =
+        Plan { agreement: Agreement::MayBeBlind, looks_per_second: 20, ..Plan::until(ends_at_ms) };
     Watch::new(world, nodes, plan)
 }
 

@@ -4,7 +4,7 @@
 use crate::watching::{Plan, Watch};
 use event::{BlockRange, Flaw, Node, NodeId, Op, Verify, Visibility};
 use sim::{
-    Agreement, Happening, Methods, Rule, Trouble, World, WorldSettings, account,
+    Happening, Methods, Rule, Trouble, World, WorldSettings, account,
     chain::Traffic,
     faults::{Persona, loses_everything, pruned},
     lane_problems,
@@ -60,12 +60,8 @@ impl Scene {
         }
         let plan = Plan {
             verify: self.verify,
-            agreement: Agreement::HoldsHonest,
-            start: 1,
-            hesitates: 0,
             visibility: self.visibility,
-            looks_per_second: 10,
-            ends_at_ms: self.minutes * MINUTE_MS,
+            ..Plan::until(self.minutes * MINUTE_MS)
         };
         let mut watch = Watch::new(&world, nodes, plan);
         watch.live();
@@ -285,15 +281,7 @@ fn f54_most_nodes_leaving_the_finalized_chain_halt_it_and_both_branches_stay() {
         for_ms: 30 * MINUTE_MS,
     };
     world.schedule(5 * MINUTE_MS, part);
-    let plan = Plan {
-        verify: Verify::Bloom,
-        agreement: Agreement::HoldsHonest,
-        start: 1,
-        hesitates: 0,
-        visibility: Visibility::Finalized,
-        looks_per_second: 10,
-        ends_at_ms: 20 * MINUTE_MS,
-    };
+    let plan = Plan { visibility: Visibility::Finalized, ..Plan::until(20 * MINUTE_MS) };
     let mut watch = Watch::new(&world, nodes.into(), plan);
     watch.live();
     let problems = watch.oracle.lock().unwrap().violations().to_vec();

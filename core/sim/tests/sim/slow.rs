@@ -2,14 +2,9 @@
 //! what missed its deadline is tried again, and afterwards it is where it would be anyway.
 
 use crate::watching::{Plan, Watch};
-use event::{
-    Batch, BlockRange, Descriptor, Effects, LaneId, Plugin, PluginFault, PluginState, Verify,
-    Visibility,
-};
+use event::{Batch, BlockRange, Descriptor, Effects, LaneId, Plugin, PluginFault, PluginState};
 use pipeline::Timer;
-use sim::{
-    Agreement, BALANCES, Balances, World, WorldSettings, account, chain::Traffic, lane_problems,
-};
+use sim::{BALANCES, Balances, World, WorldSettings, account, chain::Traffic, lane_problems};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -113,15 +108,7 @@ fn f86_a_plugin_that_is_slow_for_an_hour_holds_nothing_up_and_loses_nothing() {
     let traffic = Traffic { empty_per_mille: 200, transfer_per_mille: 700, ..Traffic::default() };
     let world = World::new(WorldSettings { traffic, ..WorldSettings::of_seed(86) });
     let nodes = ["first", "second", "third"].map(|name| world.add_node(name, vec![]));
-    let plan = Plan {
-        verify: Verify::Bloom,
-        agreement: Agreement::HoldsHonest,
-        start: 1,
-        hesitates: 0,
-        visibility: Visibility::Latest,
-        looks_per_second: 0,
-        ends_at_ms: ENDS_AT_MS,
-    };
+    let plan = Plan { looks_per_second: 0, ..Plan::until(ENDS_AT_MS) };
     let mut watch = Watch::new(&world, nodes.into(), plan);
     let slowness = Slowness::new(&world);
     watch.slowness = Some(slowness.clone());

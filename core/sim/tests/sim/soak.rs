@@ -3,11 +3,10 @@
 //! that they are not what grows.
 
 use crate::watching::{Plan, Watch};
-use event::{BlockRange, Held, Node, Op, Verify, Visibility};
+use event::{BlockRange, Held, Node, Op};
 use pipeline::{ChainView, WatchWatcher};
 use sim::{
-    Agreement, Happening, LaneStepper, MOVED, Methods, Rule, Trouble, World, WorldSettings,
-    account,
+    Happening, LaneStepper, MOVED, Methods, Rule, Trouble, World, WorldSettings, account,
     chain::{Traffic, parties, wanted},
 };
 use std::{
@@ -206,16 +205,7 @@ fn what_a_watch_holds_does_not_grow_with_the_number_of_blocks() {
         None => BLOCKS,
     };
     let (world, nodes) = world(blocks);
-    let plan = Plan {
-        verify: Verify::Bloom,
-        agreement: Agreement::HoldsHonest,
-        start: 1,
-        hesitates: 0,
-        visibility: Visibility::Latest,
-        looks_per_second: 10,
-        ends_at_ms: blocks * BLOCK_MS,
-    };
-    let mut watch = Watch::new(&world, nodes, plan);
+    let mut watch = Watch::new(&world, nodes, Plan::until(blocks * BLOCK_MS));
     // The oracle looks at all coverage with every transaction; here each stretch is looked at once.
     watch.store.on_apply(Box::new(|_, _| {}));
     let latest = Latest::default();

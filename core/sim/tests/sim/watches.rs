@@ -8,8 +8,7 @@ use crate::{
 };
 use event::{BlockRange, Node, NodeId, Op, Verify, Visibility};
 use sim::{
-    Agreement, Crash, Happening, ORDER_INSIDE_A_BLOCK, SimNode, Sometimes, World, WorldSettings,
-    account,
+    Crash, Happening, ORDER_INSIDE_A_BLOCK, SimNode, Sometimes, World, WorldSettings, account,
     chain::Traffic,
     faults::{Harm, swarm},
     lane_problems,
@@ -114,12 +113,10 @@ fn live(seed: u64) -> Watch {
     }
     let plan = Plan {
         verify,
-        agreement: Agreement::HoldsHonest,
         start,
         hesitates: if rng.chance(300) { rng.between(2, 5) } else { 0 },
         visibility: if rng.chance(300) { Visibility::Finalized } else { Visibility::Latest },
-        looks_per_second: 10,
-        ends_at_ms: ENDS_AT_MS,
+        ..Plan::until(ENDS_AT_MS)
     };
     let mut watch = Watch::new(&world, nodes, plan);
     watch.has_wrong_indexes = misnumbers;

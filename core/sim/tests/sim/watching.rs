@@ -39,6 +39,21 @@ pub(crate) struct Plan {
     pub(crate) ends_at_ms: u64,
 }
 
+impl Plan {
+    /// Returns what most watches do: all of the chain, at bloom, until that time in milliseconds.
+    pub(crate) const fn until(ends_at_ms: u64) -> Self {
+        Self {
+            verify: Verify::Bloom,
+            agreement: Agreement::HoldsHonest,
+            start: 1,
+            hesitates: 0,
+            visibility: Visibility::Latest,
+            looks_per_second: 10,
+            ends_at_ms,
+        }
+    }
+}
+
 /// A watch and everything around it.
 pub(crate) struct Watch {
     pub(crate) world: World,

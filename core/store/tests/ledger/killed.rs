@@ -22,6 +22,30 @@ fn child(name: &str) -> Command {
     command
 }
 
+/// What a child does that is told its ledger and its failpoint.
+fn die_in(run: impl Fn(&mut DuckLedger) -> Result<(), LedgerError>) {
+    let Some(path) = std::env::var_os(LEDGER) else { return };
+    let Ok(failpoint) = std::env::var(FAILPOINT) else { return };
+    let failpoints = Failpoints::parse(&failpoint).unwrap();
+    let options = OpenOptions { failpoints, ..OpenOptions::default() };
+    let mut ledger = DuckLedger::open_with(path, OpenMode::Create, &options).unwrap();
+    run(&mut ledger).unwrap();
+    panic!("{failpoint} was not passed");
+}
+
+/// Has a child die at a failpoint; what it leaves must be sound.
+fn kill(child_name: &str, place: &Place, name: &str, hit: u32) -> DuckLedger {
+    let died = child(child_name)
+        .env(LEDGER, place.path())
+        .env(FAILPOINT, format!("{name}:{hit}"))
+        .output()
+        .unwrap();
+    assert_eq!(died.status.code(), None, "{name}: killed by a signal");
+    let ledger = place.open(OpenMode::Existing);
+    assert_eq!(ledger.check().unwrap(), Vec::<String>::new(), "{name}");
+    ledger
+}
+
 /// Goes on where the journal ends, as a rerun does.
 fn run(ledger: &mut DuckLedger) -> Result<(), LedgerError> {
     ledger.prepare_schemas(&given::Transfers::default().0)?;
@@ -35,13 +59,7 @@ fn run(ledger: &mut DuckLedger) -> Result<(), LedgerError> {
 
 #[test]
 fn child_that_runs_until_its_failpoint() {
-    let Some(path) = std::env::var_os(LEDGER) else { return };
-    let Ok(failpoint) = std::env::var(FAILPOINT) else { return };
-    let failpoints = Failpoints::parse(&failpoint).unwrap();
-    let options = OpenOptions { failpoints, ..OpenOptions::default() };
-    let mut ledger = DuckLedger::open_with(path, OpenMode::Create, &options).unwrap();
-    run(&mut ledger).unwrap();
-    panic!("{failpoint} was not passed");
+    die_in(run);
 }
 
 #[test]
@@ -53,15 +71,7 @@ fn a_run_killed_at_any_failpoint_and_repeated_gives_the_digest_of_an_undisturbed
     for name in FAILPOINTS.iter().filter(|name| name.starts_with("store.apply")) {
         let place = Place::new();
         for hit in [1, 2] {
-            let status = child("killed::child_that_runs_until_its_failpoint")
-                .env(LEDGER, place.path())
-                .env(FAILPOINT, format!("{name}:{hit}"))
-                .output()
-                .unwrap()
-                .status;
-            assert_eq!(status.code(), None, "{name}: killed by a signal");
-            let ledger = place.open(OpenMode::Existing);
-            assert_eq!(ledger.check().unwrap(), Vec::<String>::new(), "{name}");
+            let ledger = kill("killed::child_that_runs_until_its_failpoint", &place, name, hit);
             if ledger.digest().unwrap() == digest {
                 break;
             }
@@ -99,13 +109,7 @@ fn follow(ledger: &mut DuckLedger) -> Result<(), LedgerError> {
 
 #[test]
 fn child_that_follows_until_its_failpoint() {
-    let Some(path) = std::env::var_os(LEDGER) else { return };
-    let Ok(failpoint) = std::env::var(FAILPOINT) else { return };
-    let failpoints = Failpoints::parse(&failpoint).unwrap();
-    let options = OpenOptions { failpoints, ..OpenOptions::default() };
-    let mut ledger = DuckLedger::open_with(path, OpenMode::Create, &options).unwrap();
-    follow(&mut ledger).unwrap();
-    panic!("{failpoint} was not passed");
+    die_in(follow);
 }
 
 #[test]
@@ -121,15 +125,7 @@ fn a_head_that_a_kill_interrupts_is_there_with_its_coverage_and_its_lane_or_not_
     for name in FAILPOINTS.iter().filter(of_heads) {
         let place = Place::new();
         for hit in [2, 1, 2] {
-            let died = child("killed::child_that_follows_until_its_failpoint")
-                .env(LEDGER, place.path())
-                .env(FAILPOINT, format!("{name}:{hit}"))
-                .output()
-                .unwrap();
-            assert_eq!(died.status.code(), None, "{name}: killed by a signal");
-            let ledger = place.open(OpenMode::Existing);
-            assert_eq!(ledger.check().unwrap(), Vec::<String>::new(), "{name}");
-            drop(ledger);
+            drop(kill("killed::child_that_follows_until_its_failpoint", &place, name, hit));
             let far = "SELECT (SELECT coalesce(max(last_block) + 1, 0) FROM coverage),
                 (SELECT coalesce(max(next_block), 0) FROM lanes),
                 (SELECT coalesce(max(block_number) + 1, 0) FROM events),
