@@ -93,20 +93,11 @@ impl Group {
         if writes.is_empty() {
             return;
         }
-        let map = &mut Arc::make_mut(state).0;
+        let state = Arc::make_mut(state);
         for (key, value) in writes {
             self.bytes += key.len() + value.as_ref().map_or(0, Vec::len) + 64;
-            let is_known = self.old.contains_key(&key);
-            let before = match (&value, map.get_mut(&key)) {
-                (Some(value), Some(old)) if is_known => {
-                    old.clone_from(value);
-                    None
-                }
-                (Some(value), Some(old)) => Some(std::mem::replace(old, value.clone())),
-                (Some(value), None) => map.insert(key.clone(), value.clone()),
-                (None, _) => map.remove(&key),
-            };
-            if !is_known {
+            let before = state.write(&key, value.clone());
+            if !self.old.contains_key(&key) {
                 self.old.insert(key.clone(), before);
             }
             match entry.state.get_mut(&key) {
@@ -130,12 +121,9 @@ impl Group {
         if group.old.is_empty() {
             return;
         }
-        let map = &mut Arc::make_mut(state).0;
+        let state = Arc::make_mut(state);
         for (key, value) in group.old {
-            match value {
-                Some(value) => map.insert(key, value),
-                None => map.remove(&key),
-            };
+            state.write(&key, value);
         }
     }
 

@@ -214,7 +214,7 @@ impl Lane {
             ("dead letters of a lane", self.breaker.held()),
             ("filters of a lane", self.interest.held()),
             ("events of a lane", self.page.as_ref().map_or(0, |page| page.logs.len())),
-            ("keys of a plugin", self.state.0.len()),
+            ("keys of a plugin", self.state.len()),
         ]
     }
 

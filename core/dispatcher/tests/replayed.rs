@@ -67,10 +67,7 @@ impl Store {
     fn lane_state(&self) -> LaneState {
         let mut state = PluginState::default();
         for (_, key, value) in &self.state {
-            match value {
-                Some(value) => state.0.insert(key.clone(), value.clone()),
-                None => state.0.remove(key),
-            };
+            state.write(key, value.clone());
         }
         LaneState {
             cursor: self.cursor,
@@ -216,7 +213,7 @@ fn totals(batch: &Batch, state: &PluginState) -> Effects {
         let value = batch.logs.data_of(row)[0];
         let key = vec![value % 4];
         let stored =
-            || state.0.get(&key).map_or(0, |v| u64::from_be_bytes(v[..].try_into().unwrap()));
+            || state.get(&key).map_or(0, |v| u64::from_be_bytes(v[..].try_into().unwrap()));
         let total = totals.get(&key).copied().unwrap_or_else(stored) + u64::from(value);
         keys.push(u64::from(key[0]));
         sums.push(total);
@@ -755,7 +752,7 @@ proptest! {
         prop_assert_eq!(driver.store.appended(), appended);
         // Totals that a refutation brought to zero stay as rows in neither.
         prop_assert_eq!(driver.store.balances(), balances.clone());
-        let state: Balances = driver.lane.state().0.iter()
+        let state: Balances = driver.lane.state().iter()
             .map(|(k, v)| (k[0], u64::from_be_bytes(v[..].try_into().unwrap())))
             .collect();
         prop_assert_eq!(state, balances);

@@ -1,9 +1,9 @@
 //! The seam to plugins: whole blocks of events in, rows and state out.
 
-use crate::{ChainId, ColumnData, Logs, Message};
+use crate::{ChainId, ColumnData, Logs, Message, PluginState};
 use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 /// Entry of [`Batch::signature`] for an event whose ABI is unknown.
 pub const UNKNOWN_SIGNATURE: u32 = u32::MAX;
@@ -156,11 +156,6 @@ pub struct Descriptor {
     /// Tables written.
     pub tables: Vec<PluginTable>,
 }
-
-/// A plugin's private key-value space, in key order. Read by the host during a call, changed
-/// only by the dispatcher when the call's effects are taken.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PluginState(pub BTreeMap<Vec<u8>, Vec<u8>>);
 
 /// A write to the private key-value space; `None` deletes.
 pub type StateWrite = (Vec<u8>, Option<Vec<u8>>);

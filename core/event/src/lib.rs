@@ -30,14 +30,15 @@ mod report;
 mod rows;
 mod sample;
 mod schema;
+mod state;
 
 pub use ask::{
     Answer, AnswerFuture, Ask, BlockAnswer, Head, Hint, HintFuture, LogsAnswer, Node, Tag,
 };
 pub use batch::{
     Batch, BatchBlock, ColumnKind, Descriptor, Effects, LogLevel, LogLine, Phase, Plugin,
-    PluginColumn, PluginFault, PluginState, PluginTable, Rejection, StateWrite, Subscription,
-    TableRows, UNKNOWN_SIGNATURE, Visibility,
+    PluginColumn, PluginFault, PluginTable, Rejection, StateWrite, Subscription, TableRows,
+    UNKNOWN_SIGNATURE, Visibility,
 };
 pub use chain::{BlockNumHash, BlockRange, ChainId, ChainProfile, Finality};
 pub use check::{Check, Checking};
@@ -67,3 +68,4 @@ pub use sample::Sample;
 pub use schema::{
     ColumnData, ColumnType, DecodeStats, Decoder, EventSchema, Packed, SchemaColumn, TypedRows,
 };
+pub use state::PluginState;

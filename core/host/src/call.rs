@@ -10,19 +10,13 @@ use crate::{
     limits::{COLUMN_BYTES, ENTRY_BYTES, FIELD_BYTES, METRIC_NAME_BYTES},
     outbox::Staged,
     rows, wasi,
+    writes::Writes,
 };
 use event::{ColumnData, Effects, LogLevel, LogLine, PluginState, PluginTable, TableRows};
-use std::{
-    collections::{BTreeMap, HashMap, btree_map::Entry},
-    ops::Bound,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, mem::take, ops::Bound, sync::Arc};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::WasiCtx;
 
-/// Entries whose size is remembered during a call, at most, and the longest key of one, in bytes.
-const KNOWN_MAX: usize = 16_384;
-const KNOWN_KEY_BYTES: usize = 128;
 /// Entries that one `scan` returns at most.
 const SCAN_LIMIT: usize = 1_000;
 /// Handles of WASI, such as streams, that a guest has open at a time.
@@ -42,10 +36,8 @@ pub(crate) struct Call {
     rows: Vec<TableRows>,
     row_count: usize,
     row_bytes: usize,
-    /// What entries of `state` count that were asked for: who reads writes next. Looked up, never iterated.
-    known: HashMap<Vec<u8>, usize>,
     /// Writes of this call, over `state`.
-    writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    writes: Writes,
     /// Bytes of the state with those writes.
     pub(crate) state_bytes: usize,
     /// Bytes of the writes.
@@ -64,40 +56,51 @@ pub(crate) struct Subject<'a> {
     pub(crate) seed: &'a [u8; 32],
     pub(crate) tables: Arc<[PluginTable]>,
     pub(crate) state: Arc<PluginState>,
-    pub(crate) state_bytes: usize,
     pub(crate) seqs: std::ops::Range<u64>,
-    pub(crate) grants: Arc<Grants>,
-    pub(crate) fetcher: Arc<Fetcher>,
 }
 
 impl Call {
-    pub(crate) fn new(limits: &Arc<Limits>, subject: Subject<'_>) -> Self {
+    /// Stands behind a guest that is being made: about nothing yet, and the same for all of a component.
+    pub(crate) fn new(
+        limits: &Arc<Limits>,
+        seed: &[u8; 32],
+        (grants, fetcher): (Arc<Grants>, Arc<Fetcher>),
+    ) -> Self {
         let console = Console::new(limits.console_bytes);
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES);
         Self {
-            wasi: wasi::context(subject.unix_seconds, subject.seed, console.clone()),
+            wasi: wasi::context(0, seed, console.clone()),
             table,
             console,
             fence: Fence::new(limits),
             limits: Arc::clone(limits),
-            tables: subject.tables,
-            state: subject.state,
-            seqs: subject.seqs,
+            tables: Arc::new([]),
+            state: Arc::default(),
+            seqs: 0..0,
             rows: Vec::new(),
             row_count: 0,
             row_bytes: 0,
-            known: HashMap::new(),
-            writes: BTreeMap::new(),
-            state_bytes: subject.state_bytes,
+            writes: Writes::default(),
+            state_bytes: 0,
             written_bytes: 0,
-            outbox: Staged::new(limits, Arc::clone(&subject.grants)),
-            http: Fetches::new(limits, subject.grants, subject.fetcher),
+            outbox: Staged::new(limits, Arc::clone(&grants)),
+            http: Fetches::new(limits, grants, fetcher),
             lines: Vec::new(),
             line_bytes: 0,
             suppressed: 0,
             counts: BTreeMap::new(),
         }
+    }
+
+    /// From now on the call is about this.
+    pub(crate) fn begin(&mut self, subject: Subject<'_>) {
+        self.wasi = wasi::context(subject.unix_seconds, subject.seed, self.console.clone());
+        self.tables = subject.tables;
+        self.state_bytes = state_bytes(&subject.state);
+        self.state = subject.state;
+        self.seqs = subject.seqs;
+        self.http.begin();
     }
 
     /// Returns what the call has used so far; its time is for the caller to measure.
@@ -116,26 +119,27 @@ impl Call {
         }
     }
 
-    /// Returns what the call staged.
-    pub(crate) fn into_effects(mut self) -> Effects {
+    /// Lets go of the state, and returns what the call staged.
+    pub(crate) fn end(&mut self) -> Effects {
+        self.state = Arc::default();
         if self.suppressed > 0 {
             let message = format!("{} more lines were suppressed", self.suppressed);
             self.lines.push(LogLine { level: LogLevel::Warn, message, fields: vec![] });
         }
         Effects {
-            rows: self.rows,
-            state: self.writes.into_iter().collect(),
-            messages: self.outbox.into_messages(),
+            rows: take(&mut self.rows),
+            state: take(&mut self.writes).into_list(),
+            messages: self.outbox.take_messages(),
             rejected: Vec::new(),
-            log: self.lines,
-            counts: self.counts.into_iter().collect(),
+            log: take(&mut self.lines),
+            counts: take(&mut self.counts).into_iter().collect(),
         }
     }
 
     fn read(&self, key: &[u8]) -> Option<&Vec<u8>> {
         match self.writes.get(key) {
-            Some(written) => written.as_ref(),
-            None => self.state.0.get(key),
+            Some(written) => written,
+            None => self.state.get(key),
         }
     }
 
@@ -146,13 +150,8 @@ impl Call {
         check("state_value_bytes", value_len, state_value_bytes)?;
         let key_len = key.len();
         let cost = |value: &Vec<u8>| key_len + value.len() + ENTRY_BYTES;
-        let known = self.known.get(&key).copied();
-        let slot = self.writes.entry(key);
-        let written = match &slot {
-            Entry::Occupied(written) => Some(written.get().as_ref().map_or(0, cost)),
-            Entry::Vacant(_) => None,
-        };
-        let stored = || known.unwrap_or_else(|| self.state.0.get(slot.key()).map_or(0, cost));
+        let written = self.writes.get(&key).map(|written| written.map_or(0, cost));
+        let stored = || self.state.get(&key).map_or(0, cost);
         let before = written.unwrap_or_else(stored);
         let after = value.as_ref().map_or(0, cost);
         if before == 0 && after == 0 {
@@ -170,17 +169,14 @@ impl Call {
         }
         self.written_bytes = written;
         self.state_bytes = total;
-        match slot {
-            Entry::Occupied(mut written) => drop(written.insert(value)),
-            Entry::Vacant(place) => drop(place.insert(value)),
-        }
+        self.writes.insert(key, value);
         Ok(())
     }
 }
 
-/// What an entry of the state counts.
-pub(crate) const fn entry_bytes(key: &[u8], value: &[u8]) -> usize {
-    key.len() + value.len() + ENTRY_BYTES
+/// What the entries of a state count.
+pub(crate) fn state_bytes(state: &PluginState) -> usize {
+    state.bytes() + state.len() * ENTRY_BYTES
 }
 
 fn check(limit: &str, wanted: usize, allowed: usize) -> Result<(), state::StateError> {
@@ -290,16 +286,7 @@ impl state::Host for Call {
         if bytes > self.limits.call_bytes {
             return Err(self.fence.over("call_bytes", self.limits.call_bytes));
         }
-        let found: Vec<Option<Vec<u8>>> = found.into_iter().map(Option::<&_>::cloned).collect();
-        for (key, found) in keys.into_iter().zip(&found) {
-            let is_room = self.known.len() < KNOWN_MAX && key.len() <= KNOWN_KEY_BYTES;
-            // What was written in this call is not what is stored.
-            if is_room && self.writes.is_empty() {
-                let bytes = found.as_ref().map_or(0, |value| entry_bytes(&key, value));
-                self.known.insert(key, bytes);
-            }
-        }
-        Ok(found)
+        Ok(found.into_iter().map(Option::<&_>::cloned).collect())
     }
 
     fn set(&mut self, key: Vec<u8>, value: Vec<u8>) -> Result<(), state::StateError> {
@@ -322,13 +309,13 @@ impl state::Host for Call {
         limit: u32,
     ) -> wasmtime::Result<Vec<(Vec<u8>, Vec<u8>)>> {
         let limit = (limit as usize).min(SCAN_LIMIT);
-        let from = match after {
-            Some(after) if after >= prefix => Bound::Excluded(after),
-            _ => Bound::Included(prefix.clone()),
+        let from = match &after {
+            Some(after) if *after >= prefix => Bound::Excluded(after.as_slice()),
+            _ => Bound::Included(prefix.as_slice()),
         };
-        let bounds = (from, Bound::Unbounded);
-        let mut stored = self.state.0.range::<Vec<u8>, _>(bounds.clone()).peekable();
-        let mut written = self.writes.range::<Vec<u8>, _>(bounds).peekable();
+        self.writes.order();
+        let mut stored = self.state.from_key(from).peekable();
+        let mut written = self.writes.from_key(from).peekable();
         let mut found: Vec<(&Vec<u8>, &Vec<u8>)> = Vec::new();
         while found.len() < limit {
             let key = match (stored.peek(), written.peek()) {
@@ -341,7 +328,7 @@ impl state::Host for Call {
                 break;
             }
             let old = stored.next_if(|(a, _)| *a == key).map(|(_, value)| value);
-            let new = written.next_if(|(b, _)| *b == key).map(|(_, value)| value.as_ref());
+            let new = written.next_if(|(b, _)| *b == key).map(|(_, value)| value);
             if let Some(value) = new.unwrap_or(old) {
                 found.push((key, value));
             }

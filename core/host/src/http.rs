@@ -57,11 +57,15 @@ pub(crate) struct Fetches {
 }
 
 impl Fetches {
-    /// Begins with the call: its time runs from now on.
     pub(crate) fn new(limits: &Arc<Limits>, grants: Arc<Grants>, fetcher: Arc<Fetcher>) -> Self {
-        let whole = Duration::from_millis(limits.deadline_ms);
-        let until = Instant::now() + (whole - whole / KEPT_SHARE);
-        Self { limits: Arc::clone(limits), grants, fetcher, until, is_open: false, count: 0 }
+        let (limits, until) = (Arc::clone(limits), Instant::now());
+        Self { limits, grants, fetcher, until, is_open: false, count: 0 }
+    }
+
+    /// Begins with the call: its time runs from now on.
+    pub(crate) fn begin(&mut self) {
+        let whole = Duration::from_millis(self.limits.deadline_ms);
+        self.until = Instant::now() + (whole - whole / KEPT_SHARE);
     }
 
     /// Returns how many were asked for, also those that were denied.
@@ -165,6 +169,7 @@ mod tests {
             grants,
             Arc::new(Fetcher::new(Arc::new(System), Authorities::default())),
         );
+        fetches.begin();
         fetches.is_open = true;
         fetches
     }

@@ -18,6 +18,7 @@ mod engine;
 mod fence;
 mod fetching;
 mod grants;
+mod guests;
 mod host_grant;
 mod http;
 mod limits;
@@ -31,6 +32,7 @@ mod said;
 mod usage;
 mod wasi;
 mod wire;
+mod writes;
 
 pub use answers::{Answer, Answers, Said};
 pub use authorities::Authorities;

@@ -39,8 +39,8 @@ impl Staged {
         self.bytes
     }
 
-    pub(crate) fn into_messages(self) -> Vec<Message> {
-        self.messages
+    pub(crate) fn take_messages(&mut self) -> Vec<Message> {
+        std::mem::take(&mut self.messages)
     }
 
     fn enqueue(&mut self, message: Wire) -> Result<(), OutboxError> {
@@ -130,7 +130,7 @@ mod tests {
         assert!(refusal(staged.enqueue(message("ops", "a\nb", 3))).contains("control"));
         let typed = Wire { content_type: "a\r\nX-Evil: 1".to_owned(), ..message("ops", "b", 1) };
         assert!(refusal(staged.enqueue(typed)).contains("content type"));
-        let messages = staged.into_messages();
+        let messages = staged.take_messages();
         assert_eq!(messages.len(), 1);
         assert_eq!(messages[0].body.len(), 3);
     }

@@ -196,7 +196,7 @@ mod tests {
             if let (Some(fault), true) = (&self.fault, batch.seq.contains(&2)) {
                 return Err(fault.clone());
             }
-            let before = state.0.get(&b"n"[..]).map_or(0, |value| value[0]);
+            let before = state.get(b"n").map_or(0, |value| value[0]);
             let after = before + batch.logs.len() as u8;
             let rejected = Vec::<Rejection>::new();
             Ok(Effects {
@@ -243,11 +243,11 @@ mod tests {
         let mut plugin = Counter::new(None);
         let told = run(&mut plugin, false);
         assert_eq!((plugin.batches.as_slice(), told.events), (&[3][..], 3));
-        assert_eq!(told.state.0[&b"n"[..]], [3]);
+        assert_eq!(told.state.get(b"n"), Some(&vec![3]));
         let mut plugin = Counter::new(None);
         let told = run(&mut plugin, true);
         assert_eq!((plugin.batches.as_slice(), told.batches), (&[1, 1, 1][..], 3));
-        assert_eq!(told.state.0[&b"n"[..]], [3]);
+        assert_eq!(told.state.get(b"n"), Some(&vec![3]));
     }
 
     #[test]
@@ -255,7 +255,7 @@ mod tests {
         let mut plugin = Counter::new(Some(PluginFault::Reject("no".to_owned())));
         let told = run(&mut plugin, false);
         assert_eq!((told.dead_letters.len(), told.dead_letters[0].block), (1, 2));
-        assert_eq!(told.state.0[&b"n"[..]], [2]);
+        assert_eq!(told.state.get(b"n"), Some(&vec![2]));
     }
 
     #[test]

@@ -93,7 +93,7 @@ impl Plugin for Balances {
                 let key = [log.address.as_slice(), party.as_slice()].concat();
                 let balance = changed
                     .entry(key.clone())
-                    .or_insert_with(|| state.0.get(&key).map_or(0, |bytes| amount(bytes)));
+                    .or_insert_with(|| state.get(&key).map_or(0, |bytes| amount(bytes)));
                 *balance += change;
                 held.push(*seq, &[*log.address, party], *balance);
             }
@@ -111,7 +111,7 @@ fn amount(bytes: &[u8]) -> i64 {
 
 /// Returns what the state says: who holds how much of which token.
 pub fn balances_in_state(state: &PluginState) -> BTreeMap<(Address, Address), i64> {
-    let whole = state.0.iter().filter(|(key, _)| key.len() == 40);
+    let whole = state.iter().filter(|(key, _)| key.len() == 40);
     whole
         .map(|(key, held)| {
             ((Address::from_slice(&key[..20]), Address::from_slice(&key[20..])), amount(held))

@@ -237,7 +237,7 @@ fn state(conn: &Connection, lane: &LaneId, generation: u32) -> Result<PluginStat
     );
     let mut statement = conn.prepare(&sql).map_err(statement_failed)?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
-    rows.and_then(Iterator::collect).map(PluginState).map_err(statement_failed)
+    rows.and_then(Iterator::collect).map_err(statement_failed)
 }
 
 /// What a transaction wrote, to be remembered once it is in the file.
@@ -424,24 +424,27 @@ fn undo(
 }
 
 fn write_state(conn: &Connection, commit: &LaneCommit, before: u64) -> Result<u64> {
-    // The last write of a key in a batch wins.
-    let mut rows: BTreeMap<(u32, &[u8]), Option<&[u8]>> = BTreeMap::new();
+    let mut rows: Vec<((u32, &[u8]), Option<&[u8]>)> = Vec::new();
     for (batch, writes) in &commit.state {
         if *batch as usize >= commit.batches.len() {
             return Err(fault(&commit.lane, "wrote state for a batch that is not there"));
         }
-        for (key, value) in writes {
-            rows.insert((*batch, key), value.as_deref());
-        }
+        rows.extend(writes.iter().map(|(key, value)| ((*batch, key.as_slice()), value.as_deref())));
     }
+    // The last write of a key in a batch wins. A lane has them in order already.
+    rows.reverse();
+    rows.sort_by_key(|(key, _)| *key);
+    rows.dedup_by_key(|(key, _)| *key);
     let len = rows.len();
     let columns = vec![
         arrow_columns::texts(std::iter::repeat_n(commit.lane.plugin.as_str(), len)),
         constant(commit.lane.chain.0, len),
         Arc::new(UInt32Array::from(vec![commit.generation; len])),
-        arrow_columns::u64s(rows.keys().map(|(batch, _)| before + 1 + u64::from(*batch)).collect()),
-        Arc::new(BinaryArray::from_iter_values(rows.keys().map(|(_, key)| *key))),
-        Arc::new(rows.values().copied().collect::<BinaryArray>()),
+        arrow_columns::u64s(
+            rows.iter().map(|((batch, _), _)| before + 1 + u64::from(*batch)).collect(),
+        ),
+        Arc::new(BinaryArray::from_iter_values(rows.iter().map(|((_, key), _)| *key))),
+        Arc::new(rows.iter().map(|(_, value)| *value).collect::<BinaryArray>()),
     ];
     append(conn, "main", "plugin_state", columns)?;
     Ok(len as u64)

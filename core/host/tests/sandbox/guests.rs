@@ -67,10 +67,7 @@ pub(crate) fn batch(transfers: &[(u8, u8, u8, U256)]) -> Batch {
 fn apply(state: &Arc<PluginState>, effects: &Effects) -> Arc<PluginState> {
     let mut state = PluginState::clone(state);
     for (key, value) in &effects.state {
-        match value {
-            Some(value) => state.0.insert(key.clone(), value.clone()),
-            None => state.0.remove(key),
-        };
+        state.write(key, value.clone());
     }
     Arc::new(state)
 }

@@ -65,7 +65,7 @@ impl Plugin for Balances {
         for (seq, log) in batch.seq.iter().zip(batch.logs.rows()) {
             let (giver, taker, value) = parties(log.topics, log.data);
             for (party, change) in [(giver, -value), (taker, value)] {
-                let stored = || balance(state.0.get(party.as_slice()));
+                let stored = || balance(state.get(party.as_slice()));
                 let balance = held.entry(party).or_insert_with(stored);
                 *balance += change;
                 rows[0].0.push(*seq);

@@ -173,7 +173,7 @@ impl Bench {
         let state = running.lane.open(&id, &Balances::new().descriptor().into()).unwrap().state;
         let of =
             |(key, value): (&Vec<u8>, &Vec<u8>)| (Address::from_slice(key), balance(Some(value)));
-        state.0.iter().map(of).collect()
+        state.iter().map(of).collect()
     }
 
     pub(crate) fn balances(&self, chain: ChainId) -> BTreeMap<Address, i64> {

@@ -218,7 +218,7 @@ impl LaneImage {
             let value = versions.last_key_value()?.1.clone()?;
             Some((key.clone(), value))
         });
-        PluginState(newest.collect())
+        newest.collect()
     }
 
     /// Returns the first batch that was undone, if any was.

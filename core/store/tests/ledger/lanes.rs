@@ -125,8 +125,8 @@ fn a_key_shows_its_newest_row_and_an_undo_brings_back_the_one_before() {
     let (mut ledger, state) = opened(&place);
     assert_eq!(state.cursor, Some(second.after));
     assert_eq!(state.batches, [BlockRange::one(1), BlockRange::one(2)]);
-    assert_eq!(state.state.0.get(&b"h"[..]).map(Vec::as_slice), Some(&b"20"[..]));
-    assert_eq!(state.state.0.len(), 1);
+    assert_eq!(state.state.get(b"h").map(Vec::as_slice), Some(&b"20"[..]));
+    assert_eq!(state.state.len(), 1);
     let mut undo = commit(Some(second.after), 2, "bob", "5");
     undo.undo_from = Some(2);
     ledger.apply_lanes(&[undo]).unwrap();

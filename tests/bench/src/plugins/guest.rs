@@ -6,6 +6,8 @@ use crate::{error::BenchError, measure::thread_cpu, summary::median};
 use std::{
     fs,
     path::Path,
+    sync::{Arc, mpsc},
+    thread,
     time::{Duration, Instant},
 };
 use types::Batch;
@@ -44,7 +46,9 @@ const NO_DEADLINE: u64 = u64::MAX >> 1;
 const NO_CONFIG: &str = "{}";
 
 /// A compiled guest.
-pub(super) struct Guest {
+pub(super) struct Guest(Arc<Mould>);
+
+struct Mould {
     engine: Engine,
     component: bindings::EventSenderPre<Bare>,
 }
@@ -54,13 +58,21 @@ pub(super) struct Guest {
 pub(super) struct Calls {
     /// In `handle` of the instance that stays, over all batches.
     pub(super) call: Duration,
-    /// CPU time that a batch took more in an instance of its own, from its making to its end, in
-    /// microseconds: half of the batches took less.
+    /// CPU time that a batch took more in an instance of its own, in microseconds: half of the batches took
+    /// less. As in the program the instance was made while the batch before it was handled.
     pub(super) fresh_us: f64,
+    /// CPU time of the thread that made these instances and cleared away behind them, in microseconds for each.
+    pub(super) beside_us: f64,
 }
 
 /// An instance with its store.
 type Started = (Store<Bare>, bindings::EventSender);
+
+/// What the thread beside is told to do, one after the other: a pool has room for few.
+enum Task {
+    ClearAway(Started),
+    Make,
+}
 
 impl Guest {
     /// Compiles a component, or takes what an earlier run compiled from the folder `compiled`.
@@ -77,39 +89,67 @@ impl Guest {
             .and_then(|component| linker.instantiate_pre(&component))
             .and_then(bindings::EventSenderPre::new)
             .map_err(failed)?;
-        Ok(Self { engine, component })
+        Ok(Self(Arc::new(Mould { engine, component })))
     }
 
-    /// Hands each batch to one instance that stays, and to another one that is made for it and thrown
+    /// Hands each batch to one instance that stays, and to another one that was made for it and is thrown
     /// away, one after the other, so that a machine that is slow for a moment is slow for both.
     pub(super) fn calls(&self, batches: &[Batch]) -> Result<Calls, BenchError> {
-        let (mut store, guest) = self.start(State::new())?;
+        let mould = &self.0;
+        let (mut store, guest) = mould.make()?;
+        init(&mut store, &guest)?;
+        let ((tasks, asked), (given, made)) = (mpsc::channel(), mpsc::channel());
+        let beside = Arc::clone(mould);
+        let beside = thread::spawn(move || {
+            for task in asked {
+                match task {
+                    Task::ClearAway(started) => drop(started),
+                    Task::Make => drop(given.send(beside.make())),
+                }
+            }
+            thread_cpu()
+        });
+        let gone = |_| BenchError::Guest { reason: "the thread that makes instances is gone".into() };
         let (mut state, mut call, mut fresh_us) = (State::new(), Duration::ZERO, Vec::new());
         for batch in batches {
+            // Made by the time that the instance that stays has handled the batch.
+            tasks.send(Task::Make).map_err(|_| gone(mpsc::RecvError))?;
             let (begun, cpu) = (Instant::now(), thread_cpu()?);
             handle(&mut store, &guest, batch)?;
             let taken = thread_cpu()?.saturating_sub(cpu);
             call += begun.elapsed();
             store.data_mut().forget();
             let cpu = thread_cpu()?;
-            let (mut fresh, guest) = self.start(state)?;
+            let (mut fresh, guest) = made.recv().map_err(gone)??;
+            fresh.data_mut().state = state;
+            init(&mut fresh, &guest)?;
             handle(&mut fresh, &guest, batch)?;
-            state = fresh.into_data().into_state();
+            state = std::mem::take(&mut fresh.data_mut().state);
+            let _ = tasks.send(Task::ClearAway((fresh, guest)));
             let whole = thread_cpu()?.saturating_sub(cpu);
             fresh_us.push((whole.as_secs_f64() - taken.as_secs_f64()) * 1e6);
         }
+        drop(tasks);
+        let beside = beside.join().map_err(|_| gone(mpsc::RecvError))??;
         fresh_us.sort_by(f64::total_cmp);
-        Ok(Calls { call, fresh_us: median(&fresh_us) })
+        let beside_us = beside.as_secs_f64() * 1e6 / fresh_us.len().max(1) as f64;
+        Ok(Calls { call, fresh_us: median(&fresh_us), beside_us })
     }
+}
 
-    fn start(&self, state: State) -> Result<Started, BenchError> {
-        let mut store = Store::new(&self.engine, Bare::new(state));
+impl Mould {
+    fn make(&self) -> Result<Started, BenchError> {
+        let mut store = Store::new(&self.engine, Bare::new());
         store.set_epoch_deadline(NO_DEADLINE);
         let guest = self.component.instantiate(&mut store).map_err(failed)?;
-        match guest.headcount_plugin_handler().call_init(&mut store, NO_CONFIG).map_err(failed)? {
-            Ok(()) => Ok((store, guest)),
-            Err(reason) => Err(BenchError::Guest { reason }),
-        }
+        Ok((store, guest))
+    }
+}
+
+fn init(store: &mut Store<Bare>, guest: &bindings::EventSender) -> Result<(), BenchError> {
+    match guest.headcount_plugin_handler().call_init(store, NO_CONFIG).map_err(failed)? {
+        Ok(()) => Ok(()),
+        Err(reason) => Err(BenchError::Guest { reason }),
     }
 }
 

@@ -130,7 +130,7 @@ impl Filled {
         let (ledger, fresh) = (folder.join("ledger.duckdb"), folder.join("fresh.duckdb"));
         fs::copy(&self.ledger, &ledger).map_err(BenchError::io("copying a ledger"))?;
         let whole = self.program.catch_up(&ledger, plugin, self.size.batch_events)?;
-        let Calls { call, fresh_us } = guest.calls(&self.batches)?;
+        let Calls { call, fresh_us, beside_us } = guest.calls(&self.batches)?;
         let (scan, scanned) = scan(&self.ledger)?;
         self.expect("the scan", scanned, self.event_count())?;
         let commits = self.event_count().div_ceil(GROUP_EVENTS);
@@ -145,6 +145,7 @@ impl Filled {
             whole_s: whole.as_secs_f64(),
             call_s: call.as_secs_f64(),
             fresh_us,
+            beside_us,
             scan_s: scan.as_secs_f64(),
             append_s: append.as_secs_f64(),
         })

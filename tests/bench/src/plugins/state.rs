@@ -12,23 +12,19 @@ pub(super) type State = BTreeMap<Vec<u8>, Vec<u8>>;
 pub(super) struct Bare {
     wasi: WasiCtx,
     table: ResourceTable,
-    state: State,
+    pub(super) state: State,
     emitted: Vec<(Vec<u64>, Vec<output::Column>)>,
 }
 
 impl Bare {
-    pub(super) fn new(state: State) -> Self {
+    pub(super) fn new() -> Self {
         let wasi = WasiCtxBuilder::new().build();
-        Self { wasi, table: ResourceTable::new(), state, emitted: Vec::new() }
+        Self { wasi, table: ResourceTable::new(), state: State::new(), emitted: Vec::new() }
     }
 
     /// Drops what was emitted.
     pub(super) fn forget(&mut self) {
         self.emitted.clear();
-    }
-
-    pub(super) fn into_state(self) -> State {
-        self.state
     }
 }
 

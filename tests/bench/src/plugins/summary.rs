@@ -70,6 +70,8 @@ pub struct Sample {
     pub call_s: f64,
     /// CPU microseconds that an instance of its own costs a batch.
     pub fresh_us: f64,
+    /// CPU microseconds of the thread that makes it meanwhile and clears away behind it.
+    pub beside_us: f64,
     /// (ii) Seconds of reading the events.
     pub scan_s: f64,
     /// (iii) Seconds of appending the rows.
@@ -93,11 +95,11 @@ impl Sample {
 
 impl fmt::Display for Sample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { whole_s, call_s, scan_s, append_s, rows, fresh_us, .. } = self;
+        let Self { whole_s, call_s, scan_s, append_s, rows, fresh_us, beside_us, .. } = self;
         write!(
             f,
             "{whole_s:.3} s for {rows} rows; call {call_s:.3} s, scan {scan_s:.3} s, append \
-             {append_s:.3} s; fresh instance {fresh_us:.0} us"
+             {append_s:.3} s; fresh instance {fresh_us:.0} us, and {beside_us:.0} us beside"
         )
     }
 }
@@ -123,6 +125,8 @@ pub struct Row {
     pub whole_part: f64,
     /// CPU microseconds that a fresh instance costs a batch.
     pub fresh_us: f64,
+    /// CPU microseconds beside it.
+    pub beside_us: f64,
     /// That as a part of the program's time: median of the ratios of each run.
     pub fresh_part: f64,
 }
@@ -171,6 +175,7 @@ impl Summary {
                 append_per_s: middle(&|sample| sample.per_second(sample.append_s)),
                 whole_part: middle(&Sample::whole_part),
                 fresh_us: middle(&|sample| sample.fresh_us),
+                beside_us: middle(&|sample| sample.beside_us),
                 fresh_part: middle(&Sample::fresh_part),
             }
         };
@@ -205,12 +210,13 @@ impl fmt::Display for Summary {
         writeln!(
             f,
             "a new plugin out of a finished ledger to its commit, in events a second: medians of {} runs\n\
-             call: the guest alone; scan: the ledger's rows read; append: the plugin's rows appended\n",
+             call: the guest alone; scan: the ledger's rows read; append: the plugin's rows appended\n\
+             fresh: what an instance of its own costs a batch; beside: what making it costs another thread\n",
             self.runs
         )?;
         writeln!(
             f,
-            "{:<28} {:>5} {:>7} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>6}",
+            "{:<28} {:>5} {:>7} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>6} {:>9}",
             "",
             "batch",
             "events",
@@ -220,16 +226,17 @@ impl fmt::Display for Summary {
             "append",
             "/ slowest",
             "fresh us",
-            "fresh"
+            "fresh",
+            "beside us"
         )?;
         for row in self.rows() {
             let Row { language, batch_events, events, whole_per_s, call_per_s, .. } = row;
-            let Row { scan_per_s, append_per_s, whole_part, fresh_us, fresh_part, .. } = row;
+            let Row { scan_per_s, append_per_s, whole_part, fresh_us, fresh_part, beside_us, .. } = row;
             let percent = fresh_part * 100.0;
             writeln!(
                 f,
                 "{language:<28} {batch_events:>5} {events:>7} {whole_per_s:>9.0} {call_per_s:>9.0} \
-                 {scan_per_s:>9.0} {append_per_s:>9.0} {whole_part:>9.2} {fresh_us:>9.0} {percent:>5.1}%"
+                 {scan_per_s:>9.0} {append_per_s:>9.0} {whole_part:>9.2} {fresh_us:>9.0} {percent:>5.1}% {beside_us:>9.0}"
             )?;
         }
         writeln!(f)?;
@@ -252,8 +259,8 @@ mod tests {
     fn sample(whole_s: f64, slowest_s: f64, fresh_s: f64) -> Sample {
         let (call_s, scan_s, append_s) = (1.0, 0.5, slowest_s);
         let (events, batches, rows) = (GOAL_EVENTS, 1, 0);
-        let fresh_us = fresh_s * 1e6;
-        Sample { events, batches, rows, whole_s, call_s, fresh_us, scan_s, append_s }
+        let (fresh_us, beside_us) = (fresh_s * 1e6, 0.0);
+        Sample { events, batches, rows, whole_s, call_s, fresh_us, beside_us, scan_s, append_s }
     }
 
     #[test]
