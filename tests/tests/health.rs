@@ -288,6 +288,39 @@ fn f47_health_believes_no_zero() {
 }
 
 #[test]
+fn f49_f61_health_tells_a_node_that_does_not_give_its_final_block_and_nodes_of_which_none_says_it()
+{
+    let scene = scene!("health, final block");
+    let node = scene.node();
+    let report = scene.report(&[&node.url()], &[], 0);
+    let number = json!(format!("{:#x}", report["nodes"][0]["finalized"].as_u64().unwrap()));
+    let withholds = scene.bent(move |call, truth| match call.params[0] == number {
+        true => Bent::Result(Value::Null),
+        false => Bent::Result(truth),
+    });
+    let report = scene.report(&[&withholds.url(), &node.url()], &[], 1);
+    let found = &report["nodes"][0];
+    assert_eq!((&found["state"], &found["reason"]), (&json!("degraded"), &json!("no-finalized")));
+    assert!(found["sentence"].as_str().unwrap().contains("which it calls final"), "{report}");
+    assert_eq!(report["nodes"][1]["state"], "ok", "{report}");
+
+    let silent = || {
+        scene.bent(|call, truth| match call.params[0] == "finalized" {
+            true => Bent::Result(Value::Null),
+            false => Bent::Result(truth),
+        })
+    };
+    let (one, two) = (silent(), silent());
+    // Another node says it.
+    let report = scene.report(&[&one.url(), &node.url()], &[], 0);
+    assert_eq!(report["nodes"][0]["state"], "ok", "{report}");
+    let report = scene.report(&[&one.url(), &two.url()], &[], 1);
+    assert_eq!(report["reason"], "no-finalized", "{report}");
+    let sentence = report["nodes"][0]["sentence"].as_str().unwrap();
+    assert!(sentence.contains("does not say which block is final"), "{report}");
+}
+
+#[test]
 fn health_names_a_node_that_was_caught_with_wrong_answers() {
     let scene = scene!("health, liar");
     let liar = scene.bent(|call, truth| match call.method.as_str() {

@@ -162,10 +162,12 @@ pub(super) fn open(owned: &Owned, environment: &Environment) -> Result<DuckLedge
     Ok(DuckLedger::open_owned(&owned.ownership, &options)?)
 }
 
-/// What is demanded. With one word a log is admitted and labelled so, unless nodes must agree.
+/// What is demanded. With one node's word a log is admitted and labelled so, unless nodes must agree, or
+/// others are asked for its block because less is shown than is demanded.
 pub(super) fn policy(plan: &ReplayPlan) -> Policy {
     let admission = match plan.chain.verify {
         Verify::Agree(nodes) => Admission::Agree(nodes),
+        _ if plan.chain.nodes.len() > 1 => Admission::OneOfSeveral,
         _ => Admission::OneNode,
     };
     Policy { verify: plan.chain.verify, anchor: plan.anchor, admission }

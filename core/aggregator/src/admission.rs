@@ -6,6 +6,7 @@ use crate::{
     aggregator::{Admission, Aggregator, JournalCounter},
     coverage::merge_nodes,
     cut::{Cut, flawed, shown, spoils_receipts},
+    heard::Heard,
     known::Known,
     poll::Polled,
     rows::{Rows, receipt_ids},
@@ -14,14 +15,22 @@ use crate::{
     withdrawn::Refuted,
 };
 use event::{
-    BlockRange, Candidate, Content, EventId, Flaw, Incident, JournalRow, Judgement, LogRef, Logs,
-    NodeId, Op, Report, ReportedBlock,
+    BlockRange, Candidate, Content, EventId, Flaw, JournalRow, Judgement, LogRef, Logs, NodeId, Op,
+    Report, ReportedBlock,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Refuted events remembered so that they are refuted once; a forgotten one is refuted again,
 /// which changes nothing but the journal.
 const REFUTED_REMEMBERED_MAX: usize = 65_536;
+
+/// What was known of the blocks of a report before it.
+pub(crate) struct Before<'a> {
+    pub(crate) known: &'a Known,
+    pub(crate) heard: &'a Heard,
+    /// What it is compared with, where it is a second look.
+    pub(crate) look: Option<&'a SecondLook>,
+}
 
 /// What was decided about the rows of a report.
 pub(crate) struct Decided {
@@ -44,6 +53,8 @@ pub(crate) struct BlockDecision {
     pub(crate) waiting: bool,
     /// Whether it has logs that earlier receipts refute.
     pub(crate) is_refuted: bool,
+    /// Whether that is proved for good, with all that is there.
+    pub(crate) is_proved: bool,
 }
 
 impl Aggregator {
@@ -54,9 +65,10 @@ impl Aggregator {
         judgement: &Judgement,
         polled: &Polled,
         rows: &Rows,
-        (known, look): (&Known, Option<&SecondLook>),
+        before: &Before<'_>,
         cut: &mut Cut,
     ) -> Decided {
+        let Before { known, heard, look } = *before;
         let blocks = report.blocks.len();
         let mut decided = Decided {
             enter: vec![true; rows.logs.len()],
@@ -69,12 +81,21 @@ impl Aggregator {
         let mut forged: BTreeMap<u32, u64> = BTreeMap::new();
         let agree = matches!(self.policy.admission, Admission::Agree(_));
         let is_compared = |number| look.is_some_and(|look| look.compares(number));
+        // One that the nodes before this one did not have, whose node contradicts itself, or of whose block
+        // others are asked as well, needs a second word.
         let contradicted = self.contradicted(report, judgement);
+        let doubted: Vec<bool> = (report.blocks.iter().enumerate())
+            .map(|(i, b)| {
+                contradicted[i]
+                    || is_compared(b.number)
+                    || self.is_for_others(b.number, judgement.blocks[i].content)
+            })
+            .collect();
         let looked_up: Vec<bool> = (report.blocks.iter().enumerate())
             .map(|(i, b)| {
                 agree
-                    || contradicted[i]
-                    || is_compared(b.number)
+                    || doubted[i]
+                    || heard.has_block(b.number)
                     || known.has_block(&b.hash)
                     || self.candidates.has_block(&b.hash)
                     || shown.contains_key(&(i as u32))
@@ -95,29 +116,39 @@ impl Aggregator {
             }
             let id = rows.id(report.chain, report.blocks[block as usize].hash, row);
             decided.ids.entry(block).or_default().push(id);
+            let content = judgement.blocks[block as usize].content;
             if known.has(&id) {
                 decision.known += 1;
                 decided.enter[row] = false;
-                // One that others lack waits for more than the word by which it is known.
-                let is_shown = judgement.blocks[block as usize].content == Content::Receipts;
-                let is_more = is_shown || !self.candidates.was_told_by(&id, &report.node);
-                if is_more && self.candidates.close(&id).is_some() {
+                // One that others lack waits for more than words.
+                if content == Content::Receipts && self.candidates.close(&id).is_some() {
                     cut.commit.candidates_closed.push(id);
                 }
+            } else if content != Content::Receipts
+                && self.is_disproved(report, block as usize, rows.logs.row(row), known)
+            {
+                // All that is there is proved already.
+                *forged.entry(block).or_default() += 1;
+                (decision.is_refuted, decision.is_proved) = (true, true);
+                decided.enter[row] = false;
             } else if shown.get(&block).is_some_and(|shown| shown.binary_search(&id).is_err()) {
                 // Receipts came first: it needs no more words to be refuted.
                 *forged.entry(block).or_default() += 1;
                 decision.is_refuted = true;
                 decided.enter[row] = false;
-            } else if self.is_admitted(
-                &id,
-                &report.node,
-                judgement.blocks[block as usize].content,
-                contradicted[block as usize] || is_compared(report.blocks[block as usize].number),
-            ) {
+            } else if self.is_admitted(&id, &report.node, content, doubted[block as usize]) {
                 decision.entered += 1;
-                if let Some(closed) = self.candidates.close(&id) {
-                    merge_nodes(decided.nodes.entry(block).or_default(), &closed.nodes);
+                let said = self.candidates.get(&id).map(|candidate| candidate.nodes.clone());
+                let Some(mut said) = said else { continue };
+                merge_nodes(decided.nodes.entry(block).or_default(), &said);
+                merge_nodes(&mut said, std::slice::from_ref(&report.node));
+                let key = polled.key(block as usize);
+                if content != Content::Receipts && self.is_disputed(&id, key, look, &said) {
+                    // It is there as two say so, and somebody says otherwise.
+                    let number = report.blocks[block as usize].number;
+                    let new = || candidate(id, rows.logs.row(row), number, &report.node);
+                    cut.commit.candidates.extend(self.candidates.say(id, &report.node, new));
+                } else if self.candidates.close(&id).is_some() {
                     cut.commit.candidates_closed.push(id);
                 }
             } else {
@@ -144,12 +175,48 @@ impl Aggregator {
         count: u64,
         cut: &mut Cut,
     ) {
-        let Some(key) = polled.key(block as usize) else { return };
-        let ballot = self.votes.get_mut(&key);
-        if ballot.is_some_and(|ballot| ballot.told_forged.insert(report.node.clone())) {
-            let detail = format!("{count} logs of block {} that no receipt has", key.number);
-            cut.incident(BlockRange::one(key.number), Flaw::Forged, count, detail);
+        let range = BlockRange::one(report.blocks[block as usize].number);
+        let ballot = polled.key(block as usize).and_then(|key| self.votes.get_mut(&key));
+        let is_new = ballot.is_none_or(|ballot| ballot.told_forged.insert(report.node.clone()));
+        if is_new && !cut.has_told(&report.node, Flaw::Forged, range) {
+            cut.incident(range, Flaw::Forged, count, made_up(count, range.first()));
         }
+    }
+
+    /// Whether other nodes are asked for a block of which a report shows this: its logs wait for them.
+    pub(crate) fn is_for_others(&self, number: u64, content: Content) -> bool {
+        self.policy.admission == Admission::OneOfSeveral
+            && content < self.policy.verify.required_at(number)
+    }
+
+    /// Whether receipts have shown all of a final block, and not this log.
+    fn is_disproved(&self, report: &Report, block: usize, log: LogRef<'_>, known: &Known) -> bool {
+        let ReportedBlock { number, hash, .. } = &report.blocks[block];
+        if self.proved.get(&(*number, report.filter.id())) == Some(hash) {
+            return true;
+        }
+        let is_that_block = self.canonical.is_settled(*number)
+            && known.has_block(hash)
+            && !self.canonical.is_orphan(*number, hash);
+        is_that_block && self.coverage.is_proved(*number, log)
+    }
+
+    /// Whether a log of a final block that enters now is one that somebody else who was asked lacks. `said`
+    /// are the nodes that told it, sorted.
+    fn is_disputed(
+        &self,
+        id: &EventId,
+        key: Option<BallotKey>,
+        look: Option<&SecondLook>,
+        said: &[NodeId],
+    ) -> bool {
+        let is_other = |node: &NodeId| said.binary_search(node).is_err();
+        let number = self.candidates.get(id).map_or(0, |candidate| candidate.number);
+        let covering = look.map(|look| look.covering(number).0).unwrap_or_default();
+        let ballot = key.and_then(|key| self.votes.get(&key));
+        self.canonical.is_settled(number)
+            && (covering.iter().any(is_other)
+                || ballot.is_some_and(|ballot| ballot.lacked_by(id).any(is_other)))
     }
 
     /// Returns per block whether its receipts contradict its header: whoever gave them for logs that
@@ -164,13 +231,12 @@ impl Aggregator {
         contradicted
     }
 
-    /// Whether a log enters. One that the nodes before this one did not have, or whose node
-    /// contradicts itself, needs a second word, whatever the policy.
+    /// Whether a log enters. One that is doubted needs a second word, whatever the policy.
     fn is_admitted(&self, id: &EventId, node: &NodeId, content: Content, doubted: bool) -> bool {
         let needed = match (self.policy.admission, doubted) {
             (Admission::Agree(needed), _) => needed,
-            (Admission::OneNode, true) => 2,
-            (Admission::OneNode, false) => return true,
+            (Admission::OneNode | Admission::OneOfSeveral, true) => 2,
+            (Admission::OneNode | Admission::OneOfSeveral, false) => return true,
         };
         let said = self.candidates.get(id).map_or(&[][..], |candidate| &candidate.nodes);
         let nodes = said.len() + usize::from(said.binary_search(node).is_err());
@@ -198,20 +264,18 @@ impl Aggregator {
                 })
                 .map(|candidate| candidate.id)
                 .collect();
+            let mut told: BTreeMap<NodeId, u64> = BTreeMap::new();
             for id in forged {
                 let Some(candidate) = self.candidates.close(&id) else { continue };
                 cut.commit.candidates_closed.push(id);
-                let ballot = polled.key(i).and_then(|key| self.votes.get_mut(&key));
-                ballot.into_iter().for_each(|b| b.told_forged.extend(candidate.nodes.clone()));
-                for node in candidate.nodes {
-                    cut.commit.incidents.push(Incident {
-                        chain: report.chain,
-                        node,
-                        range: BlockRange::one(block.number),
-                        flaw: Flaw::Forged,
-                        count: 1,
-                        detail: format!("a log of transaction {} is not in its block", id.tx_hash),
-                    });
+                candidate.nodes.into_iter().for_each(|node| *told.entry(node).or_default() += 1);
+            }
+            let ballot = polled.key(i).and_then(|key| self.votes.get_mut(&key));
+            ballot.into_iter().for_each(|b| b.told_forged.extend(told.keys().cloned()));
+            let range = BlockRange::one(block.number);
+            for (node, count) in told {
+                if !cut.has_told(&node, Flaw::Forged, range) {
+                    cut.incident_of(node, range, Flaw::Forged, count, made_up(count, block.number));
                 }
             }
         }
@@ -224,10 +288,11 @@ impl Aggregator {
         &mut self,
         report: &Report,
         judgement: &Judgement,
-        (known, look, decided): (&Known, Option<&SecondLook>, &Decided),
+        (before, decided): (&Before<'_>, &Decided),
         journal: &mut JournalCounter,
         cut: &mut Cut,
     ) {
+        let Before { known, look, .. } = *before;
         if known.is_empty() {
             return;
         }
@@ -308,6 +373,11 @@ impl Aggregator {
         gave.retain(|node| !cut.has_told(node, Flaw::Forged, range));
         gave.into_iter().collect()
     }
+}
+
+/// Says how many logs of a block were made up.
+pub(crate) fn made_up(count: u64, number: u64) -> String {
+    format!("{count} logs of block {number} that no receipt has")
 }
 
 fn candidate(id: EventId, log: LogRef<'_>, number: u64, node: &NodeId) -> Candidate {

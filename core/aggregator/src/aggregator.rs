@@ -4,6 +4,7 @@
 //! A report that fails before its rows changes nothing but the list of incidents.
 
 use crate::{
+    admission::Before,
     candidates::Candidates,
     canonical::{Canonical, Conflict, Switch},
     coverage::{Coverage, adjacent},
@@ -11,6 +12,7 @@ use crate::{
     differences::Found,
     extend::{block_row, hash_at},
     finality::Claims,
+    heard::Heard,
     known::Known,
     pieces::{Stands, parent, pieces, reported},
     rows::{Rows, misshapen},
@@ -20,6 +22,7 @@ use crate::{
     votes::Votes,
     withdrawn::Refuted,
 };
+use alloy_primitives::B256;
 use event::{
     Ack, AnchorPolicy, BlockNumHash, BlockRange, BlockRanges, BlockRow, ChainProfile, ChainState,
     Commit, Content, Demand, EventId, Evidence, Filter, FilterId, Flaw, Incident, JournalRow,
@@ -38,6 +41,9 @@ const TOLD_AGAIN_MAX: usize = 4_096;
 pub enum Admission {
     /// On one node's word.
     OneNode,
+    /// On one node's word where that shows its block as it is demanded. Of a block of which less is shown
+    /// other nodes are asked, too: when two reported it, or receipts show it.
+    OneOfSeveral,
     /// When so many nodes reported it, or receipts show it.
     Agree(u8),
 }
@@ -104,8 +110,10 @@ pub struct Aggregator {
     pub(crate) incidents: Vec<Incident>,
     /// What is stored of the next report's blocks, where it is a second look at them.
     pub(crate) stored: Option<Stored>,
+    /// What nodes were heard to say of the next report's blocks.
+    pub(crate) heard: Heard,
     /// Final blocks that receipts have shown lately, by filter.
-    pub(crate) proved: BTreeSet<(u64, FilterId)>,
+    pub(crate) proved: BTreeMap<(u64, FilterId), B256>,
     /// Blocks of each filter that were read through a second node.
     pub(crate) looked: BTreeMap<FilterId, BlockRanges>,
     /// Candidates that were dropped, told with the next commit.
@@ -134,7 +142,8 @@ impl Aggregator {
             claims: Claims::default(),
             incidents: Vec::new(),
             stored: None,
-            proved: BTreeSet::new(),
+            heard: Heard::default(),
+            proved: BTreeMap::new(),
             looked: state.looked.into_iter().collect(),
             dropped: Vec::new(),
             demands: state.demands,
@@ -331,13 +340,15 @@ impl Aggregator {
         let rows = Rows::take(logs, &mut admit, &judgement.recovered.0, &refused);
         let nothing_admitted = given > 0 && rows.logs.is_empty();
         let known = Known::new(known.unwrap_or_default());
+        let heard = std::mem::take(&mut self.heard);
 
         self.switch(&report, &switch, &known, journal, &mut cut);
         let look = self.second_look(&report, &rows, &refused);
         let look = look.as_ref();
-        let decided = self.decide(&report, &judgement, &polled, &rows, (&known, look), &mut cut);
+        let before = Before { known: &known, heard: &heard, look };
+        let decided = self.decide(&report, &judgement, &polled, &rows, &before, &mut cut);
         self.settle_candidates(&report, &judgement, &polled, &decided, &mut cut);
-        self.refute(&report, &judgement, (&known, look, &decided), journal, &mut cut);
+        self.refute(&report, &judgement, (&before, &decided), journal, &mut cut);
 
         self.show(&report, &judgement, &polled, &rows);
         let tallies = self.tallies(&polled, &decided, &known);
@@ -350,10 +361,11 @@ impl Aggregator {
             nothing_admitted,
         };
         let mut standings = self.standings(&report, &judgement, &ruling);
-        let found = look.map(|look| Found::new(&report, &judgement, look, &decided));
+        let found = look.map(|look| Found::new(&report, &judgement, (look, &heard), &decided));
         let apart = found
             .map(|found| self.settle_differences(&found, &mut standings, &mut cut))
             .unwrap_or_default();
+        self.tell_shown(&report, &judgement, (&decided, &heard), &mut cut);
         self.note_shared(&report, &ruling, &standings, &mut cut);
         let closed: Vec<bool> = standings.iter().map(|standing| standing.open.is_none()).collect();
         let unreported = self.unreported(&report, nothing_admitted);
@@ -366,7 +378,7 @@ impl Aggregator {
         }
         self.raise_anchors(&report, &mut cut);
         self.note_proved(&report, &judgement);
-        self.settle_votes(&polled, &closed);
+        self.settle_votes(&polled, &closed, &mut cut);
         if let Some(finalized) = report.finalized {
             let sound = report.blocks.iter().zip(&refused).filter(|(_, refused)| !**refused);
             let blocks: Vec<BlockRow> = sound.map(|(block, _)| block_row(block)).collect();
@@ -523,7 +535,9 @@ impl Aggregator {
     fn sightings_due(&self, report: &Report, judgement: &Judgement) -> Vec<bool> {
         let mut due = flawed(report, judgement, |_| true);
         for (i, due) in due.iter_mut().enumerate() {
-            *due |= judgement.blocks[i].doubt || !self.canonical.is_final(report.blocks[i].number);
+            let (verdict, number) = (judgement.blocks[i], report.blocks[i].number);
+            *due |= verdict.doubt || !self.canonical.is_final(number);
+            *due |= self.is_for_others(number, verdict.content);
         }
         newest(&mut due);
         due

@@ -98,11 +98,6 @@ impl Candidates {
         (held.nodes.len() > before).then(|| held.clone())
     }
 
-    /// Whether the node is one of those that told a log that waits.
-    pub(crate) fn was_told_by(&self, id: &EventId, node: &NodeId) -> bool {
-        self.get(id).is_some_and(|candidate| candidate.nodes.binary_search(node).is_ok())
-    }
-
     pub(crate) fn close(&mut self, id: &EventId) -> Option<Candidate> {
         let block = self.by_block.get_mut(&id.block_hash)?;
         let closed = block.remove(id)?;

@@ -7,7 +7,7 @@ use crate::boxes;
 use alloy_primitives::B256;
 use event::{
     Anchor, BlockRange, Content, CoverageChange, Evidence, Filter, FilterId, Interval, Links,
-    NodeId,
+    LogRef, NodeId,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -199,6 +199,15 @@ impl Coverage {
             }
         }
         changes
+    }
+
+    /// Whether all of a block that is like this log is proved.
+    pub(crate) fn is_proved(&self, number: u64, log: LogRef<'_>) -> bool {
+        let block = BlockRange::one(number);
+        self.all().filter(|covered| covered.filter.matches(log)).any(|covered| {
+            let mut touching = covered.touching(block).iter();
+            touching.any(|interval| interval.evidence.content == Content::Receipts)
+        })
     }
 
     /// Returns the nodes by whose word the block is covered, for any filter; sorted.

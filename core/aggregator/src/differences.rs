@@ -1,21 +1,26 @@
 //! What a second look differs in from the ledger, settled as far as it can be: who kept back or made up
-//! what is named once two nodes or receipts say so, and what nothing decides waits and leaves its block open.
+//! what is named once receipts show it, and what they do not decide waits and leaves its block open.
 //!
-//! A log in the ledger that another node lacks waits as one that it adds does: as a candidate, until a
-//! node besides those that told it, or receipts, say that it is there. Does not compare, and asks nobody.
+//! A log in the ledger that another node lacks waits as one that it adds does: as a candidate, until
+//! receipts say whether it is there. How many say so decides nothing: two may have lost or made up the same.
+//! Does not compare, and asks nobody.
 
 use crate::{
     admission::Decided,
     aggregator::Aggregator,
     coverage::{adjacent, merge_nodes},
     cut::{Cut, shown, shown_by_receipts},
+    heard::Heard,
+    pieces::reported,
     second_look::{Difference, SecondLook},
     sightings::digest,
     standing::Standing,
     votes::BallotKey,
 };
-use event::{BlockRange, Content, EventId, Flaw, Judgement, NodeId, Report, Sighting, Via};
-use std::collections::BTreeMap;
+use event::{
+    BlockRange, Content, EventId, Flaw, Judgement, NodeId, Report, ReportedBlock, Sighting, Via,
+};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Blocks remembered that receipts have shown, at most; of others a node that differs is not named.
 const PROVED_REMEMBERED_MAX: usize = 16_384;
@@ -26,6 +31,7 @@ const DIFFER: &str = "nodes differ, and no receipts show who is right";
 pub(crate) struct Found<'a> {
     pub(crate) report: &'a Report,
     pub(crate) look: &'a SecondLook,
+    pub(crate) heard: &'a Heard,
     pub(crate) decided: &'a Decided,
     /// Per block of the report: whether its receipts show all of it, or its bloom that nothing is there.
     pub(crate) shown: Vec<bool>,
@@ -35,10 +41,10 @@ impl<'a> Found<'a> {
     pub(crate) fn new(
         report: &'a Report,
         judgement: &Judgement,
-        look: &'a SecondLook,
+        (look, heard): (&'a SecondLook, &'a Heard),
         decided: &'a Decided,
     ) -> Self {
-        Self { report, look, decided, shown: shown(report, judgement) }
+        Self { report, look, heard, decided, shown: shown(report, judgement) }
     }
 
     /// Returns the place of a block in the report.
@@ -71,18 +77,17 @@ impl Aggregator {
         standings: &mut [Standing],
         cut: &mut Cut,
     ) -> BTreeMap<u64, Standing> {
-        let mut apart = BTreeMap::new();
+        let (mut apart, mut differing) = (BTreeMap::new(), BTreeSet::new());
         for (number, difference) in &found.look.differences {
-            let waiting = difference.adds.iter().filter(|id| found.decided.waiting.contains(id));
-            let mut differs = waiting.count() > 0;
+            let mut differs = difference.adds.iter().any(|id| self.candidates.get(id).is_some());
             self.tell_found(found, *number, difference, cut);
             // What receipts do not have is refuted, and whoever told it is named with that.
             if !difference.lacks.is_empty() && !found.is_proved(*number) {
                 let is_sure = !differs && self.is_sure(found, *number);
                 if is_sure {
                     let about = (difference.lacks.len() as u64, found.via(*number));
-                    let by = by(&found.others(*number));
-                    self.tell_kept_back(found, *number, &found.report.node, about, &by, cut);
+                    let (report, heard) = (found.report, found.heard);
+                    self.tell_kept_back((report, heard), *number, &report.node, about, SHOWN, cut);
                 } else {
                     self.hold_again(found, *number, difference, cut);
                 }
@@ -96,30 +101,40 @@ impl Aggregator {
             }
             if differs {
                 note_heard(found, *number, difference, cut);
-                let block = BlockRange::one(*number);
-                match cut.ack.differs.last_mut() {
-                    Some(last) if adjacent(last, &block) => *last = last.hull(block),
-                    _ => cut.ack.differs.push(block),
-                }
+            }
+            differing.extend(differs.then_some(*number));
+        }
+        // One that says what is stored ends no dispute of others.
+        let blocks = found.report.blocks.iter();
+        let is_disputed = |block: &&ReportedBlock| {
+            found.look.compares(block.number) && self.is_disputed_block(block)
+        };
+        differing.extend(blocks.filter(is_disputed).map(|block| block.number));
+        for block in differing.into_iter().map(BlockRange::one) {
+            match cut.ack.differs.last_mut() {
+                Some(last) if adjacent(last, &block) => *last = last.hull(block),
+                _ => cut.ack.differs.push(block),
             }
         }
         self.tell_heard(found, standings, cut);
         apart
     }
 
-    /// Whether it is known that what the report lacks of a block is there. Two nodes may have made it up
-    /// alike: whoever says otherwise is asked for receipts before it is named.
-    fn is_sure(&self, found: &Found<'_>, number: u64) -> bool {
-        let (_, content) = found.look.covering(number);
-        let was_asked = || found.look.stored.has_heard(number, &found.report.node);
-        content == Content::Receipts
-            || self.proved.contains(&(number, found.report.filter.id()))
-            || (content >= Content::Agreed(2) && was_asked())
+    /// Whether a final block has logs that wait for receipts.
+    fn is_disputed_block(&self, block: &ReportedBlock) -> bool {
+        self.canonical.is_settled(block.number) && self.candidates.has_block(&block.hash)
     }
 
-    /// Names those that lacked what entered now.
+    /// Whether receipts have shown that what the report lacks of a block is there.
+    fn is_sure(&self, found: &Found<'_>, number: u64) -> bool {
+        let (_, content) = found.look.covering(number);
+        content == Content::Receipts
+            || self.proved.contains_key(&(number, found.report.filter.id()))
+    }
+
+    /// Names those that lacked what receipts show.
     fn tell_found(&self, found: &Found<'_>, number: u64, difference: &Difference, cut: &mut Cut) {
-        let Some(at) = found.at(number) else { return };
+        let Some(at) = found.at(number).filter(|at| found.shown[*at]) else { return };
         let entered = difference.adds.iter().filter(|id| !found.decided.waiting.contains(id));
         let entered = entered.count() as u64;
         if entered == 0 || found.decided.blocks[at].is_refuted {
@@ -130,13 +145,13 @@ impl Aggregator {
         merge_nodes(&mut gave, said.map_or(&[][..], |nodes| nodes));
         let (nodes, _) = found.look.covering(number);
         for node in nodes.iter().filter(|node| !gave.contains(node)) {
-            let via = found.look.stored.via(number, node).unwrap_or(Via::Range);
-            let by = if found.shown[at] { SHOWN.into() } else { by(&gave) };
-            self.tell_kept_back(found, number, node, (entered, via), &by, cut);
+            let via = found.heard.via(number, node).unwrap_or(Via::Range);
+            let about = (found.report, found.heard);
+            self.tell_kept_back(about, number, node, (entered, via), SHOWN, cut);
         }
     }
 
-    /// Has stored logs wait again that a second node lacks, where only one said that they are there.
+    /// Has stored logs wait again that one more node lacks.
     fn hold_again(
         &mut self,
         found: &Found<'_>,
@@ -144,9 +159,6 @@ impl Aggregator {
         difference: &Difference,
         cut: &mut Cut,
     ) {
-        if found.look.covering(number).1 >= Content::Agreed(2) {
-            return;
-        }
         for id in &difference.lacks {
             let candidate = found.look.stored.told_by(number, id, found.others(number));
             let held = candidate.and_then(|candidate| self.candidates.hold(candidate));
@@ -154,50 +166,76 @@ impl Aggregator {
         }
     }
 
-    /// Names those that were heard on a block while it was in doubt and lacked what is sure now, whoever
-    /// it was that made it sure.
+    /// Names those that were heard on a block while it was in doubt and lacked what nobody disputes now.
     fn tell_heard(&self, found: &Found<'_>, standings: &[Standing], cut: &mut Cut) {
-        let Found { report, look, .. } = found;
-        for number in look.stored.heard().filter(|number| look.compares(*number)) {
-            let Some(at) = found.at(number) else { continue };
-            let difference = look.differences.get(&number);
+        let Found { report, look, heard, .. } = found;
+        for number in heard.numbers().filter(|number| look.compares(*number)) {
+            let Some(at) = found.at(number).filter(|at| !found.shown[*at]) else { continue };
             let is_covered = standings[at].open.is_none() && standings[at].content.is_some();
-            let (there, by) = match difference {
-                Some(difference) if found.shown[at] => (difference.given.clone(), SHOWN.into()),
-                None if found.shown[at] => (look.stored.ids(number), SHOWN.into()),
-                None if is_covered => {
-                    let (mut nodes, _) = look.covering(number);
-                    merge_nodes(&mut nodes, std::slice::from_ref(&report.node));
-                    (look.stored.ids(number), by(&nodes))
-                }
-                Some(difference) if difference.adds.is_empty() && self.is_sure(found, number) => {
-                    (look.stored.ids(number), by(&found.others(number)))
-                }
-                _ => continue,
-            };
-            for (node, count, via) in look.stored.lacking(number, &there) {
-                self.tell_kept_back(found, number, &node, (count, via), &by, cut);
+            let is_same = !look.differences.contains_key(&number)
+                && !self.is_disputed_block(&report.blocks[at]);
+            if is_covered && is_same {
+                let (mut nodes, _) = look.covering(number);
+                merge_nodes(&mut nodes, std::slice::from_ref(&report.node));
+                self.tell_lacking(
+                    (report, heard),
+                    number,
+                    &look.stored.ids(number),
+                    &by(&nodes),
+                    cut,
+                );
             }
+        }
+    }
+
+    /// Names those that were heard on final blocks and lacked what the receipts of a report show, whoever gave
+    /// them and for whatever reason.
+    pub(crate) fn tell_shown(
+        &self,
+        report: &Report,
+        judgement: &Judgement,
+        (decided, heard): (&Decided, &Heard),
+        cut: &mut Cut,
+    ) {
+        for (i, _) in shown(report, judgement).iter().enumerate().filter(|(_, shown)| **shown) {
+            let number = report.blocks[i].number;
+            if heard.has_block(number) && self.canonical.is_final(number) {
+                let there = decided.ids.get(&(i as u32)).into_iter().flatten().copied().collect();
+                self.tell_lacking((report, heard), number, &there, SHOWN, cut);
+            }
+        }
+    }
+
+    fn tell_lacking(
+        &self,
+        (report, heard): (&Report, &Heard),
+        number: u64,
+        there: &BTreeSet<EventId>,
+        by: &str,
+        cut: &mut Cut,
+    ) {
+        for (node, count, via) in heard.lacking(number, there) {
+            self.tell_kept_back((report, heard), number, &node, (count, via), by, cut);
         }
     }
 
     fn tell_kept_back(
         &self,
-        found: &Found<'_>,
+        (report, heard): (&Report, &Heard),
         number: u64,
         node: &NodeId,
         (count, via): (u64, Via),
         by: &str,
         cut: &mut Cut,
     ) {
-        let (filter, block) = (found.report.filter.id(), BlockRange::one(number));
-        let hash = found.at(number).map(|i| found.report.blocks[i].hash);
+        let (filter, block) = (report.filter.id(), BlockRange::one(number));
+        let hash = reported(report, number).map(|block| block.hash);
         let ballot = hash.and_then(|hash| self.votes.get(&BallotKey { number, hash, filter }));
         // Where votes are kept, who voted is named by them.
         let has_voted =
             ballot.is_some_and(|ballot| ballot.votes.iter().any(|vote| vote.node == *node));
         if has_voted
-            || found.look.stored.has_standing_loss(number, node)
+            || heard.has_standing_loss(number, node)
             || cut.has_told(node, Flaw::Missing, block)
         {
             return;
@@ -219,7 +257,7 @@ impl Aggregator {
         let shown = shown_by_receipts(report, judgement);
         for (block, _) in report.blocks.iter().zip(shown).filter(|(_, is_shown)| *is_shown) {
             if self.canonical.is_final(block.number) {
-                self.proved.insert((block.number, filter));
+                self.proved.insert((block.number, filter), block.hash);
             }
         }
         while self.proved.len() > PROVED_REMEMBERED_MAX {
@@ -228,22 +266,27 @@ impl Aggregator {
     }
 }
 
-/// Keeps what the report says of a block that nodes differ in: it is held against its node, or against
-/// others, once it is known who is right.
+/// Keeps what the report says of a block that nodes differ in, and what the one before it said: it is held
+/// against them once it is known who is right.
 fn note_heard(found: &Found<'_>, number: u64, difference: &Difference, cut: &mut Cut) {
     let Difference { adds, lacks, given } = difference;
     let Some(hash) = adds.iter().chain(lacks).next().map(|id| id.block_hash) else { return };
-    let ids: Vec<EventId> = given.iter().copied().collect();
-    let sighting = Sighting {
-        number,
-        hash,
-        filter: found.report.filter.id(),
-        node: found.report.node.clone(),
-        via: found.via(number),
-        logs: ids.len() as u64,
-        digest: digest(&ids),
+    let sighting = |node: &NodeId, via: Via, ids: &BTreeSet<EventId>| {
+        let ids: Vec<EventId> = ids.iter().copied().collect();
+        let (filter, logs, digest) = (found.report.filter.id(), ids.len() as u64, digest(&ids));
+        Sighting { number, hash, filter, node: node.clone(), via, logs, digest }
     };
-    cut.commit.sightings.push(sighting);
+    let said = sighting(&found.report.node, found.via(number), given);
+    cut.commit.sightings.push(said);
+    // What several covered one of them may have said alone.
+    if let (nodes, Content::Claimed | Content::Bloom) = found.look.covering(number)
+        && let [one] = &nodes[..]
+        && *one != found.report.node
+        && found.heard.via(number, one).is_none()
+    {
+        let stored = found.look.stored.ids(number);
+        cut.commit.sightings.push(sighting(one, Via::Range, &stored));
+    }
 }
 
 const SHOWN: &str = "receipts show";

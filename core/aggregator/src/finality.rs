@@ -158,7 +158,7 @@ fn needed(policy: &Policy) -> usize {
     };
     let word = match policy.admission {
         Admission::Agree(nodes) => usize::from(nodes),
-        Admission::OneNode => 1,
+        Admission::OneNode | Admission::OneOfSeveral => 1,
     };
     anchor.max(word).max(1)
 }

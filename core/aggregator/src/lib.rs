@@ -17,6 +17,7 @@ mod demands;
 mod differences;
 mod extend;
 mod finality;
+mod heard;
 mod held;
 mod known;
 mod looked;
@@ -35,5 +36,6 @@ mod votes;
 mod withdrawn;
 
 pub use aggregator::{Admission, Aggregator, JournalCounter, Outcome, Policy};
+pub use heard::Heard;
 pub use stored::Stored;
 pub use withdrawn::Refuted;

@@ -187,8 +187,12 @@ impl Aggregator {
     ) -> Vec<Option<Tally>> {
         let tally = |(i, key): (usize, &Option<BallotKey>)| {
             let ballot = self.votes.get(key.as_ref()?)?;
-            let Admission::Agree(word) = self.policy.admission else {
-                return Some(ballot.tally(&Admitted { word: 1, id: &|_| true }));
+            let word = match self.policy.admission {
+                Admission::OneNode => {
+                    return Some(ballot.tally(&Admitted { word: 1, id: &|_| true }));
+                }
+                Admission::OneOfSeveral => 1,
+                Admission::Agree(word) => word,
             };
             let here = decided.ids.get(&(i as u32)).map_or(&[][..], |ids| ids);
             let id = |id: &EventId| {
@@ -200,15 +204,23 @@ impl Aggregator {
     }
 
     /// Names who missed what in the report's blocks, and forgets what is final and closed.
-    pub(crate) fn settle_votes(&mut self, polled: &Polled, closed: &[bool]) {
+    pub(crate) fn settle_votes(&mut self, polled: &Polled, closed: &[bool], cut: &mut Cut) {
         for (key, closed) in polled.keys.iter().zip(closed) {
             let Some(key) = key else { continue };
             let needed = self.sure_nodes();
             let Some(ballot) = self.votes.get_mut(key) else { continue };
             ballot.is_closed |= *closed;
-            let is_over = ballot.is_closed && self.canonical.is_settled(key.number);
-            let missed = ballot.missed(needed, if is_over { Call::Last } else { Call::Open });
-            self.tell_missed(key.number, missed);
+            let is_settled = self.canonical.is_settled(key.number);
+            let is_over = ballot.is_closed && is_settled;
+            if is_settled && ballot.shown.is_none() {
+                // Of a final block receipts can be had: until then it is kept who said what, and nobody is
+                // named because two others said the same.
+                cut.commit.sightings.extend(self.sightings.of_ballot(key, ballot));
+            } else {
+                let call = if is_over { Call::Last } else { Call::Open };
+                let missed = ballot.missed(needed, call);
+                self.tell_missed(key.number, missed);
+            }
             if is_over {
                 self.votes.forget(*key);
             }
@@ -240,7 +252,7 @@ impl Aggregator {
 
     fn sure_nodes(&self) -> usize {
         match self.policy.admission {
-            Admission::OneNode => SURE_NODES_MIN,
+            Admission::OneNode | Admission::OneOfSeveral => SURE_NODES_MIN,
             Admission::Agree(needed) => SURE_NODES_MIN.max(usize::from(needed)),
         }
     }

@@ -5,10 +5,10 @@
 //! what, asks nobody, and blames nobody: what differs is settled in `differences`.
 
 use crate::{
-    aggregator::Aggregator, coverage::merge_nodes, cut::Cut, extend::hash_at, rows::Rows,
-    stored::Stored,
+    aggregator::Aggregator, coverage::merge_nodes, cut::Cut, extend::hash_at, heard::Heard,
+    rows::Rows, stored::Stored,
 };
-use event::{BlockRange, Content, EventId, Evidence, Interval, NodeId, Report};
+use event::{BlockRange, Content, EventId, Evidence, Interval, NodeId, Report, ReportedBlock};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What one node and the ledger differ in over one block.
@@ -58,6 +58,19 @@ impl Aggregator {
     /// Takes what is stored for the next report.
     pub fn compare_with(&mut self, stored: Stored) {
         self.stored = Some(stored);
+    }
+
+    /// Whether what nodes were heard to say of the report's blocks matters to it, which is to be given with
+    /// [`Self::hear`]: it is a second look, or has receipts of final blocks, which may show who was right.
+    pub fn wants_heard(&self, report: &Report) -> bool {
+        let last = self.canonical.finalized().max(report.finalized);
+        let shows = |block: &ReportedBlock| block.receipts.is_some() && Some(block.number) <= last;
+        self.is_second_look(report) || report.blocks.iter().any(shows)
+    }
+
+    /// Takes what was heard of the blocks of the next report.
+    pub fn hear(&mut self, heard: Heard) {
+        self.heard = heard;
     }
 
     fn others(&self, report: &Report) -> Vec<Interval> {

@@ -2,7 +2,11 @@
 //!
 //! Does not compare nodes; it leaves digests by which they can be compared.
 
-use crate::{occurrence::occurrences, rows::event_id};
+use crate::{
+    occurrence::occurrences,
+    rows::event_id,
+    votes::{Answer, Ballot, BallotKey},
+};
 use alloy_primitives::{B256, Keccak256};
 use event::{EventId, FilterId, NodeId, Report, Sighting, Via};
 use std::collections::BTreeMap;
@@ -32,6 +36,33 @@ impl Sightings {
         self.said.len()
     }
 
+    /// Returns who said what of a block that nodes differ in, without what was said before.
+    pub(crate) fn of_ballot(&mut self, key: &BallotKey, ballot: &Ballot) -> Vec<Sighting> {
+        let BallotKey { number, hash, filter } = *key;
+        if ballot.answers.len() < 2 {
+            return Vec::new();
+        }
+        let all = ballot.votes.iter().map(|vote| {
+            let Answer { count, digest, .. } = ballot.answers[vote.answer];
+            Sighting {
+                number,
+                hash,
+                filter,
+                node: vote.node.clone(),
+                via: vote.via,
+                logs: count,
+                digest,
+            }
+        });
+        all.filter(|sighting| self.is_new(sighting)).collect()
+    }
+
+    fn is_new(&mut self, sighting: &Sighting) -> bool {
+        let Sighting { number, hash, filter, node, via, digest, .. } = sighting;
+        let key = (*number, *hash, *filter, node.clone(), *via);
+        self.said.insert(key, *digest) != Some(*digest)
+    }
+
     /// Returns sightings of the blocks marked in `due` that were not said before, with the ids
     /// `given` in each.
     pub(crate) fn cut(
@@ -44,20 +75,18 @@ impl Sightings {
         let mut sightings = Vec::new();
         for (block, ids) in given.iter().filter(|(block, _)| due[**block]) {
             let block = &report.blocks[*block];
-            let digest = digest(ids);
-            let key = (block.number, block.hash, filter, report.node.clone(), block.via);
-            if self.said.insert(key, digest) == Some(digest) {
-                continue;
-            }
-            sightings.push(Sighting {
+            let sighting = Sighting {
                 number: block.number,
                 hash: block.hash,
                 filter,
                 node: report.node.clone(),
                 via: block.via,
                 logs: ids.len() as u64,
-                digest,
-            });
+                digest: digest(ids),
+            };
+            if self.is_new(&sighting) {
+                sightings.push(sighting);
+            }
         }
         while self.said.len() > SIGHTINGS_REMEMBERED_MAX {
             self.said.pop_first();

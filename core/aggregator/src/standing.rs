@@ -144,7 +144,7 @@ impl Aggregator {
     }
 
     const fn waits(&self) -> bool {
-        matches!(self.policy.admission, Admission::Agree(_))
+        !matches!(self.policy.admission, Admission::OneNode)
     }
 
     fn stands(
@@ -178,6 +178,9 @@ impl Aggregator {
         let is_covered = is_stored || lacks_nodes.is_none() || !self.canonical.is_settled(number);
         if ruling.refused[i] {
             (None, Some("the header does not hash to its hash".into()))
+        } else if decision.is_proved {
+            // What is proved stays as it is, whatever this node says.
+            (None, None)
         } else if decision.waiting {
             // Its own answer is not whole, but it may complete that of another node.
             let content = tally.content.unwrap_or(Content::Claimed).min(required);

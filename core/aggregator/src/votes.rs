@@ -37,7 +37,7 @@ pub(crate) struct Answer {
     /// Sorted; `None` beyond the bound.
     pub(crate) ids: Option<Vec<EventId>>,
     pub(crate) count: u64,
-    digest: B256,
+    pub(crate) digest: B256,
 }
 
 /// One node gave one answer by one way.
@@ -212,6 +212,15 @@ impl Ballot {
     pub(crate) fn nodes_of(&self, answer: usize, with_doubtful: bool) -> BTreeSet<&NodeId> {
         let votes = self.votes.iter().filter(|vote| vote.answer == answer);
         votes.filter(|v| with_doubtful || !v.is_doubtful).map(|vote| &vote.node).collect()
+    }
+
+    /// Returns the nodes that gave an answer without this log, and not in doubt.
+    pub(crate) fn lacked_by(&self, id: &EventId) -> impl Iterator<Item = &NodeId> {
+        let lacks = move |vote: &&Vote| {
+            let ids = &self.answers[vote.answer].ids;
+            !vote.is_doubtful && ids.as_ref().is_some_and(|ids| ids.binary_search(id).is_err())
+        };
+        self.votes.iter().filter(lacks).map(|vote| &vote.node)
     }
 
     /// Whether the answer is the one that receipts show.

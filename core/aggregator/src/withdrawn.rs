@@ -1,7 +1,7 @@
 //! What receipts that refute stored logs say of nodes: by whose word those were stored is named, and what was
 //! told of whoever lacked them is withdrawn. Nothing is deleted: that it is withdrawn is told as well.
 
-use crate::sightings::digest;
+use crate::{admission::made_up, sightings::digest};
 use alloy_primitives::B256;
 use event::{
     BlockRange, ChainId, EventId, FilterId, Flaw, Incident, NodeId, Report, ReportedBlock, Sighting,
@@ -57,7 +57,7 @@ impl Refuted {
             range: self.block(),
             flaw: Flaw::Forged,
             count: self.count,
-            detail: format!("{} logs of block {} that no receipt has", self.count, self.number),
+            detail: made_up(self.count, self.number),
         });
         let nodes: BTreeSet<&NodeId> = losses.iter().map(|told| &told.node).collect();
         let last = |node: &NodeId| losses.iter().rfind(|told| told.node == *node);

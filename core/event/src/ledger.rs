@@ -433,7 +433,7 @@ pub trait Store: Reader {
         Ok(Vec::new())
     }
 
-    /// Returns the incidents with these flaws that are about single blocks of the range, in order.
+    /// Returns the incidents with these flaws whose first block is in the range, in order.
     fn told(
         &mut self,
         _chain: ChainId,

@@ -7,7 +7,7 @@ use crate::{
     verdict::{Axis, Finding, NodeState, Reason},
     words,
 };
-use event::{Fault, FaultClass};
+use event::{Fault, FaultClass, Finality};
 
 const fn finding(state: NodeState, reason: Reason, sentence: String) -> Finding {
     Finding { state, axis: Axis::Reachability, reason, sentence }
@@ -20,6 +20,7 @@ pub(crate) fn findings(node: &NodeSample, sample: &ChainSample) -> Vec<Finding> 
     found.extend(standing(node));
     found.extend(failure(node));
     found.extend(head(node));
+    found.extend(final_block(node, sample));
     found.extend(slow(node, sample));
     found
 }
@@ -68,6 +69,26 @@ fn failure(node: &NodeSample) -> Option<Finding> {
             | FaultClass::Busy
     );
     is_transport.then(|| refused(fault, NodeState::Degraded)).flatten()
+}
+
+/// What is read ends at the final block: without it a replay leaves that open in every run.
+fn final_block(node: &NodeSample, sample: &ChainSample) -> Option<Finding> {
+    let sentence = match (&node.withheld, node.known_finalized(), &node.finalized) {
+        (Some(fault), Some(finalized), _) => format!(
+            "it does not give block {}, which it calls final: {}",
+            finalized.block.number, fault.text
+        ),
+        // What is final may be asked of another node, and is not asked where a depth says it.
+        (_, None, Answered::Fault(Fault { class: FaultClass::Tag, text, .. }))
+            if node.known_head().is_some()
+                && sample.profile.finality == Finality::Tag
+                && sample.nodes.iter().all(|other| other.known_finalized().is_none()) =>
+        {
+            format!("it does not say which block is final, and no other node does: {text}")
+        }
+        _ => return None,
+    };
+    Some(finding(NodeState::Degraded, Reason::NoFinalized, sentence))
 }
 
 /// One failure is enough for a probe of its own; a node with a record has to fail again and again.

@@ -67,6 +67,8 @@ pub struct NodeSample {
     pub head: Answered<Head>,
     /// Newest final block by the node's tag.
     pub finalized: Answered<Head>,
+    /// What it said instead of its final block where it was asked for it by number.
+    pub withheld: Option<Fault>,
     /// Whether it says that it is catching up.
     pub syncing: Answered<bool>,
     /// Number of peers.
@@ -94,6 +96,7 @@ impl NodeSample {
             chain: Answered::Unasked,
             head: Answered::Unasked,
             finalized: Answered::Unasked,
+            withheld: None,
             syncing: Answered::Unasked,
             peers: Answered::Unasked,
             hashes: BTreeMap::new(),

@@ -102,6 +102,8 @@ reasons! {
     MethodOff "method-off",
     /// It was not asked, or does not know its newest block.
     NoHead "no-head",
+    /// It does not say which block is final and nobody else does, or does not give that block.
+    NoFinalized "no-finalized",
     /// Its newest block is block 0.
     HeadAtZero "head-at-zero",
     /// It did not say which chain it is on.

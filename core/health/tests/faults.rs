@@ -116,6 +116,7 @@ fn expect(health: &Health, nodes: &[(NodeState, Reason)], reason: &str, exit: u8
 }
 
 const OK: (NodeState, Reason) = (NodeState::Ok, Reason::Ok);
+const SILENT: (NodeState, Reason) = (NodeState::Degraded, Reason::NoFinalized);
 
 #[test]
 fn everything_in_order_is_exit_0() {
@@ -381,12 +382,21 @@ fn what_is_not_answered_is_unknown_and_not_zero() {
     node.finalized = Answered::Fault(tag);
     let mut sample = chain(vec![node]);
     let health = judge(&sample);
-    expect(&health, &[OK], "ok", 0);
+    // Nobody says what is final, where the tag is to say it: nothing is read up to there.
+    expect(&health, &[SILENT], "no-finalized", 1);
     let a = &health.nodes[0];
     assert_eq!((a.syncing, a.peers, a.finalized, a.lag_blocks), (None, None, None, Some(0)));
-    // Without a word on what is final nobody can say what should be covered.
+    // Nor can anybody say what should be covered.
     sample.ledger = covered(&[(18_000_000, FINALIZED)]);
-    expect(&judge(&sample), &[OK], "coverage-undecided", 3);
+    let health = judge(&sample);
+    expect(&health, &[SILENT], "no-finalized", 1);
+    assert!(matches!(health.ledger, LedgerVerdict::Undecided(_)), "{:?}", health.ledger);
+    // Another node that says it is enough.
+    let mut two = chain(vec![sample.nodes[0].clone(), good("b")]);
+    expect(&judge(&two), &[OK, OK], "ok", 0);
+    // One that says it and does not give the block is none to read from.
+    two.nodes[1].withheld = Some(fault("b", "eth_getBlockByNumber", FaultClass::Unknown, "null"));
+    expect(&judge(&two), &[OK, SILENT], "no-finalized", 1);
     // A depth is such a word.
     sample.profile.finality = Finality::Depth(70);
     expect(&judge(&sample), &[OK], "ok", 0);

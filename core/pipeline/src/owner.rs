@@ -23,12 +23,13 @@ pub use outbox::OutboxHandle;
 pub(crate) use sharing::Claiming;
 
 use crate::recent::Recent;
-use aggregator::{Aggregator, JournalCounter, Policy, Refuted, Stored};
+use aggregator::{Aggregator, Heard, JournalCounter, Policy, Refuted, Stored};
 use claims::Claims;
 use decoding::Decoding;
 use event::{
     Ack, BlockRange, ChainId, ChainProfile, ChainState, Commit, DecodeStats, Decoder, EventQuery,
-    Filter, Flaw, Held, Incident, LaneId, LedgerError, Prover, Remedy, Report, Store, Verify,
+    Filter, FilterId, Flaw, Held, Incident, LaneId, LedgerError, Prover, Remedy, Report, Sighting,
+    Store, Verify,
 };
 use futures_channel::oneshot;
 use handle::{Inline, Line, Message};
@@ -215,12 +216,15 @@ impl Owner {
             }
             None => None,
         };
-        let stored = self.stored(&report)?;
+        let (stored, heard) = (self.stored(&report)?, self.heard(&report)?);
         let Some((profile, aggregator)) = self.chains.get_mut(&chain) else {
             return Err(LedgerError::Internal(format!("chain {chain} is gone")));
         };
         if let Some(stored) = stored {
             aggregator.compare_with(stored);
+        }
+        if let Some(heard) = heard {
+            aggregator.hear(heard);
         }
         let judgement = report.judged.take().unwrap_or_else(|| self.prover.judge(&report, profile));
         if let Some(finalized) = report.finalized {
@@ -236,7 +240,8 @@ impl Owner {
             ack.incidents += told.len() as u64;
             commit.incidents.extend(told);
         }
-        ack.incidents -= self.forget_told(chain, &mut commit.incidents)?;
+        let repeated = self.forget_told(chain, &mut commit.incidents)?;
+        ack.incidents -= repeated.len() as u64;
         let mut decoded = DecodeStats::default();
         for batch in &mut commit.events {
             let (typed, stats) = self.decoder.decode(chain, &batch.logs);
@@ -245,7 +250,9 @@ impl Owner {
             decoded += stats;
         }
         self.report.decoded += decoded;
-        let told = commit.incidents.iter().take(INCIDENTS_TOLD_MAX).cloned().collect();
+        // Whoever reads hears of all of it: it may be why a block stays open.
+        let told = commit.incidents.iter().chain(&repeated);
+        let told = told.take(INCIDENTS_TOLD_MAX).cloned().collect();
         let room = INCIDENTS_TOLD_MAX.saturating_sub(self.report.incidents.len());
         self.report.incidents.extend(commit.incidents.iter().take(room).cloned());
         self.commit_events += commit.event_count();
@@ -264,9 +271,51 @@ impl Owner {
         // A range is as wide as one answer of a node.
         let query = EventQuery { chain, filters, range, limit: u32::MAX as usize };
         let page = self.store.events(&query)?;
-        let sightings = self.store.sightings_in(chain, report.filter.id(), range)?;
-        let losses = self.store.told(chain, range, &LOSSES)?;
-        Ok(Some(Stored::new(chain, page, sightings, losses)))
+        Ok(Some(Stored::new(chain, page)))
+    }
+
+    /// Returns what nodes were heard to say of the report's blocks, where that matters to it.
+    fn heard(&mut self, report: &Report) -> Result<Option<Heard>, LedgerError> {
+        let (chain, range, filter) = (report.chain, report.range, report.filter.id());
+        if !self.chains[&chain].1.wants_heard(report) {
+            return Ok(None);
+        }
+        let sightings = self.sightings_in(chain, filter, range)?;
+        Ok(Some(Heard::new(sightings, self.told(chain, range, &LOSSES)?)))
+    }
+
+    /// Returns who reported which block of the range by which way, with what is not written yet.
+    fn sightings_in(
+        &mut self,
+        chain: ChainId,
+        filter: FilterId,
+        range: BlockRange,
+    ) -> Result<Vec<Sighting>, LedgerError> {
+        let mut sightings = self.store.sightings_in(chain, filter, range)?;
+        let gathered = self.commits.iter().filter(|commit| commit.chain == chain);
+        for new in gathered.flat_map(|commit| &commit.sightings) {
+            if new.filter == filter && range.contains(new.number) {
+                let key = |s: &Sighting| (s.number, s.hash, s.node.clone(), s.via);
+                sightings.retain(|known| key(known) != key(new));
+                sightings.push(new.clone());
+            }
+        }
+        Ok(sightings)
+    }
+
+    /// Returns the incidents with these flaws that begin in the range, in order, with what is not written yet.
+    fn told(
+        &mut self,
+        chain: ChainId,
+        range: BlockRange,
+        flaws: &[Flaw],
+    ) -> Result<Vec<Incident>, LedgerError> {
+        let mut told = self.store.told(chain, range, flaws)?;
+        let gathered = self.commits.iter().filter(|commit| commit.chain == chain);
+        let is_in =
+            |told: &&Incident| range.contains(told.range.first()) && flaws.contains(&told.flaw);
+        told.extend(gathered.flat_map(|commit| &commit.incidents).filter(is_in).cloned());
+        Ok(told)
     }
 
     /// Returns what is to be told of nodes once it is known that logs of a block were made up.
@@ -275,27 +324,37 @@ impl Owner {
         chain: ChainId,
         refuted: &Refuted,
     ) -> Result<Vec<Incident>, LedgerError> {
-        self.write()?;
-        let sightings = self.store.sightings_in(chain, refuted.filter(), refuted.block())?;
-        let losses = self.store.told(chain, refuted.block(), &LOSSES)?;
+        let sightings = self.sightings_in(chain, refuted.filter(), refuted.block())?;
+        let losses = self.told(chain, refuted.block(), &LOSSES)?;
         Ok(refuted.told(&sightings, &losses))
     }
 
-    /// Drops what the ledger has told already of wrong headers, and returns how many of it: a node that has
-    /// one is asked for it in every run until the block is known otherwise.
+    /// Drops what the ledger has told already of the same node, blocks and flaw, and no less of it, and returns
+    /// that: what is still open is read in every run, and a node says the same of it each time.
     fn forget_told(
         &mut self,
         chain: ChainId,
         incidents: &mut Vec<Incident>,
-    ) -> Result<u64, LedgerError> {
-        let is_of_header = |i: &&Incident| i.flaw == Flaw::HeaderHash && i.range.count() == 1;
-        let about = incidents.iter().filter(is_of_header).map(|incident| incident.range);
-        let Some(about) = about.reduce(BlockRange::hull) else { return Ok(0) };
-        self.write()?;
-        let told = self.store.told(chain, about, &[Flaw::HeaderHash])?;
-        let before = incidents.len();
-        incidents.retain(|new| !told.contains(new));
-        Ok((before - incidents.len()) as u64)
+    ) -> Result<Vec<Incident>, LedgerError> {
+        let about = incidents.iter().map(|incident| incident.range).reduce(BlockRange::hull);
+        let Some(about) = about else { return Ok(Vec::new()) };
+        let mut flaws: Vec<Flaw> = incidents.iter().map(|incident| incident.flaw).collect();
+        flaws.extend(LOSSES);
+        flaws.sort_unstable();
+        flaws.dedup();
+        let told = self.told(chain, about, &flaws)?;
+        let (repeated, new) = std::mem::take(incidents).into_iter().partition(|incident| {
+            let is_loss = LOSSES.contains(&incident.flaw);
+            let of_same = told.iter().filter(|told| {
+                (&told.node, told.range) == (&incident.node, incident.range)
+                    && (told.flaw == incident.flaw || (is_loss && LOSSES.contains(&told.flaw)))
+            });
+            // What was withdrawn may be told anew.
+            let standing = if is_loss { of_same.last() } else { of_same.max_by_key(|t| t.count) };
+            standing.is_some_and(|told| told.flaw == incident.flaw && told.count >= incident.count)
+        });
+        *incidents = new;
+        Ok(repeated)
     }
 
     /// Writes what was gathered in one transaction, answers the acks, and tells the lanes.

@@ -161,7 +161,7 @@ pub(crate) fn sightings_in(
     rows.and_then(Iterator::collect).map_err(statement_failed)
 }
 
-/// Returns the incidents with these flaws that are about single blocks of the range, in order.
+/// Returns the incidents with these flaws whose first block is in the range, in order.
 pub(crate) fn told(
     conn: &Connection,
     chain: ChainId,
@@ -170,8 +170,8 @@ pub(crate) fn told(
 ) -> Result<Vec<Incident>> {
     let mut statement = conn
         .prepare(
-            "SELECT node, first_block, flaw, count, detail FROM incidents
-            WHERE chain = ? AND first_block BETWEEN ? AND ? AND first_block = last_block
+            "SELECT node, first_block, flaw, count, detail, last_block FROM incidents
+            WHERE chain = ? AND first_block BETWEEN ? AND ?
             AND list_contains(string_split(?, ' '), flaw) ORDER BY rowid",
         )
         .map_err(statement_failed)?;
@@ -184,7 +184,8 @@ pub(crate) fn told(
         Ok(Some(Incident {
             chain,
             node: NodeId::new(node),
-            range: BlockRange::one(row.get(1)?),
+            range: BlockRange::try_from((row.get(1)?, row.get(5)?))
+                .map_err(|error| wrong_text(1, error))?,
             flaw: *flaw,
             count: row.get(3)?,
             detail: row.get(4)?,

@@ -93,12 +93,15 @@ async fn asked<T>(
     Answered::from(node.ask(ask).await.and_then(|answer| take(answer).ok_or(other)))
 }
 
-/// Asks every node that has a head for the hashes of these heights, as far as it has them.
+/// Asks every node that has a head for the hashes of these heights, as far as it has them, and for the block
+/// that it calls final.
 pub(super) async fn ask_hashes(probed: &mut [Probed], heights: &BTreeSet<u64>) {
     let mut questions = JoinSet::new();
     for (position, probed) in probed.iter().enumerate() {
         let Some(head) = probed.sample.head.value().map(|head| head.block.number) else { continue };
-        for height in heights.iter().copied().filter(|height| *height <= head) {
+        let finalized = probed.sample.finalized.value().map(|finalized| finalized.block.number);
+        let heights: BTreeSet<u64> = heights.iter().copied().chain(finalized).collect();
+        for height in heights.into_iter().filter(|height| *height <= head) {
             let node = probed.node.clone();
             questions.spawn(async move {
                 let range = BlockRange::one(height);
@@ -107,11 +110,23 @@ pub(super) async fn ask_hashes(probed: &mut [Probed], heights: &BTreeSet<u64>) {
         }
     }
     while let Some(answered) = questions.join_next().await {
-        if let Ok((position, height, Ok(Answer::Headers(blocks)))) = answered
-            && let [block] = blocks.as_slice()
-            && block.header.number == height
-        {
-            probed[position].sample.hashes.insert(height, block.hash);
+        let Ok((position, height, answer)) = answered else { continue };
+        let sample = &mut probed[position].sample;
+        match answer {
+            Ok(Answer::Headers(blocks)) => {
+                if let [block] = blocks.as_slice()
+                    && block.header.number == height
+                {
+                    sample.hashes.insert(height, block.hash);
+                }
+            }
+            Err(fault) if fault.class == FaultClass::Unknown => {
+                let finalized = sample.finalized.value().map(|finalized| finalized.block.number);
+                if finalized == Some(height) {
+                    sample.withheld = Some(fault);
+                }
+            }
+            _ => {}
         }
     }
 }

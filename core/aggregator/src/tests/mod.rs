@@ -6,6 +6,7 @@ mod agreement;
 mod algebra;
 mod chain;
 mod demands;
+mod disputes;
 mod finality;
 mod missed;
 mod order;
@@ -330,6 +331,12 @@ impl World {
             let stored = self.stored(report.range);
             self.aggregator.compare_with(stored);
         }
+        if self.aggregator.wants_heard(&report) {
+            let in_range = self.sightings.iter().filter(|s| report.range.contains(s.number));
+            let of_filter = in_range.filter(|s| s.filter == report.filter.id()).cloned();
+            let heard = crate::Heard::new(of_filter.collect(), self.losses(report.range));
+            self.aggregator.hear(heard);
+        }
         let mut outcome = self.aggregator.on_report(report, judgement, known, &mut self.journal);
         for refuted in &outcome.refuted {
             let sightings: Vec<_> = (self.sightings.iter())
@@ -356,8 +363,7 @@ impl World {
             page.logs.push(LogRef { block, ..self.logs[id].row(0) });
             page.occurrence.push(id.occurrence);
         }
-        let sightings = self.sightings.iter().filter(|s| range.contains(s.number)).cloned();
-        crate::Stored::new(CHAIN, page, sightings.collect(), self.losses(range))
+        crate::Stored::new(CHAIN, page)
     }
 
     fn losses(&self, range: BlockRange) -> Vec<Incident> {

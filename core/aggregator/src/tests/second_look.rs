@@ -39,18 +39,29 @@ fn a_node_that_says_the_same_is_recorded_as_agreement_and_one_more_raises_it() {
     assert!(world.incidents.is_empty());
 }
 
+/// Blocks of which nodes differ and nothing decides.
+fn undecided(world: &World) -> Vec<BlockRange> {
+    let blocks = world.aggregator.undecided(&filter(&[], &[1]), range(1, 9));
+    blocks.iter().collect()
+}
+
 #[test]
-fn what_a_second_node_adds_waits_for_another_word_and_then_the_first_is_named() {
+fn what_a_second_node_adds_enters_on_another_word_and_the_first_is_named_once_receipts_show_it() {
     let mut world = with_final();
     world.take(&first(&[ONE]));
     let second = world.take(&said("b", 1, 9, &[ONE, TWO]).again());
     assert_eq!((second.ack.new_events, &second.ack.differs[..]), (0, &[range(3, 3)][..]));
     assert_eq!(second.ack.agreed, 8);
+    // Two may have made it up alike: the first one says otherwise, and it is one of three.
     let third = world.take(&said("c", 3, 3, &[ONE, TWO]).again());
     assert_eq!((third.ack.new_events, ops(&third)), (1, vec![(Op::Late, 3, 3, 1)]));
-    assert!(third.ack.differs.is_empty());
-    let detail = "1 log of block 3 kept back over a range that b and c gave".to_owned();
-    assert_eq!(incidents(&third), [("a".to_owned(), Flaw::Missing, detail)]);
+    assert_eq!((incidents(&third).len(), &third.ack.differs[..]), (0, &[range(3, 3)][..]));
+    assert_eq!(undecided(&world), [range(3, 3)]);
+    // Another node, another run, no second look: whoever shows it.
+    let shown = world.take(&said("d", 3, 3, &[ONE, TWO]).showing(3, &[ONE, TWO]));
+    let detail = "1 log of block 3 kept back over a range that receipts show".to_owned();
+    assert_eq!(incidents(&shown), [("a".to_owned(), Flaw::Missing, detail)]);
+    assert!(undecided(&world).is_empty() && world.waiting.is_empty());
 }
 
 #[test]
@@ -72,17 +83,19 @@ fn receipts_decide_at_once_what_nodes_differ_in() {
 }
 
 #[test]
-fn a_node_that_lacks_logs_is_named_once_two_or_receipts_say_that_they_are_there() {
+fn a_node_that_lacks_logs_is_named_once_receipts_show_them() {
     let mut world = with_final();
     world.take(&first(&[ONE, TWO]));
     let lacks = said("b", 1, 9, &[ONE]).again();
-    // One word against another.
+    // One word against another, or against two.
     let second = world.take(&lacks);
     assert_eq!((incidents(&second).len(), &second.ack.differs[..]), (0, &[range(3, 3)][..]));
     assert_eq!(second.ack.open.iter().map(|(open, _)| *open).collect::<Vec<_>>(), [range(3, 3)]);
     let third = world.take(&said("c", 3, 3, &[ONE, TWO]).again());
-    let detail = "1 log of block 3 kept back over a range that a and c gave".to_owned();
-    assert_eq!(incidents(&third), [("b".to_owned(), Flaw::Missing, detail)]);
+    assert_eq!((incidents(&third).len(), &third.ack.differs[..]), (0, &[range(3, 3)][..]));
+    let shown = said("c", 3, 3, &[ONE, TWO]).again().showing(3, &[ONE, TWO]);
+    let detail = "1 log of block 3 kept back over a range that receipts show".to_owned();
+    assert_eq!(incidents(&world.take(&shown)), [("b".to_owned(), Flaw::Missing, detail)]);
     let again = world.take(&said("b", 3, 3, &[ONE]).again().by(Via::BlockHash));
     assert!(incidents(&again).is_empty(), "it is told once");
     assert!(again.ack.differs.is_empty() && again.ack.open.is_empty());
@@ -122,7 +135,7 @@ fn what_is_wrong_with_an_answer_is_told_once_however_often_a_second_look_reads_i
 }
 
 #[test]
-fn what_nodes_differ_in_waits_until_a_third_says_so_whichever_of_them_has_more() {
+fn what_nodes_differ_in_waits_for_receipts_whichever_of_them_has_more_and_however_many_say_so() {
     for verify in [Verify::Off, Verify::Bloom] {
         for lacking in [vec![], vec![ONE]] {
             let mut world = World::new(policy(verify));
@@ -130,10 +143,6 @@ fn what_nodes_differ_in_waits_until_a_third_says_so_whichever_of_them_has_more()
             let bare = |said: Said| if verify == Verify::Off { said.bare() } else { said };
             world.take(&bare(first(&[ONE, TWO])));
             let lacks = bare(said("b", 1, 9, &lacking).again());
-            let undecided = |world: &World| {
-                let blocks = world.aggregator.undecided(&filter(&[], &[1]), range(1, 9));
-                blocks.iter().collect::<Vec<_>>()
-            };
             for _ in 0..2 {
                 let second = world.take(&lacks);
                 assert_eq!(second.ack.differs, [range(3, 3)]);
@@ -143,10 +152,16 @@ fn what_nodes_differ_in_waits_until_a_third_says_so_whichever_of_them_has_more()
                 let of_block = of_block.filter(|i| i.range.contains(3)).flat_map(|i| &i.nodes);
                 assert_eq!(of_block.collect::<Vec<_>>(), [&NodeId::new("a")]);
             }
-            // The same word again decides nothing.
+            // Neither the same word again decides, nor that of one more.
             world.take(&bare(said("a", 3, 3, &[ONE, TWO]).again()));
             assert_eq!(undecided(&world), [range(3, 3)]);
-            world.take(&bare(said("c", 3, 3, &[ONE, TWO]).again()));
+            let third = world.take(&bare(said("c", 3, 3, &[ONE, TWO]).again()));
+            assert_eq!(
+                (undecided(&world), third.ack.differs),
+                (vec![range(3, 3)], vec![range(3, 3)])
+            );
+            assert!(world.incidents.is_empty(), "{:?}", world.incidents);
+            world.take(&said("c", 3, 3, &[ONE, TWO]).again().showing(3, &[ONE, TWO]));
             assert!(undecided(&world).is_empty() && world.waiting.is_empty());
             let count = 2 - lacking.len() as u64;
             assert_eq!(world.blamed(), [("b", Flaw::Missing, 3, count)]);
@@ -187,29 +202,62 @@ fn every_node_that_lacked_what_is_proved_then_is_named() {
 }
 
 #[test]
-fn who_lacks_what_two_made_up_is_asked_for_receipts_and_what_was_told_of_it_is_withdrawn() {
+fn who_lacks_what_two_made_up_is_not_named_and_they_are_once_receipts_come() {
     let mut world = with_final();
     world.take(&first(&[ONE, TWO]));
     world.take(&said("b", 1, 9, &[ONE, TWO]).again());
-    let second = world.take(&said("c", 3, 3, &[ONE]).again());
-    assert_eq!((incidents(&second).len(), &second.ack.differs[..]), (0, &[range(3, 3)][..]));
-    // It gives none: two words stand against one.
-    let third = world.take(&said("c", 3, 3, &[ONE]).again());
-    assert!(third.ack.differs.is_empty());
-    assert_eq!(world.blamed(), [("c", Flaw::Missing, 3, 1)]);
+    // It gives no receipts, however often it is asked: two words stand against one.
+    for _ in 0..2 {
+        let second = world.take(&said("c", 3, 3, &[ONE]).again());
+        assert_eq!((incidents(&second).len(), &second.ack.differs[..]), (0, &[range(3, 3)][..]));
+        assert_eq!(undecided(&world), [range(3, 3)]);
+    }
     // Whoever proves it, and for whatever reason.
     let proved = world.take(&said("d", 3, 3, &[ONE]).showing(3, &[ONE]));
     assert_eq!(proved.commit.refuted.len(), 1);
-    let made_up = || "1 logs of block 3 that no receipt has".to_owned();
+    assert_eq!(world.blamed(), [("a", Flaw::Forged, 3, 1), ("b", Flaw::Forged, 3, 1)]);
+    assert!(undecided(&world).is_empty());
+}
+
+#[test]
+fn what_was_told_of_a_node_that_was_right_is_withdrawn_once_receipts_show_it() {
+    // At the head two gave what a third did not, and it was named when the block became final.
+    let mut world = World::new(policy(Verify::Bloom));
+    world.take(&said("a", 3, 3, &[ONE, TWO]));
+    world.take(&said("b", 3, 3, &[ONE, TWO]));
+    world.take(&said("c", 3, 3, &[ONE]));
+    world.aggregator.set_finalized(9);
+    world.flush();
+    assert_eq!(world.blamed(), [("c", Flaw::Missing, 3, 1)]);
+    let proved = world.take(&said("d", 3, 3, &[ONE]).again().showing(3, &[ONE]));
     let detail = "it kept nothing back of block 3: receipts show what it gave".to_owned();
-    assert_eq!(
-        incidents(&proved),
-        [
-            ("a".to_owned(), Flaw::Forged, made_up()),
-            ("b".to_owned(), Flaw::Forged, made_up()),
-            ("c".to_owned(), Flaw::Withdrawn, detail)
-        ]
-    );
+    assert!(incidents(&proved).contains(&("c".to_owned(), Flaw::Withdrawn, detail)));
+}
+
+#[test]
+fn what_is_proved_stays_proved_and_whoever_contradicts_it_is_named_once() {
+    const OTHER: L = L(3, 1, 7, 9);
+    let mut world = World::new(policy(Verify::Prove));
+    world.aggregator.claim_finalized_by(&NodeId::new("a"), &"watch".into(), 9, 20);
+    world
+        .take(&Said { finalized: Some(9), ..said("a", 3, 3, &[ONE, TWO]) }.showing(3, &[ONE, TWO]));
+    let mut liar = said("liar", 3, 3, &[ONE, OTHER]).again().in_doubt(&[3]);
+    liar.flaws = vec![(Some(3), Flaw::ReceiptsRoot)];
+    for _ in 0..2 {
+        let second = world.take(&liar);
+        assert!(second.ack.differs.is_empty() && second.ack.open.is_empty(), "{:?}", second.ack);
+        assert!(undecided(&world).is_empty() && world.waiting.is_empty());
+        let told =
+            [Flaw::Forged, Flaw::Missing, Flaw::ReceiptsRoot].map(|flaw| ("liar", flaw, 3, 1));
+        assert_eq!(world.blamed(), told);
+        // A process that starts later knows it by what is covered.
+        world.aggregator.proved.clear();
+        world.aggregator.told_again.clear();
+        world.incidents.clear();
+    }
+    let proved = world.evidence_at(&filter(&[], &[1]), 3).unwrap();
+    assert_eq!(proved.content, Content::Receipts);
+    assert_eq!(world.canonical_events().len(), 2);
 }
 
 #[test]

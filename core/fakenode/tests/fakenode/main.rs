@@ -5,6 +5,7 @@
 
 mod answers;
 mod chained;
+mod disputes;
 mod faults;
 mod looked;
 mod spoiled;

@@ -1,6 +1,11 @@
 //! Lies about heads, headers and receipts, and backends that see another head than the one asked.
 
-use crate::{Trouble, chain::View, faults::Active};
+use crate::{
+    Trouble,
+    chain::View,
+    faults::{Active, forge::altered},
+    rng::hash,
+};
 use alloy_primitives::{B256, Bloom, keccak256};
 use event::{BlockAnswer, BlockNumHash, Head, Receipt};
 
@@ -52,6 +57,7 @@ pub(crate) fn tamper_receipts(
             Trouble::ReceiptShort => {
                 receipts.pop();
             }
+            Trouble::LostLog | Trouble::AlteredLog => tamper_log_of(receipts, active),
             Trouble::ReceiptsOfOtherBlock => {
                 let sibling = view.tree().siblings(block).into_iter().next();
                 let below = || block.number.checked_sub(1).and_then(|number| view.at(number));
@@ -61,5 +67,19 @@ pub(crate) fn tamper_receipts(
             }
             _ => {}
         }
+    }
+}
+
+/// Leaves out or alters a log of the receipts of a block.
+fn tamper_log_of(receipts: &mut [Receipt], active: &Active) {
+    let Some(logs) = receipts.iter_mut().map(|r| &mut r.logs).find(|logs| !logs.is_empty()) else {
+        return;
+    };
+    let number = logs[0].block_number;
+    let picked = active.pick(number, logs.len());
+    if *active.trouble() == Trouble::LostLog {
+        logs.remove(picked);
+    } else {
+        logs[picked] = altered(&logs[picked], hash(active.key, &[3, number]));
     }
 }

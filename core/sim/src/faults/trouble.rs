@@ -94,9 +94,9 @@ pub enum Trouble {
     /// `[]` for the rule's blocks: over ranges only (F25), also by hash (F26), a hole of the index
     /// (F35), history that is gone (F34). The rule's methods say which ways are blind.
     NoLogs,
-    /// One log of each of the rule's blocks is left out, always the same one (F28).
+    /// One log of each of the rule's blocks is left out, always the same one (F28); of receipts any.
     LostLog,
-    /// One log of each of the rule's blocks has another value.
+    /// One log of each of the rule's blocks has another value, also in receipts.
     AlteredLog,
     /// One log more in each of the rule's blocks that has any, made so that the bloom admits it.
     AddedLog,

@@ -231,10 +231,7 @@ impl Store for MemoryStore {
         flaws: &[Flaw],
     ) -> Result<Vec<Incident>, LedgerError> {
         let is_in = |told: &&Incident| {
-            told.chain == chain
-                && range.contains(told.range.first())
-                && told.range.count() == 1
-                && flaws.contains(&told.flaw)
+            told.chain == chain && range.contains(told.range.first()) && flaws.contains(&told.flaw)
         };
         Ok(self.up()?.image.incidents.iter().filter(is_in).cloned().collect())
     }

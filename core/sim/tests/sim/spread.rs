@@ -57,7 +57,7 @@ impl Scene {
     fn owner(&self) -> OwnerHandle {
         let admission = match self.verify {
             Verify::Agree(nodes) => Admission::Agree(nodes),
-            _ => Admission::OneNode,
+            _ => Admission::OneOfSeveral,
         };
         let policy = Policy { verify: self.verify, anchor: AnchorPolicy::OneNode, admission };
         let setup = ChainSetup { profile: self.profile(), policy };
