@@ -12,13 +12,15 @@ pub(crate) use build::Audited;
 use crate::{
     command_error::{CommandError, ErrorKind},
     exit_codes::ExitCode,
-    summary::{RangeSummary, UndecodedSummary},
+    summary::{RangeSummary, UndecodedSummary, blocks},
+    terminal::lines,
 };
 use alloy_primitives::Address;
 use event::BlockNumHash;
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
+    fmt,
     io::{self, Write},
 };
 
@@ -50,9 +52,11 @@ pub(crate) struct AuditReport {
     /// Whether every block was shown at the level `prove`; at weaker ones `complete` is as far as that
     /// level can see.
     proved: bool,
-    chain: u64,
+    /// `None` where no node answered and nothing else says it.
+    chain: Option<u64>,
     chain_name: String,
-    range: RangeSummary,
+    /// `None` where no node answered and its end is one that nodes tell.
+    range: Option<RangeSummary>,
     first_block: Option<BlockReport>,
     last_block: Option<BlockReport>,
     anchor: AnchorReport,
@@ -67,6 +71,8 @@ pub(crate) struct AuditReport {
     code: Vec<CodeReport>,
     expectations: Vec<ExpectationReport>,
     nodes: Vec<NodeReport>,
+    /// Nodes that did not answer at all.
+    absent: Vec<AbsentReport>,
     pub(crate) warnings: Vec<String>,
     elapsed_ms: u64,
 }
@@ -229,6 +235,27 @@ struct NodeReport {
     client: Option<String>,
     head: u64,
     calls: BTreeMap<String, u64>,
+    /// Blocks of which it did not say what logs there are.
+    unheard: Option<UnheardReport>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct UnheardReport {
+    /// How many, summed over filters.
+    blocks: u64,
+    reason: String,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct AbsentReport {
+    name: String,
+    reason: String,
+}
+
+impl fmt::Display for UnheardReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not heard of {}: {}", blocks(self.blocks), self.reason)
+    }
 }
 
 impl From<BlockNumHash> for BlockReport {
@@ -252,6 +279,9 @@ impl AuditReport {
     pub(crate) fn complaint(&self) -> Option<CommandError> {
         let (what, hint) = match self.status {
             Status::Complete | Status::Interrupted => return None,
+            Status::Undecided if self.nodes.is_empty() => {
+                ("it could not be decided", "check the URLs at -r, and that the nodes are running")
+            }
             Status::Undecided => (
                 "it could not be decided",
                 "add a node that has these blocks with -r; the report on stdout says what is open",
@@ -278,10 +308,18 @@ impl AuditReport {
             AuditFormat::Junit => junit::write(self, out)?,
             AuditFormat::Github => github::write(self, out)?,
             AuditFormat::Human if is_quiet && self.status == Status::Complete => {}
-            AuditFormat::Human => write!(out, "{self}")?,
+            // A contract's words are in it, and what nodes made of them.
+            AuditFormat::Human => out.write_all(lines(&self.to_string()).as_bytes())?,
         }
         out.flush()?;
         Ok(())
+    }
+}
+
+impl AuditReport {
+    /// Which blocks, for people.
+    fn blocks(&self) -> String {
+        self.range.map_or_else(|| "a range that no node told".to_owned(), |r| r.to_string())
     }
 }
 

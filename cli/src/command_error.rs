@@ -39,8 +39,6 @@ pub(crate) enum ErrorKind {
     BrokenPipe,
     /// A node: it was caught with a wrong answer.
     CheckFailed,
-    /// Nobody: what was asked could not be decided.
-    Undecided,
 }
 
 impl ErrorKind {
@@ -53,7 +51,6 @@ impl ErrorKind {
             Self::Bug => ExitCode::Bug,
             Self::BrokenPipe => ExitCode::Done,
             Self::CheckFailed => ExitCode::CheckFailed,
-            Self::Undecided => ExitCode::Undecided,
         }
     }
 }

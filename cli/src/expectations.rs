@@ -7,7 +7,10 @@ use crate::{
 use alloy_primitives::Address;
 use event::{AnyOf, EventSchema};
 use serde::Deserialize;
-use std::path::{Path, PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 /// What must hold, as written.
 #[derive(Clone, Debug)]
@@ -110,6 +113,15 @@ pub(crate) enum SqlWanted {
     Rows(u64),
 }
 
+impl fmt::Display for SqlWanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Value(value) => f.write_str(value),
+            Self::Rows(rows) => write!(f, "{rows} rows"),
+        }
+    }
+}
+
 /// What a call must return.
 #[derive(Clone, Debug)]
 pub(crate) struct StateCheck {
@@ -132,6 +144,15 @@ pub(crate) enum StateWanted {
     Value(String),
     /// What this statement returns.
     Sql(String),
+}
+
+impl fmt::Display for StateWanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Value(value) => f.write_str(value),
+            Self::Sql(query) => write!(f, "what this returns: {query}"),
+        }
+    }
 }
 
 /// Expectations whose names are known.

@@ -180,6 +180,7 @@ fn junit(text: &str) -> (usize, usize, usize) {
             }
             (Some("testcase"), "failure") => counted.1 += 1,
             (Some("testcase"), "error") => counted.2 += 1,
+            (Some("testcase"), "skipped") => assert!(attribute("message").is_some()),
             (inside, name) => panic!("<{name}> in {inside:?}:\n{text}"),
         }
         if !is_empty {
@@ -237,7 +238,21 @@ fn audit_in_ci_passes_what_was_expected_and_fails_one_too_many_with_a_diff() {
     let text = audit(&[&gone[..], &["--require", "agree:2", "--format", "junit"]].concat());
     let text = text.expect_code(3).stdout;
     assert_eq!(junit(&text).2, 2, "{text}");
+    assert!(text.contains("<skipped message=\"no answer: "), "{text}");
     of_the_junit_schema(&text);
+    of_the_schema(&audit(&[&gone[..], &["--format", "json"]].concat()).expect_success());
+    // Without any node there is a report all the same.
+    let nobody = |format: &str| {
+        let node = ["audit", "-r", "gone=http://127.0.0.1:1", "-c", &token, "-e", TRANSFER];
+        let more = ["-e", APPROVAL, "-b", "0:latest", "--expect", &expect, "--format", format];
+        scene.program.run(node.iter().chain(&more)).expect_code(3)
+    };
+    let report = of_the_schema(&nobody("json"));
+    assert!(report["range"].is_null() && report["absent"][0]["name"] == "gone", "{report:#}");
+    let text = nobody("junit").stdout;
+    assert_eq!(junit(&text).1, 0, "{text}");
+    of_the_junit_schema(&text);
+    assert!(nobody("github").stdout.starts_with("::warning title=expectation "));
     let quiet = audit(&["--quiet"]).expect_success();
     assert_eq!((quiet.stdout.as_str(), quiet.stderr.as_str()), ("", ""));
 

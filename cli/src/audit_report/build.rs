@@ -1,16 +1,23 @@
 //! From what an audit found to its report: what it comes to, in a word, a sentence and an exit code.
 
 use super::{
-    AnchorReport, AuditReport, BlockCounts, CodeReport, EventReport, ExpectationReport,
-    FilterReport, FindingCount, FindingReport, Held, LedgerReport, LogReport, NodeReport,
-    SpanReport, Status, VERSION, labels,
+    AbsentReport, AnchorReport, AuditReport, BlockCounts, CodeReport, EventReport,
+    ExpectationReport, FilterReport, FindingCount, FindingReport, Held, LedgerReport, LogReport,
+    NodeReport, SpanReport, Status, UnheardReport, VERSION, labels,
 };
 use crate::{
-    complaint::undecodable, exit_codes::ExitCode, plan::AuditPlan, secret::redacted,
-    summary::UndecodedSummary,
+    complaint::undecodable,
+    exit_codes::ExitCode,
+    plan::AuditPlan,
+    secret::redacted,
+    summary::{UndecodedSummary, blocks as counted},
+    terminal::one_line,
 };
-use ::audit::{Finding, Status as BlockStatus, Verdict, Who};
-use event::{AnchorPolicy, BlockRange, ChainProfile, EventSchema, Filter, Node, Verify};
+use ::audit::{Finding, Status as BlockStatus, Unheard, Verdict, Who};
+use event::{
+    AnchorPolicy, BlockRange, ChainId, ChainProfile, EventSchema, Fault, Filter, Node, NodeId,
+    Verify,
+};
 use pipeline::{AnchorFound, AuditOutcome, Greeting};
 
 /// Everything there is to tell.
@@ -18,7 +25,10 @@ pub(crate) struct Audited<'a> {
     pub(crate) plan: &'a AuditPlan,
     pub(crate) profile: ChainProfile,
     pub(crate) nodes: Vec<(&'a dyn Node, &'a Greeting)>,
-    pub(crate) range: BlockRange,
+    /// Why others did not answer.
+    pub(crate) absent: &'a [Fault],
+    /// `None` where no node tells its end.
+    pub(crate) range: Option<BlockRange>,
     pub(crate) filters: &'a [Filter],
     pub(crate) schemas: &'a [EventSchema],
     /// Events by schema.
@@ -38,23 +48,28 @@ impl AuditReport {
     pub(crate) fn new(audited: Audited<'_>) -> Self {
         let warnings = warnings(&audited);
         let (status, sentence) = outcome(&audited);
-        let Audited { plan, profile, nodes, range, filters, schemas, counts, outcome, .. } =
-            audited;
+        let Audited {
+            plan, profile, nodes, absent, range, filters, schemas, counts, outcome, ..
+        } = audited;
+        let chain = (profile.chain != ChainId::default()).then_some(profile.chain.0);
         let names = labels::filters(filters, schemas, &plan.chain.contracts);
         let AuditOutcome { verdict, anchor, .. } = outcome;
-        let undecided = verdict.blocks(BlockStatus::Undecided);
+        let is_proved = !nodes.is_empty() && verdict.blocks(BlockStatus::Undecided) == 0;
         let findings =
             verdict.findings.iter().map(|finding| finding_report(finding, &names, schemas));
         let mut report = Self {
             version: VERSION,
             status,
             exit_code: 0,
-            sentence: redacted(&sentence),
+            sentence: one_line(&redacted(&sentence)),
             require: plan.require.to_string(),
-            proved: plan.require == Verify::Prove && undecided == 0,
-            chain: profile.chain.0,
-            chain_name: profile.name,
-            range: range.into(),
+            proved: plan.require == Verify::Prove && is_proved,
+            chain,
+            chain_name: match (chain, &plan.chain.chain_name) {
+                (None, None) => "unknown".to_owned(),
+                _ => profile.name,
+            },
+            range: range.map(Into::into),
             first_block: verdict.first.map(Into::into),
             last_block: verdict.last.or(anchor.block).map(Into::into),
             anchor: anchor_report(&anchor, plan.require),
@@ -89,6 +104,14 @@ impl AuditReport {
                     client: greeting.status.client.as_deref().map(str::to_owned),
                     head: greeting.status.head.number,
                     calls: node.calls(),
+                    unheard: unheard(node.id(), &verdict, &anchor, range),
+                })
+                .collect(),
+            absent: absent
+                .iter()
+                .map(|fault| AbsentReport {
+                    name: fault.node.to_string(),
+                    reason: redacted(&format!("{}: {}", fault.method, fault.text)),
                 })
                 .collect(),
             warnings,
@@ -103,10 +126,32 @@ impl AuditReport {
     }
 }
 
+/// Blocks of which a node did not say what logs there are: it did not answer that, or it did not give the
+/// anchor's block and was not asked.
+fn unheard(
+    node: &NodeId,
+    verdict: &Verdict,
+    anchor: &AnchorFound,
+    range: Option<BlockRange>,
+) -> Option<UnheardReport> {
+    let silent = verdict.unheard.get(node).map(|silent| (silent.blocks, &silent.reason));
+    let unread = || {
+        let seat = anchor.seats.iter().find(|seat| seat.node == *node && seat.block.is_none())?;
+        let blocks = range?.count().saturating_mul(verdict.filters.len() as u64);
+        Some((blocks, &seat.reason))
+    };
+    let (blocks, reason) = silent.or_else(unread)?;
+    Some(UnheardReport { blocks, reason: redacted(reason) })
+}
+
 /// What it comes to, in a word and in a sentence. What is missing counts for more than what is not
 /// known.
 fn outcome(audited: &Audited<'_>) -> (Status, String) {
     let verdict = &audited.outcome.verdict;
+    if audited.nodes.is_empty() {
+        let reasons = audited.absent.iter().map(ToString::to_string).collect::<Vec<_>>();
+        return (Status::Undecided, format!("no node answered: {}", reasons.join("; ")));
+    }
     if audited.interrupted.is_some() {
         return (Status::Interrupted, "stopped before everything was read".to_owned());
     }
@@ -163,6 +208,10 @@ fn outcome(audited: &Audited<'_>) -> (Status, String) {
 
 fn warnings(audited: &Audited<'_>) -> Vec<String> {
     let mut warnings = Vec::new();
+    // Then the sentence says it all.
+    if audited.nodes.is_empty() {
+        return warnings;
+    }
     let verdict = &audited.outcome.verdict;
     for (filter, name) in verdict.filters.iter().zip(labels::filters(
         audited.filters,
@@ -180,6 +229,9 @@ fn warnings(audited: &Audited<'_>) -> Vec<String> {
     }
     for seat in audited.outcome.anchor.seats.iter().filter(|seat| seat.block.is_none()) {
         warnings.push(format!("node {} was not read: {}", seat.node, seat.reason));
+    }
+    for (node, Unheard { blocks, reason }) in &verdict.unheard {
+        warnings.push(format!("node {node} was not heard of {}: {reason}", counted(*blocks)));
     }
     if audited.ledger.is_unexpected {
         warnings.push(format!("ledger {}: {}", audited.ledger.path, audited.ledger.reason));

@@ -1,6 +1,7 @@
 //! The report as annotations of a GitHub workflow: one line each, shown beside the run.
 
 use super::{AuditReport, Held, Status};
+use crate::terminal::lines;
 use std::io::{self, Write};
 
 /// Annotations of one kind that GitHub shows of a step are 10; more are only in its log.
@@ -38,7 +39,7 @@ pub(super) fn write(report: &AuditReport, out: &mut impl Write) -> io::Result<()
         Status::Complete => "notice",
         _ => "error",
     };
-    let text = format!("{}: {} ({})", report.status.name(), report.sentence, report.range);
+    let text = format!("{}: {} ({})", report.status.name(), report.sentence, report.blocks());
     annotate(out, level, "headcount audit", &text)
 }
 
@@ -48,7 +49,7 @@ fn annotate(out: &mut impl Write, level: &str, title: &str, text: &str) -> io::R
 
 /// As GitHub's own toolkit escapes data.
 fn escaped(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    lines(text).replace('%', "%25").replace('\n', "%0A")
 }
 
 fn property(text: &str) -> String {
@@ -66,5 +67,9 @@ mod tests {
         assert!(written.is_ok());
         let text = String::from_utf8_lossy(&out).into_owned();
         assert_eq!(text, "::error title=a%3Ab%2Cc::50%25 of%0A::error::x\n");
+        let mut out = Vec::new();
+        assert!(annotate(&mut out, "error", "a\u{1b}[2Jb", "c\u{9b}d\re\tf\u{7f}").is_ok());
+        let text = String::from_utf8_lossy(&out).into_owned();
+        assert_eq!(text, "::error title=a [2Jb::c d e f \n");
     }
 }

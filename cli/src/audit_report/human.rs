@@ -25,7 +25,7 @@ impl fmt::Display for AuditReport {
             "complete" => writeln!(f, "audit    complete, {proved}")?,
             _ => writeln!(f, "audit    {word}: {}", self.sentence)?,
         }
-        write!(f, "blocks   {}", self.range)?;
+        write!(f, "blocks   {}", self.blocks())?;
         for (name, block) in [("first", &self.first_block), ("last", &self.last_block)] {
             if let Some(block) = block {
                 write!(f, "\n{name:8} {} {}", block.number, block.hash)?;
@@ -39,14 +39,14 @@ impl fmt::Display for AuditReport {
             let (name, expected, found) =
                 (&expectation.name, &expectation.expected, &expectation.found);
             match expectation.status {
-                Held::Passed => writeln!(f, "expect   passed: {name}: {expected}")?,
+                Held::Passed => writeln!(f, "expect   passed: {name}: {}", indented(expected))?,
                 held => {
                     let held = if held == Held::Failed { "FAILED" } else { "undecided" };
                     writeln!(f, "expect   {held}: {name}")?;
-                    writeln!(f, "         - expected {expected}")?;
-                    writeln!(f, "         + found    {}", found.replace('\n', "\n           "))?;
+                    writeln!(f, "         - expected {}", indented(expected))?;
+                    writeln!(f, "         + found    {}", indented(found))?;
                     if !expectation.detail.is_empty() {
-                        writeln!(f, "           {}", expectation.detail)?;
+                        writeln!(f, "           {}", indented(&expectation.detail))?;
                     }
                 }
             }
@@ -62,7 +62,14 @@ impl fmt::Display for AuditReport {
             let calls = node.calls.iter().map(|(m, n)| format!("{m} {}", grouped(*n)));
             let calls = calls.collect::<Vec<_>>().join(", ");
             let client = node.client.as_deref().unwrap_or("client unknown");
-            writeln!(f, "node     {} ({client}): {calls}", node.name)?;
+            write!(f, "node     {} ({client}): {calls}", node.name)?;
+            match &node.unheard {
+                Some(unheard) => writeln!(f, "; {unheard}")?,
+                None => writeln!(f)?,
+            }
+        }
+        for absent in &self.absent {
+            writeln!(f, "node     {}: no answer: {}", absent.name, absent.reason)?;
         }
         Ok(())
     }
@@ -82,7 +89,7 @@ impl AuditReport {
     }
 
     fn fmt_filters(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let whole = span(self.range);
+        let whole = self.range.and_then(span);
         for filter in &self.filters {
             let blocks = filter.blocks;
             let counts = [
@@ -139,6 +146,11 @@ impl AuditReport {
         }
         Ok(())
     }
+}
+
+/// What has lines of its own begins none of the report.
+fn indented(text: &str) -> String {
+    text.replace('\n', "\n           ")
 }
 
 fn span(range: RangeSummary) -> Option<BlockRange> {

@@ -2,7 +2,7 @@
 //! compared, and each expectation. What could not be decided is an error, not a failure.
 
 use super::{AuditReport, Held, Status};
-use crate::command_error::CommandError;
+use crate::{command_error::CommandError, terminal::lines};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use std::{io::Write, time::Duration};
 
@@ -18,7 +18,7 @@ pub(super) fn write(report: &AuditReport, out: &mut impl Write) -> Result<(), Co
     let text = junit.to_string().map_err(CommandError::bug)?;
     // Not every consumer's schema has it, and nothing here is disabled.
     let text = text.replace(" disabled=\"0\" ", " ");
-    out.write_all(text.as_bytes())?;
+    out.write_all(lines(&text).as_bytes())?;
     Ok(())
 }
 
@@ -51,7 +51,9 @@ fn filters(report: &AuditReport) -> TestSuite {
             "{} blocks missing, {} forged, {} undecided",
             blocks.missing, blocks.forged, blocks.undecided
         );
-        let name = format!("{} in {}", filter.name, report.range);
+        // Where no node told the range, no block of it is known.
+        let kind = kind.or(report.range.is_none().then_some(NonSuccessKind::Error));
+        let name = format!("{} in {}", filter.name, report.blocks());
         case(&mut suite, name, status(kind, &message, spans.join("\n")));
     }
     suite
@@ -63,13 +65,35 @@ fn sources(report: &AuditReport) -> TestSuite {
     let ledger = report.ledger.compared.then_some(("ledger", "ledger"));
     for (name, source) in nodes.chain(ledger) {
         let own = report.findings.iter().filter(|f| f.who == name && f.source == source);
-        let listed: Vec<String> =
+        let mut listed: Vec<String> =
             own.clone().take(FINDINGS_SHOWN).map(ToString::to_string).collect();
         let kind = (!listed.is_empty()).then_some(NonSuccessKind::Failure);
         let message = format!("{} findings", own.count());
-        case(&mut suite, format!("{source} {name}"), status(kind, &message, listed.join("\n")));
+        let unheard = report.nodes.iter().filter(|node| source == "node" && node.name == name);
+        let unheard = unheard.filter_map(|node| node.unheard.as_ref()).next();
+        let status = match (kind, unheard) {
+            (None, Some(unheard)) => skipped(unheard.to_string()),
+            (_, unheard) => {
+                listed.extend(unheard.map(ToString::to_string));
+                status(kind, &message, listed.join("\n"))
+            }
+        };
+        case(&mut suite, format!("{source} {name}"), status);
     }
+    for absent in &report.absent {
+        let status = skipped(format!("no answer: {}", absent.reason));
+        case(&mut suite, format!("node {}", absent.name), status);
+    }
+    // Its readers count what was skipped by themselves; the word for it is another one to each.
+    suite.disabled = 0;
     suite
+}
+
+/// Of a node that was not compared.
+fn skipped(why: String) -> TestCaseStatus {
+    let mut status = TestCaseStatus::skipped();
+    status.set_message(why).set_type("audit");
+    status
 }
 
 fn expectations(report: &AuditReport) -> TestSuite {
@@ -96,7 +120,7 @@ fn whole(report: &AuditReport) -> TestSuite {
         Status::Undecided | Status::Interrupted => Some(NonSuccessKind::Error),
         _ => Some(NonSuccessKind::Failure),
     };
-    let name = format!("{} at {}", report.range, report.require);
+    let name = format!("{} at {}", report.blocks(), report.require);
     case(&mut suite, name, status(kind, &report.sentence, report.sentence.clone()));
     suite
 }

@@ -10,6 +10,7 @@ use crate::{
     proof_level::parse_require,
     secret::redacted,
     session,
+    terminal::one_line,
 };
 use event::{AnchorPolicy, Verify};
 use std::{
@@ -134,7 +135,7 @@ pub(crate) fn cmd_audit(
     let report = session::audit(&plan, environment)?;
     report.write(plan.format, plan.quiet, &mut stdout().lock())?;
     for warning in &report.warnings {
-        writeln!(stderr(), "warning: {}", redacted(warning))?;
+        writeln!(stderr(), "warning: {}", one_line(&redacted(warning)))?;
     }
     if let Some(complaint) = report.complaint() {
         complaint.tell();

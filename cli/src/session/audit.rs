@@ -7,21 +7,22 @@ mod ledger;
 mod scratch;
 #[cfg(test)]
 mod tests;
+mod unanswered;
 
 use super::{
     clock::{WallTimer, stop},
     inputs,
     ledger::profile_of,
-    nodes::{OpenNode, finish_recordings, open_nodes},
+    nodes::{OpenNode, finish_recordings, try_nodes},
     telling::Lines,
 };
 use crate::{
     audit_report::{AuditReport, Audited},
-    command_error::{CommandError, ErrorKind},
+    command_error::CommandError,
     environment::Environment,
     interrupt::Interrupt,
     plan::AuditPlan,
-    range::Bounds,
+    range::{Bounds, RangeError},
     summary::UndecodedSummary,
 };
 use ::audit::EventKey;
@@ -67,8 +68,12 @@ pub(super) async fn run(
         Some(expectations) => expectations.resolve(schemas.schemas(), contracts)?,
         None => crate::expectations::Checks::default(),
     };
-    let nodes = open_nodes(&plan.chain, plan.record.as_deref(), &*timer).await;
-    let nodes = nodes.map_err(undecided)?;
+    let (nodes, absent) = try_nodes(&plan.chain, plan.record.as_deref(), &*timer).await?;
+    if nodes.is_empty() {
+        let schemas = schemas.schemas();
+        let known = unanswered::Known { plan, filters: &filters, schemas, checks: &checks };
+        return known.report(&absent, timer.now_ms());
+    }
     let chain = nodes.first().map(|node| node.greeting.chain).unwrap_or_default();
     let profile = profile_of(&plan.chain, chain);
     let range = range(plan, &nodes)?;
@@ -90,9 +95,7 @@ pub(super) async fn run(
         filters: filters.clone(),
         range,
         require: plan.require,
-        anchor: plan
-            .anchor
-            .or((plan.chain.nodes.len() > 1).then_some(AnchorPolicy::Agreed(AGREED_DEFAULT))),
+        anchor: anchor(plan),
         nodes: nodes.iter().map(OpenNode::for_replay).collect(),
         concurrency: usize::from(plan.concurrency.get()),
         events: events.collect(),
@@ -109,7 +112,8 @@ pub(super) async fn run(
         pipeline::audit(request, prover, pages, sink, &*timer, stop, &lines).await
     };
     lines.clear();
-    let outcome = outcome.map_err(|told| ledger.failure(told))?;
+    let mut outcome = outcome.map_err(|told| ledger.failure(told))?;
+    outcome.anchor.seats.extend(absent.iter().map(unanswered::seat));
     let mut counts = vec![0; schemas.schemas().len()];
     for (at, count) in order.iter().zip(&outcome.verdict.events) {
         counts[*at] = *count;
@@ -130,7 +134,8 @@ pub(super) async fn run(
         plan,
         profile,
         nodes: nodes.iter().map(|node| (node.node.as_ref(), &node.greeting)).collect(),
-        range,
+        absent: &absent,
+        range: Some(range),
         filters: &filters,
         schemas: schemas.schemas(),
         counts,
@@ -144,12 +149,10 @@ pub(super) async fn run(
     }))
 }
 
-/// Where no node answers nothing can be decided, and a check says so with its own exit code.
-fn undecided(error: CommandError) -> CommandError {
-    match error.kind {
-        ErrorKind::LeftOpen => CommandError { kind: ErrorKind::Undecided, ..error },
-        _ => error,
-    }
+/// Why the headers are believed: what was demanded, or by the number of nodes that were named.
+fn anchor(plan: &AuditPlan) -> Option<AnchorPolicy> {
+    let agreed = AnchorPolicy::Agreed(AGREED_DEFAULT);
+    plan.anchor.or((plan.chain.nodes.len() > 1).then_some(agreed))
 }
 
 /// Returns the blocks meant. A range always has a first block here: an audit continues nothing.
@@ -160,10 +163,7 @@ fn range(plan: &AuditPlan, nodes: &[OpenNode]) -> Result<BlockRange, CommandErro
         finalized: status.clone().filter_map(|status| status.finalized).max(),
         latest: status.map(|status| status.head.number).max(),
     };
-    let resolved = plan.range.resolve(&bounds).map_err(|error| {
-        let hint = error.hint();
-        CommandError::usage(error).context("the block range means no blocks").hint(hint)
-    })?;
+    let resolved = plan.range.resolve(&bounds).map_err(no_blocks)?;
     if let Some(shortened) = resolved.and_then(|range| plan.range.shortened(range))
         && !plan.quiet
     {
@@ -175,6 +175,11 @@ fn range(plan: &AuditPlan, nodes: &[OpenNode]) -> Result<BlockRange, CommandErro
             .context("the block range means no blocks")
             .hint("name the first block, as in -b 18M:+10k")
     })
+}
+
+fn no_blocks(error: RangeError) -> CommandError {
+    let hint = error.hint();
+    CommandError::usage(error).context("the block range means no blocks").hint(hint)
 }
 
 /// The order in which a log is looked for an event: as decoding does, those that name a contract

@@ -36,6 +36,35 @@ pub(super) async fn open_nodes(
     recording: Option<&Path>,
     timer: &dyn Timer,
 ) -> Result<Vec<OpenNode>, CommandError> {
+    let (open, mut failed) = try_nodes(chain, recording, timer).await?;
+    // Each is told once: the last one by the error, where no node is left.
+    let error = match open.is_empty() {
+        true => failed.pop().map(CommandError::from),
+        false => None,
+    };
+    for fault in failed {
+        writeln!(stderr(), "warning: node left out: {}", redacted(&fault.to_string()))?;
+    }
+    match error {
+        Some(error) => Err(error.context(unusable(chain))),
+        None => Ok(open),
+    }
+}
+
+/// Says that there is no node.
+pub(super) fn unusable(chain: &ChainPlan) -> String {
+    match chain.nodes.as_slice() {
+        [one] => format!("node {} cannot be used", one.name),
+        all => format!("none of {} nodes can be used", all.len()),
+    }
+}
+
+/// Opens and greets every node; returns those that answered, and why the others did not.
+pub(super) async fn try_nodes(
+    chain: &ChainPlan,
+    recording: Option<&Path>,
+    timer: &dyn Timer,
+) -> Result<(Vec<OpenNode>, Vec<Fault>), CommandError> {
     let mut open = Vec::new();
     let mut failed: Vec<Fault> = Vec::new();
     let mut expected = chain.expected_chain.map(ChainId);
@@ -56,21 +85,7 @@ pub(super) async fn open_nodes(
             Err(fault) => failed.push(fault),
         }
     }
-    // Each is told once: the last one by the error, where no node is left.
-    let error = match open.is_empty() {
-        true => failed.pop().map(CommandError::from),
-        false => None,
-    };
-    for fault in failed {
-        writeln!(stderr(), "warning: node left out: {}", redacted(&fault.to_string()))?;
-    }
-    match error {
-        Some(error) => Err(error.context(match chain.nodes.as_slice() {
-            [one] => format!("node {} cannot be used", one.name),
-            all => format!("none of {} nodes can be used", all.len()),
-        })),
-        None => Ok(open),
-    }
+    Ok((open, failed))
 }
 
 /// Opens a node; nothing is asked of it yet.

@@ -20,5 +20,5 @@ mod window;
 pub use finding::{Finding, Kind, Status, Who};
 pub use links::Break;
 pub use told::{EventKey, Told};
-pub use verdict::{Audit, FINDINGS_MAX, FilterVerdict, SPANS_MAX, Span, Verdict};
+pub use verdict::{Audit, FINDINGS_MAX, FilterVerdict, SPANS_MAX, Span, Unheard, Verdict};
 pub use window::{Due, Settings, Window};

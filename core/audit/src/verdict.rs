@@ -37,6 +37,15 @@ pub struct FilterVerdict {
     pub events: u64,
 }
 
+/// Blocks of which a node did not answer what logs there are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unheard {
+    /// How many, summed over filters.
+    pub blocks: u64,
+    /// Why, of the first.
+    pub reason: String,
+}
+
 /// What an audit comes to.
 #[derive(Clone, Debug, Default)]
 pub struct Verdict {
@@ -46,6 +55,8 @@ pub struct Verdict {
     pub findings: Vec<Finding>,
     /// All findings, by who and kind, with those that are not kept.
     pub counts: BTreeMap<(Who, Kind), u64>,
+    /// Trusted nodes that were not heard of all blocks that were read.
+    pub unheard: BTreeMap<NodeId, Unheard>,
     /// Events of the blocks that are shown, by [`EventKey`].
     pub events: Vec<u64>,
     /// First and last block, where their headers were read.
@@ -124,6 +135,10 @@ impl Audit {
     }
 
     fn close_one(&mut self, window: &Window) {
+        for (node, (blocks, reason)) in window.unheard() {
+            let unheard = self.verdict.unheard.entry(node);
+            unheard.or_insert_with(|| Unheard { blocks: 0, reason }).blocks += blocks;
+        }
         let range = window.range();
         let mut found: BTreeMap<&Who, Difference<'_>> = BTreeMap::new();
         for number in range.first()..=range.last() {
@@ -159,10 +174,9 @@ impl Audit {
         }
     }
 
-    /// Takes a node that is on another branch.
-    pub fn other_branch(&mut self, node: &NodeId, block: BlockNumHash, detail: String) {
+    /// Takes what was wrong with a node before a window was read.
+    pub fn of_node(&mut self, kind: Kind, node: &NodeId, block: BlockNumHash, detail: String) {
         let who = Who::Node(node.clone());
-        let kind = Kind::Branch;
         self.add(Finding { filter: 0, kind, who, block, log: None, count: 1, detail });
     }
 

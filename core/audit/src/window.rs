@@ -6,13 +6,16 @@ mod truth;
 use crate::{Kind, Told, Who, links::Headers};
 use alloy_primitives::B256;
 use event::{
-    BlockNumHash, BlockRange, Content, Filter, Flaw, Judgement, LogRef, Logs, NodeId, Report,
-    Verify, Via,
+    BlockNumHash, BlockRange, BlockVerdict, Content, Fault, Filter, Flaw, Judgement, LogRef, Logs,
+    NodeId, Report, Verify, Via,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
+
+/// By which method headers are asked for, as faults name it.
+const HEADER_METHOD: &str = "eth_getBlockByNumber";
 
 /// What is demanded, and whose headers are believed.
 #[derive(Clone, Debug)]
@@ -43,8 +46,8 @@ impl Due {
 #[derive(Clone, Debug)]
 struct Part {
     filter: Arc<Filter>,
-    /// Asked for over a range, as programs do, and not by hash after a doubt.
-    is_raw: bool,
+    /// Over a range, as programs ask, or after a doubt in another way.
+    via: Via,
     logs: Vec<Told>,
 }
 
@@ -67,6 +70,10 @@ pub struct Window {
     words: BTreeMap<Who, BTreeMap<u64, Vec<Part>>>,
     shown: BTreeMap<u64, Vec<Shown>>,
     pub(crate) headers: Headers,
+    /// Who gave them.
+    givers: BTreeMap<u64, BTreeSet<NodeId>>,
+    /// Blocks whose header a node was asked for and did not give.
+    headerless: BTreeSet<u64>,
     /// Blocks about which a node said something that does not hold.
     suspect: BTreeSet<u64>,
     /// Evidence that does not hold, by node, block and flaw.
@@ -90,6 +97,8 @@ impl Window {
             words: BTreeMap::new(),
             shown: BTreeMap::new(),
             headers: BTreeMap::new(),
+            givers: BTreeMap::new(),
+            headerless: BTreeSet::new(),
             suspect: BTreeSet::new(),
             flaws: BTreeMap::new(),
             reasons: BTreeMap::new(),
@@ -119,18 +128,11 @@ impl Window {
         if !self.settings.trusted.contains(&report.node) {
             return;
         }
+        self.hear_headers(report, judgement);
         for (i, block) in report.blocks.iter().enumerate() {
             let number = block.number;
             if !self.range.contains(number) {
                 continue;
-            }
-            let is_good = judgement.complete_headers
-                || judgement
-                    .blocks
-                    .get(i)
-                    .is_some_and(|verdict| verdict.content > Content::Claimed);
-            if let (Some(header), true) = (&block.header, is_good) {
-                self.headers.entry(number).or_insert((block.hash, header.parent_hash));
             }
             let Some(verdict) = judgement.blocks.get(i) else { continue };
             // A bloom that admits the filter where no log came is a reason to ask for receipts.
@@ -148,6 +150,29 @@ impl Window {
                 logs: shown_logs(report, judgement, i, id),
             };
             self.show(number, shown);
+        }
+    }
+
+    /// Takes the headers that hold, and of which blocks there should be one and is none.
+    fn hear_headers(&mut self, report: &Report, judgement: &Judgement) {
+        let Some(heard) = report.range.intersection(&self.range) else { return };
+        let mut given = BTreeSet::new();
+        let blocks = report.blocks.iter().enumerate();
+        for (i, block) in blocks.filter(|(_, block)| heard.contains(block.number)) {
+            let is_shown = |verdict: &BlockVerdict| verdict.content > Content::Claimed;
+            let is_good =
+                judgement.complete_headers || judgement.blocks.get(i).is_some_and(is_shown);
+            if let (Some(header), true) = (&block.header, is_good) {
+                self.headers.entry(block.number).or_insert((block.hash, header.parent_hash));
+                self.givers.entry(block.number).or_default().insert(report.node.clone());
+                given.insert(block.number);
+            }
+        }
+        let was_asked = report.blocks.iter().any(|block| block.header.is_some())
+            || report.faults.iter().any(|fault| fault.method == HEADER_METHOD);
+        if was_asked {
+            let numbers = (heard.first()..=heard.last()).filter(|number| !given.contains(number));
+            self.headerless.extend(numbers);
         }
     }
 
@@ -171,21 +196,17 @@ impl Window {
                 by_block.entry(block.number).or_default().push(Told::new(id, log));
             }
         }
-        let again: BTreeSet<u64> = report
-            .blocks
-            .iter()
-            .filter(|block| block.via != Via::Range)
-            .map(|block| block.number)
-            .collect();
+        let vias: BTreeMap<u64, Via> =
+            report.blocks.iter().map(|block| (block.number, block.via)).collect();
         let words = self.words.entry(Who::Node(report.node.clone())).or_default();
         for number in heard.first()..=heard.last() {
             let logs = by_block.remove(&number).unwrap_or_default();
-            let is_raw = !again.contains(&number);
-            let part = Part { filter: report.filter.clone(), is_raw, logs };
+            let via = vias.get(&number).copied().unwrap_or(Via::Range);
+            let part = Part { filter: report.filter.clone(), via, logs };
             let parts = words.entry(number).or_default();
             match parts.iter_mut().find(|known| known.filter == part.filter) {
                 // What a node says over a range is what programs get of it.
-                Some(known) if known.is_raw && !part.is_raw => {}
+                Some(known) if known.via == Via::Range && part.via != Via::Range => {}
                 Some(known) => *known = part,
                 None => parts.push(part),
             }
@@ -212,6 +233,16 @@ impl Window {
         }
     }
 
+    /// Takes that a node was given up for these blocks.
+    pub fn give_up(&mut self, range: BlockRange, fault: &Fault) {
+        if fault.method == HEADER_METHOD
+            && let Some(range) = range.intersection(&self.range)
+        {
+            self.headerless.extend(range.first()..=range.last());
+        }
+        self.refuse(&fault.node, range, &format!("{}: {}", fault.method, fault.text));
+    }
+
     /// Takes why a node did not give these blocks, or not as it should.
     pub fn refuse(&mut self, node: &NodeId, range: BlockRange, reason: &str) {
         let reasons = self.reasons.entry(node.clone()).or_default();
@@ -229,7 +260,7 @@ impl Window {
         let words = self.words.entry(Who::Ledger).or_default();
         for number in self.range.first()..=self.range.last() {
             let logs = by_block.remove(&number).unwrap_or_default();
-            let part = Part { filter: self.filter.clone(), is_raw: true, logs };
+            let part = Part { filter: self.filter.clone(), via: Via::Range, logs };
             words.insert(number, vec![part]);
         }
     }

@@ -1,6 +1,7 @@
 //! The seam to proof: what does the raw evidence of a report show?
 
-use crate::{ChainProfile, Content, Flaw, Links, Logs, Report};
+use crate::{ChainProfile, Content, Flaw, Header, Links, Logs, Report};
+use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
 
 /// What is shown about one block of [`Report::blocks`].
@@ -40,4 +41,7 @@ pub struct Judgement {
 pub trait Prover: Send + Sync {
     /// Returns what the report's own evidence shows.
     fn judge(&self, report: &Report, profile: &ChainProfile) -> Judgement;
+
+    /// Returns the hash that a header's fields give.
+    fn header_hash(&self, header: &Header) -> B256;
 }

@@ -8,10 +8,10 @@ mod reading;
 pub use anchor::{AnchorFound, Seat};
 
 use crate::{OwnerHandle, Progress, ReplayNode, Timer, Watcher};
-use ::audit::{Audit, EventKey, Settings, Verdict};
+use ::audit::{Audit, EventKey, Kind, Settings, Verdict};
 use event::{
-    AnchorPolicy, Answer, Ask, BlockNumHash, BlockRange, ChainProfile, EventPage, Filter,
-    LedgerError, Node, NodeId, Prover, Verify,
+    AnchorPolicy, Answer, Ask, BlockAnswer, BlockNumHash, BlockRange, ChainProfile, EventPage,
+    Filter, LedgerError, Node, NodeId, Prover, Verify,
 };
 use futures_util::FutureExt;
 use reading::Reading;
@@ -82,12 +82,15 @@ pub async fn audit(
     let known = BlockRange::new(range.first(), range.last().min(head));
     outcome.head = (range.last() > head).then_some(head);
     outcome.anchor = match known {
-        Some(known) => anchor::find(&request, known, timer).await,
+        Some(known) => anchor::find(&request, known, &*prover, timer).await,
         None => AnchorFound::default(),
     };
     let is_demanded = outcome.anchor.is_demanded && request.require != Verify::Off;
     let count = request.filters.len();
     let mut audit = Audit::new(count, request.events.clone(), outcome.anchor.block, is_demanded);
+    for (seat, block) in outcome.anchor.wrong() {
+        audit.of_node(Kind::Evidence, &seat.node, block, seat.reason.clone());
+    }
     let Some(known) = known.filter(|_| outcome.anchor.is_met) else {
         let reason = match known {
             Some(_) => outcome.anchor.reason(),
@@ -102,7 +105,7 @@ pub async fn audit(
             && block != anchor
         {
             let detail = format!("it is {} there, not {}", block.hash, anchor.hash);
-            audit.other_branch(&seat.node, anchor, detail);
+            audit.of_node(Kind::Branch, &seat.node, anchor, detail);
         }
     }
     let trusted = outcome.anchor.trusted();
@@ -156,16 +159,23 @@ pub async fn audit(
     Ok(outcome)
 }
 
-/// Returns the block that a node has at this height, or why it does not say.
+/// Returns the block that a node says it has at this height, or why it does not say.
 pub async fn block_at(
     node: &dyn Node,
     number: u64,
     timer: &dyn Timer,
 ) -> Result<BlockNumHash, String> {
+    let block = header_at(node, number, timer).await?;
+    Ok(BlockNumHash { number, hash: block.hash })
+}
+
+/// Returns the header that a node gives of this height, or why it gives none.
+async fn header_at(node: &dyn Node, number: u64, timer: &dyn Timer) -> Result<BlockAnswer, String> {
     let ask = Ask::Headers { range: BlockRange::one(number) };
     match crate::greet::ask(node, ask, timer).await {
-        Ok(Answer::Headers(headers)) => match headers.first() {
-            Some(block) => Ok(BlockNumHash { number, hash: block.hash }),
+        Ok(Answer::Headers(headers)) => match headers.into_iter().next() {
+            Some(block) if block.header.number == number => Ok(block),
+            Some(block) => Err(format!("it gave the header of block {}", block.header.number)),
             None => Err("it gave no header".to_owned()),
         },
         Ok(_) => Err("it answered another question".to_owned()),

@@ -17,18 +17,8 @@ pub(super) async fn check(
     range: BlockRange,
     timer: &dyn Timer,
 ) -> Result<Vec<CodeReport>, CommandError> {
-    let addresses: BTreeSet<Address> = plan
-        .chain
-        .contracts
-        .iter()
-        .filter_map(|contract| match &contract.addresses {
-            AnyOf::Of(addresses) => Some(addresses.clone()),
-            AnyOf::Any => None,
-        })
-        .flatten()
-        .collect();
     let mut found = Vec::new();
-    for address in addresses {
+    for address in addresses(plan) {
         let code = code_of(address, nodes, range.last(), timer).await;
         if code.has_code == Some(false) && !plan.allow_no_code {
             return Err(CommandError::usage(format!("{address} has no code {}", code.detail))
@@ -39,6 +29,20 @@ pub(super) async fn check(
         found.push(code);
     }
     Ok(found)
+}
+
+/// Returns what is known where no node can be asked.
+pub(super) fn unknown(plan: &AuditPlan, why: &str) -> Vec<CodeReport> {
+    let of = |address| CodeReport { address, has_code: None, detail: redacted(why) };
+    addresses(plan).into_iter().map(of).collect()
+}
+
+fn addresses(plan: &AuditPlan) -> BTreeSet<Address> {
+    let named = plan.chain.contracts.iter().filter_map(|contract| match &contract.addresses {
+        AnyOf::Of(addresses) => Some(addresses.clone()),
+        AnyOf::Any => None,
+    });
+    named.flatten().collect()
 }
 
 async fn code_of(address: Address, nodes: &[OpenNode], last: u64, timer: &dyn Timer) -> CodeReport {

@@ -82,6 +82,17 @@ pub(super) fn undecoded(event: &UndecodedSummary) -> ExpectationReport {
     }
 }
 
+/// What nobody can be asked about.
+pub(super) fn unknown(checks: &Checks) -> Vec<ExpectationReport> {
+    let counts = checks.counts.iter().map(|check| count(check, 0, false));
+    let sql = checks.sql.iter().map(|check| of_sql(check, Held::Undecided));
+    let state = checks.state.iter().map(|check| ExpectationReport {
+        expected: check.wanted.to_string(),
+        ..report(&check.name, "state", Held::Undecided)
+    });
+    counts.chain(sql).chain(state).collect()
+}
+
 fn report(name: &str, kind: &'static str, held: Held) -> ExpectationReport {
     ExpectationReport {
         name: name.to_owned(),
@@ -154,16 +165,14 @@ fn sql(
     let (shown, count) = rows_of(ledger, &check.query)
         .map_err(|error| error.context(format!("sql `{}` of the expectations", check.name)))?;
     let listed = || shown.iter().map(|row| row.join(", ")).collect::<Vec<_>>().join("\n");
-    let (holds, expected, found) = match &check.wanted {
+    let (holds, found) = match &check.wanted {
         SqlWanted::Value(value) => match shown.as_slice() {
-            [row] if row.len() == 1 && count == 1 => {
-                (row[0] == *value, value.clone(), row[0].clone())
-            }
-            _ => (false, value.clone(), format!("{count} rows:\n{}", listed())),
+            [row] if row.len() == 1 && count == 1 => (row[0] == *value, row[0].clone()),
+            _ => (false, format!("{count} rows:\n{}", listed())),
         },
         SqlWanted::Rows(rows) => {
             let more = if count > 0 { format!(":\n{}", listed()) } else { String::new() };
-            (count == *rows, format!("{rows} rows"), format!("{count} rows{more}"))
+            (count == *rows, format!("{count} rows{more}"))
         }
     };
     let held = match (holds, is_whole) {
@@ -171,8 +180,15 @@ fn sql(
         (false, true) => Held::Failed,
         (_, false) => Held::Undecided,
     };
-    let detail = check.query.clone();
-    Ok(ExpectationReport { expected, found, detail, ..report(&check.name, "sql", held) })
+    Ok(ExpectationReport { found, ..of_sql(check, held) })
+}
+
+fn of_sql(check: &SqlCheck, held: Held) -> ExpectationReport {
+    ExpectationReport {
+        expected: check.wanted.to_string(),
+        detail: check.query.clone(),
+        ..report(&check.name, "sql", held)
+    }
 }
 
 /// A call cannot be proved: every node that is on the chain is asked, and all must say the same.
@@ -185,8 +201,9 @@ async fn state(
     timer: &dyn Timer,
 ) -> ExpectationReport {
     let trusted = outcome.anchor.trusted();
+    let is_believed = |open: &&OpenNode| outcome.anchor.is_met && trusted.contains(open.node.id());
     let mut said: Vec<(String, Result<String, String>)> = Vec::new();
-    for open in nodes.iter().filter(|open| trusted.contains(open.node.id())) {
+    for open in nodes.iter().filter(is_believed) {
         let answer = call(check, open, outcome, timer).await;
         said.push((open.node.id().to_string(), answer));
     }

@@ -78,6 +78,13 @@ impl Scene {
         self.world.tree(|tree| expected(tree, &followed(), range).len())
     }
 
+    /// Writes a file of expectations.
+    fn expect(&self, text: &str) -> String {
+        let path = self.folder.path().join("expect.toml");
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
     fn sources(&self) -> Vec<String> {
         let names = ["geth", "nether", "reth"];
         let urls =
@@ -360,14 +367,45 @@ async fn a_range_of_no_blocks_is_exit_2_and_one_beyond_the_head_exit_3() {
 async fn f2_where_no_node_answers_or_too_few_agree_audit_is_exit_3() {
     let dead = || vec![Rule::on(Methods::ASKS, Trouble::Unreachable)];
     let scene = Scene::new(vec![dead(), dead()]).await;
-    let error = scene.try_audit(&[]).await.unwrap_err();
-    assert_eq!(error.kind.exit_code(), ExitCode::Undecided, "{error}");
+    let expect = scene.expect(
+        "[[count]]\nevent = \"gold.Transfer\"\nmin = 1\n\
+         [[sql]]\nname = \"rows\"\nquery = \"select 1\"\nequals = 1\n\
+         [[state]]\nname = \"moved\"\ncontract = \"gold\"\n\
+         call = \"moved() view returns (uint256)\"\nequals = 1\n",
+    );
+    for blocks in [&format!("1:{LAST}"), "0:latest"] {
+        let more = ["-b", blocks, "--expect", &expect, "--min-events", "1"];
+        let report = scene.try_audit(&more).await.unwrap();
+        let told = json(&report);
+        assert_eq!(report.exit_code(), ExitCode::Undecided, "{told:#}");
+        assert_eq!((&told["status"], &told["proved"]), (&json!("undecided"), &json!(false)));
+        assert_eq!(told["range"].is_null(), blocks == "0:latest");
+        let absent = told["absent"].as_array().unwrap().iter();
+        let absent: Vec<&Value> = absent.map(|absent| &absent["name"]).collect();
+        assert_eq!(absent, ["geth", "nether"]);
+        let held = told["expectations"].as_array().unwrap().iter();
+        assert!(held.clone().count() == 3 && held.into_iter().all(|e| e["status"] == "undecided"));
+        let junit = written(&report, AuditFormat::Junit);
+        assert!(junit.contains("errors=\"5\"") && junit.contains("failures=\"0\""), "{junit}");
+        assert_eq!(junit.matches("<skipped message=\"no answer: ").count(), 2, "{junit}");
+        let human = written(&report, AuditFormat::Human);
+        assert!(human.starts_with("audit    undecided: no node answered: geth: "), "{human}");
+        let github = written(&report, AuditFormat::Github);
+        assert!(github.contains("::error title=headcount audit::undecided: no node"), "{github}");
+    }
+    let told = scene.audit(&[], ExitCode::Undecided).await;
+    assert_eq!(told["filters"][0]["blocks"]["undecided"], LAST, "{told:#}");
+    let error = scene.try_audit(&["-b", "9:5"]).await.unwrap_err();
+    assert_eq!(error.kind.exit_code(), ExitCode::Usage, "{error}");
     // One of two answers, and nobody said that one is enough.
     let scene = Scene::new(vec![dead(), honest()]).await;
     let told = scene.audit(&[], ExitCode::Undecided).await;
     assert!(told["sentence"].as_str().unwrap().contains("fewer than 2 nodes agree"), "{told:#}");
     let told = scene.audit(&["--anchor", "one-node"], ExitCode::Done).await;
     assert_eq!(told["anchor"]["nodes"], json!(["nether"]));
+    assert_eq!(told["absent"][0]["name"], "geth");
+    let warning = told["warnings"][0].as_str().unwrap();
+    assert!(warning.starts_with("node geth was not read: "), "{warning}");
     let hash = scene.world.tree(|tree| tree.at(LAST).unwrap().hash);
     scene.audit(&["--anchor", &format!("{LAST}:{hash}")], ExitCode::Done).await;
     let error = scene.try_audit(&["--require", "agree:3"]).await.unwrap_err();
@@ -378,11 +416,7 @@ async fn f2_where_no_node_answers_or_too_few_agree_audit_is_exit_3() {
 async fn expectations_that_hold_pass_and_one_too_many_fails_with_a_diff() {
     let scene = Scene::new(vec![honest(), honest()]).await;
     let events = scene.events();
-    let file = |text: String| {
-        let path = scene.folder.path().join("expect.toml");
-        fs::write(&path, text).unwrap();
-        path.to_str().unwrap().to_owned()
-    };
+    let file = |text: String| scene.expect(&text);
     let whole = |exact: usize, query: &str, state: &str| {
         format!(
             "[[count]]\nevent = \"gold.Transfer\"\nexact = {exact}\n\
@@ -426,6 +460,114 @@ async fn expectations_that_hold_pass_and_one_too_many_fails_with_a_diff() {
     // A function that is not there answers nothing, and that is no pass.
     let path = file(whole(events, query, sum).replace("moved()", "movde()"));
     scene.audit(&["--expect", &path], ExitCode::Undecided).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f49_two_clients_with_the_same_wrong_hash_of_the_last_block_are_named_and_the_third_is_not()
+{
+    let wrong = || lie(Methods::HEADERS, Trouble::WrongHash, LAST);
+    let scene = Scene::new(vec![wrong(), wrong(), honest()]).await;
+    let told = scene.audit(&[], ExitCode::CheckFailed).await;
+    let evidence = |name: &str| (name.to_owned(), "evidence".to_owned());
+    assert_eq!(named(&told), [evidence("geth"), evidence("nether")], "{told:#}");
+    assert_eq!(told["filters"][0]["blocks"]["undecided"], LAST);
+    assert_eq!(told["anchor"]["nodes"], json!(["reth"]));
+    // One alone costs nothing but its name.
+    let scene = Scene::new(vec![honest(), wrong(), honest()]).await;
+    let told = scene.audit(&[], ExitCode::CheckFailed).await;
+    assert_eq!(named(&told), [evidence("nether")], "{told:#}");
+    assert_eq!(told["filters"][0]["blocks"]["complete"], LAST);
+    assert_eq!(told["filters"][0]["events"], scene.events());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_clients_have_different_whole_headers_audit_is_exit_3_until_a_block_is_known() {
+    let other = || lie(Methods::HEADERS, Trouble::OtherHeader, LAST);
+    for personas in [vec![other(), other(), honest()], vec![honest(), honest(), other()]] {
+        let scene = Scene::new(personas).await;
+        let expect = scene.expect(
+            "[[state]]\nname = \"moved\"\ncontract = \"gold\"\n\
+             call = \"moved() view returns (uint256)\"\nequals = 7\n",
+        );
+        let told = scene.audit(&["--expect", &expect], ExitCode::Undecided).await;
+        assert_eq!((named(&told).len(), &told["status"]), (0, &json!("undecided")), "{told:#}");
+        assert_eq!(told["expectations"][0]["status"], "undecided", "nobody is believed");
+        let sentence = told["sentence"].as_str().unwrap();
+        assert!(sentence.contains("nodes differ on the anchor's block"), "{sentence}");
+    }
+    let scene = Scene::new(vec![honest(), other(), honest()]).await;
+    let hash = scene.world.tree(|tree| tree.at(LAST).unwrap().hash);
+    let known = ["--anchor", &format!("{LAST}:{hash}")];
+    let told = scene.audit(&known, ExitCode::CheckFailed).await;
+    assert_eq!(named(&told), [("nether".to_owned(), "branch".to_owned())]);
+    assert_eq!(told["filters"][0]["blocks"]["complete"], LAST, "{told:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f49_a_header_that_one_client_does_not_give_is_had_from_the_next_at_every_level() {
+    let without = || lie(Methods::HEADERS, Trouble::NullBlock, 20);
+    let scene = Scene::new(vec![without(), honest(), honest()]).await;
+    for require in ["bloom", "agree:2", "prove"] {
+        let told = scene.audit(&["--require", require], ExitCode::Done).await;
+        assert_eq!(told["filters"][0]["blocks"]["complete"], LAST, "{require}: {told:#}");
+    }
+    let scene = Scene::new(vec![without(), without(), honest()]).await;
+    let told = scene.audit(&["--require", "agree:2"], ExitCode::Undecided).await;
+    let span = told["filters"][0]["spans"].as_array().unwrap().iter();
+    let open: Vec<&Value> = span.filter(|span| span["status"] == "undecided").collect();
+    assert_eq!((open.len(), &open[0]["first"], &open[0]["count"]), (1, &json!(20), &json!(1)));
+    let reason = open[0]["reason"].as_str().unwrap();
+    assert!(reason.contains("eth_getBlockByNumber: ") && reason.contains("null"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_never_answers_for_logs_is_named_in_every_form() {
+    let silent = vec![Rule::on(Methods::LOGS, Trouble::MethodMissing)];
+    let scene = Scene::new(vec![honest(), silent, honest()]).await;
+    let report = scene.try_audit(&[]).await.unwrap();
+    let told = json(&report);
+    assert_eq!(report.exit_code(), ExitCode::Done, "{told:#}");
+    assert_eq!(told["nodes"][1]["unheard"]["blocks"], LAST);
+    assert_eq!(told["nodes"][0]["unheard"], Value::Null);
+    let warning = told["warnings"][0].as_str().unwrap();
+    let what = format!("not heard of {LAST} blocks: eth_getLogs: ");
+    assert!(warning.starts_with(&format!("node nether was {what}")), "{warning}");
+    let human = written(&report, AuditFormat::Human);
+    let line = human.lines().find(|line| line.starts_with("node     nether ")).unwrap();
+    assert!(line.contains(&format!("; {what}")), "{line}");
+    let junit = written(&report, AuditFormat::Junit);
+    let case = "<testcase name=\"node nether\" classname=\"headcount.audit.sources\">";
+    let case = junit.split_once(case).unwrap().1.trim_start();
+    assert!(case.starts_with(&format!("<skipped message=\"{what}")), "{junit}");
+    assert!(!junit.contains("disabled"), "{junit}");
+    let github = written(&report, AuditFormat::Github);
+    assert!(github.contains(&format!("::warning title=headcount audit::{warning}")), "{github}");
+    // Where the level rests on it, it is not reached.
+    let arguments: Vec<String> = scene.arguments(&["--require", "agree:3"]);
+    let report = scene.try_audit_of(arguments).await.unwrap();
+    assert_eq!(report.exit_code(), ExitCode::Undecided);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn control_characters_of_what_others_wrote_reach_no_form_of_the_report() {
+    let scene = Scene::new(vec![honest(), honest()]).await;
+    let expect = scene.expect(
+        "[[sql]]\nname = \"words\"\n\
+         query = \"select chr(27) || '[2Jgone' || chr(10) || 'expect   passed: x' || chr(155)\"\n\
+         equals = \"said\"\n",
+    );
+    let report = scene.try_audit(&["--expect", &expect]).await.unwrap();
+    assert_eq!(report.exit_code(), ExitCode::CheckFailed);
+    assert!(json(&report)["expectations"][0]["found"].as_str().unwrap().contains('\u{1b}'));
+    for format in [AuditFormat::Human, AuditFormat::Github, AuditFormat::Junit, AuditFormat::Json] {
+        let text = written(&report, format);
+        let is_raw = text.chars().any(|c| {
+            c.is_control() && c != '\n' && !(c == '\u{9b}' && format == AuditFormat::Json)
+        });
+        assert!(!is_raw && text.contains("gone"), "{format:?}: {text:?}");
+        let is_spoofed = text.lines().any(|line| line.starts_with("expect   passed"));
+        assert!(format == AuditFormat::Junit || !is_spoofed, "{text}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

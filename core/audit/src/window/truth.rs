@@ -1,13 +1,16 @@
 //! What a window knows of a block: what is shown of it, who said something else, and why it is open.
 
-use super::{Shown, Window, kind_of};
+use super::{Part, Shown, Window, kind_of};
 use crate::{
     Finding, Kind, Told, Who,
     compare::{Difference, difference, findings},
     parts::cover,
 };
-use event::{Content, Filter, Flaw, NodeId, Verify};
-use std::{collections::BTreeMap, sync::Arc};
+use event::{Content, Filter, Flaw, NodeId, Verify, Via};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// What was shown of a block.
 #[derive(Clone, Debug)]
@@ -20,9 +23,30 @@ impl Window {
     /// Whether so many spoke that they could agree as demanded.
     pub(super) fn is_contested(&self, number: u64) -> bool {
         match self.settings.require {
-            Verify::Agree(wanted) => self.trusted_words(number).count() >= usize::from(wanted),
+            Verify::Agree(wanted) => self.votes(number).count() >= usize::from(wanted),
             _ => false,
         }
+    }
+
+    /// Whether enough nodes have the block where they must agree: once one that was asked for its header did
+    /// not give it, so many have to.
+    fn is_had(&self, number: u64) -> bool {
+        let Verify::Agree(wanted) = self.settings.require else { return true };
+        let givers = self.givers.get(&number).map_or(0, BTreeSet::len);
+        !self.headerless.contains(&number) || givers >= usize::from(wanted)
+    }
+
+    /// Words that count for agreement. Where a node that was asked for the header did not give it, those of
+    /// nodes that did: who does not have a block says nothing of it by an empty answer.
+    fn votes(&self, number: u64) -> impl Iterator<Item = Vec<&Told>> {
+        let givers = self.givers.get(&number).filter(|_| self.headerless.contains(&number));
+        let words = self.headers.get(&number).map(|_| self.trusted_words(number));
+        let counts = move |who: &Who| match (who, givers) {
+            (Who::Node(node), Some(givers)) => givers.contains(node),
+            (Who::Node(_), None) => true,
+            (Who::Ledger, _) => false,
+        };
+        words.into_iter().flatten().filter(move |(who, _)| counts(who)).map(|(_, logs)| logs)
     }
 
     /// Whether what is shown of a block is in doubt until receipts prove it.
@@ -34,6 +58,9 @@ impl Window {
     /// Returns what is shown of a block as demanded.
     pub(crate) fn truth(&self, number: u64) -> Option<Truth<'_>> {
         let required = self.settings.require.required();
+        if !self.is_had(number) {
+            return None;
+        }
         let shown = self.shown.get(&number).map_or(&[][..], Vec::as_slice);
         if let Some(truth) = self.shown_as(shown, Content::Receipts) {
             return Some(truth);
@@ -46,7 +73,7 @@ impl Window {
                 Some(Truth { content: Content::Claimed, logs })
             }
             Content::Agreed(wanted) => {
-                let words: Vec<_> = self.trusted_words(number).map(|(_, logs)| logs).collect();
+                let words: Vec<_> = self.votes(number).collect();
                 let same = |one: &[&Told], other: &[&Told]| {
                     difference(one.iter().copied(), other.iter().copied()).is_none()
                 };
@@ -86,6 +113,37 @@ impl Window {
             let whole = cover(&self.filter, &filters);
             whole.then(|| (who, parts.iter().flat_map(|part| &part.logs).collect()))
         })
+    }
+
+    /// Returns the trusted nodes that did not answer what logs there are, of how many blocks and why.
+    pub(crate) fn unheard(&self) -> BTreeMap<NodeId, (u64, String)> {
+        let blocks = self.range.first()..=self.range.last();
+        let unheard = self.settings.trusted.iter().filter_map(|node| {
+            let words = self.words.get(&Who::Node(node.clone()));
+            let is_unheard =
+                |number: &u64| !words.is_some_and(|words| self.is_told(words, *number));
+            let (first, rest) = {
+                let mut numbers = blocks.clone().filter(is_unheard);
+                (numbers.next()?, numbers.count() as u64)
+            };
+            let reason = self.reason_of(node, first).unwrap_or("its receipts alone tell of logs");
+            Some((node.clone(), (1 + rest, reason.to_owned())))
+        });
+        unheard.collect()
+    }
+
+    /// Whether somebody answered, for the whole filter, which logs there are.
+    fn is_told(&self, words: &BTreeMap<u64, Vec<Part>>, number: u64) -> bool {
+        let parts = words.get(&number).map_or(&[][..], Vec::as_slice);
+        let told = parts.iter().filter(|part| part.via != Via::Receipts);
+        cover(&self.filter, &told.map(|part| &part.filter).collect::<Vec<_>>())
+    }
+
+    /// Returns what was last said of why a node did not give a block.
+    fn reason_of(&self, node: &NodeId, number: u64) -> Option<&str> {
+        let reasons = self.reasons.get(node)?;
+        let last = reasons.iter().rev().find(|(range, _)| range.contains(number));
+        last.map(|(_, reason)| reason.as_str())
     }
 
     /// Returns who said something else than the truth, and what.
@@ -136,10 +194,8 @@ impl Window {
     /// Says why a block is not shown.
     pub(crate) fn reason(&self, number: u64) -> String {
         let mut reasons: Vec<String> = Vec::new();
-        for (node, told) in &self.reasons {
-            if let Some((_, reason)) = told.iter().rev().find(|(range, _)| range.contains(number)) {
-                reasons.push(format!("{node}: {reason}"));
-            }
+        for node in self.reasons.keys() {
+            reasons.extend(self.reason_of(node, number).map(|reason| format!("{node}: {reason}")));
         }
         if self.is_check_suspect(number) {
             let suspect = "the receipts of every node fail the same check, which is itself suspect";

@@ -101,6 +101,9 @@ where
     let seed = BatchSeed { first_id, slots, stray: None };
     let (slots, stray) = seed.deserialize(&mut deserializer).map_err(broken)?;
     deserializer.end().map_err(broken)?;
+    if stray.is_none() && slots.iter().all(Option::is_none) {
+        return Err(malformed("an empty list instead of a batch"));
+    }
     let for_none = slots.iter().all(Option::is_some);
     match stray {
         Some(NoAnswer::Error(_)) if !for_none => {}

@@ -477,6 +477,43 @@ async fn f14_receipts_come_also_of_a_node_that_takes_few_or_no_batches_or_cuts_t
     assert!(knows_none.requests().len() < 75, "{}", knows_none.requests().len());
 }
 
+/// A node that has only an empty list for more than so many calls at once.
+fn empty_beyond(
+    limit: usize,
+    member: fn(&serde_json::Value) -> String,
+) -> impl Fn(&str) -> Vec<u8> {
+    move |request| {
+        let calls = calls(request);
+        let members: Vec<String> = calls.iter().map(member).collect();
+        json(&match (calls.len() > limit, request.starts_with('[')) {
+            (true, _) => "[]".to_owned(),
+            (false, true) => format!("[{}]", members.join(",")),
+            (false, false) => members.concat(),
+        })
+    }
+}
+
+#[tokio::test]
+async fn f14_what_is_answered_with_an_empty_list_is_asked_for_in_smaller_batches_and_one_by_one() {
+    for limit in [12, 1] {
+        let server = Server::start(empty_beyond(limit, header_member)).await;
+        let node = node(&server);
+        let range = BlockRange::new(5, 104).unwrap();
+        let answer = node.ask(Ask::Headers { range }).await;
+        let Ok(Answer::Headers(blocks)) = answer else { panic!("headers, not {answer:?}") };
+        let numbers: Vec<u64> = blocks.iter().map(|block| block.header.number).collect();
+        assert_eq!(numbers, (5..=104).collect::<Vec<_>>());
+        assert!(server.requests().len() < 130, "{}", server.requests().len());
+        let server = Server::start(empty_beyond(limit, |call| receipts_member(call, 1))).await;
+        receipts_of(&self::node(&server), 60).await;
+        assert!(server.requests().len() < 75, "{}", server.requests().len());
+    }
+    // Who never says more is a node that does not answer, and not one without blocks.
+    let mute = Server::with(json("[]")).await;
+    let range = BlockRange::new(1, 4).unwrap();
+    assert_eq!(fault(&mute, Ask::Headers { range }).await.class, FaultClass::Malformed);
+}
+
 #[tokio::test]
 async fn f9_an_error_inside_a_batch_of_receipts_is_that_blocks_and_never_an_empty_list() {
     let server = Server::start(|request| {

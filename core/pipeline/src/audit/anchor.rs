@@ -1,11 +1,13 @@
 //! Whose headers are believed: asks every node for one block of the range before anything is read.
 
-use super::{AuditRequest, block_at};
+use super::{AuditRequest, header_at};
 use crate::Timer;
-use event::{AnchorPolicy, BlockNumHash, BlockRange, NodeId};
+use event::{AnchorPolicy, BlockAnswer, BlockNumHash, BlockRange, Flaw, NodeId, Prover, Verify};
 use futures_util::future::join_all;
 use std::collections::BTreeSet;
 
+/// Why nobody is named for what all nodes do.
+const SUSPECT: &str = "the headers of every node fail the same check, which is itself suspect";
 /// Nodes that must agree on the block where there are so many and nobody demands another number.
 const AGREED_DEFAULT: u8 = 2;
 
@@ -14,10 +16,31 @@ const AGREED_DEFAULT: u8 = 2;
 pub struct Seat {
     /// Who.
     pub node: NodeId,
-    /// Its block; `None` where it did not say.
+    /// Its block; `None` where it did not say, or gave a header that is not that block's.
     pub block: Option<BlockNumHash>,
-    /// Why it did not.
+    /// Why it has none.
     pub reason: String,
+    /// The block for which it gave the header of none.
+    pub wrong: Option<BlockNumHash>,
+}
+
+impl Seat {
+    /// Takes what a node said. Where that is checked, only what a header's fields give is its hash.
+    fn new(node: NodeId, said: Result<BlockAnswer, String>, check: Option<&dyn Prover>) -> Self {
+        let header = match said {
+            Ok(header) => header,
+            Err(reason) => return Self { node, block: None, reason, wrong: None },
+        };
+        let block = BlockNumHash { number: header.header.number, hash: header.hash };
+        match check.map(|prover| prover.header_hash(&header.header)) {
+            Some(hash) if hash != block.hash => {
+                let reason =
+                    format!("{}: its header of block {block} hashes to {hash}", Flaw::HeaderHash);
+                Self { node, block: None, reason, wrong: Some(block) }
+            }
+            _ => Self { node, block: Some(block), reason: String::new(), wrong: None },
+        }
+    }
 }
 
 /// The block that the headers of the range must lead to.
@@ -31,6 +54,9 @@ pub struct AnchorFound {
     pub is_met: bool,
     /// Whether more than one node's word stands behind it.
     pub is_demanded: bool,
+    /// Whether nodes have different blocks there, each with a header of its own, and nothing says which
+    /// is right: two may have made up one as well as one.
+    pub is_contested: bool,
     /// What each node has there, in the order of nodes.
     pub seats: Vec<Seat>,
 }
@@ -42,6 +68,21 @@ impl AnchorFound {
         self.seats.iter().filter(has_it).map(|seat| seat.node.clone()).collect()
     }
 
+    /// Whether no node gave a header that hashes to its hash, and several gave one: then the check may
+    /// not be one for this chain.
+    fn is_check_suspect(&self) -> bool {
+        self.seats.iter().all(|seat| seat.block.is_none())
+            && self.seats.iter().filter(|seat| seat.wrong.is_some()).count() > 1
+    }
+
+    /// Returns the nodes whose header is that of no block, and which one it was for. Who alone gives
+    /// headers, or what all of them give, shows as well that the check is none for this chain.
+    pub(super) fn wrong(&self) -> impl Iterator<Item = (&Seat, BlockNumHash)> {
+        let has_right = self.seats.iter().any(|seat| seat.block.is_some());
+        let seats = self.seats.iter().filter(move |_| has_right);
+        seats.filter_map(|seat| seat.wrong.map(|block| (seat, block)))
+    }
+
     /// Says why it is not met.
     pub(super) fn reason(&self) -> String {
         let told = self.seats.iter().map(|seat| match seat.block {
@@ -50,6 +91,11 @@ impl AnchorFound {
         });
         let told = told.collect::<Vec<_>>().join("; ");
         match self.policy {
+            _ if self.is_check_suspect() => format!("{SUSPECT}: {told}"),
+            _ if self.is_contested => format!(
+                "nodes differ on the anchor's block, and nothing decides but the NUMBER:HASH of a \
+                 block that you know (--anchor): {told}"
+            ),
             Some(AnchorPolicy::Agreed(wanted)) => {
                 format!("fewer than {wanted} nodes agree on the anchor's block: {told}")
             }
@@ -64,6 +110,7 @@ impl AnchorFound {
 pub(super) async fn find(
     request: &AuditRequest,
     known: BlockRange,
+    prover: &dyn Prover,
     timer: &dyn Timer,
 ) -> AnchorFound {
     let policy = request.anchor.unwrap_or(match request.nodes.len() {
@@ -74,13 +121,14 @@ pub(super) async fn find(
         AnchorPolicy::Checkpoint(block) => block.number,
         AnchorPolicy::OneNode | AnchorPolicy::Agreed(_) => known.last(),
     };
+    let is_checked = request.require != Verify::Off && request.profile.check_header_hash.decides();
+    let check = is_checked.then_some(prover);
     let asked = request.nodes.iter().map(|node| async move {
         let said = match node.status.head.number {
             head if head < number => Err(format!("it is at block {head} only")),
-            _ => block_at(&*node.node, number, timer).await,
+            _ => header_at(&*node.node, number, timer).await,
         };
-        let reason = said.as_ref().err().cloned().unwrap_or_default();
-        Seat { node: node.status.node.clone(), block: said.ok(), reason }
+        Seat::new(node.status.node.clone(), said, check)
     });
     let seats = join_all(asked).await;
     let block = match policy {
@@ -92,11 +140,15 @@ pub(super) async fn find(
         AnchorPolicy::Agreed(needed) => usize::from(needed),
         AnchorPolicy::OneNode | AnchorPolicy::Checkpoint(_) => 1,
     };
+    let is_decided = matches!(policy, AnchorPolicy::Checkpoint(_));
+    let is_contested =
+        !is_decided && seats.iter().any(|seat| seat.block.is_some() && seat.block != block);
     AnchorFound {
         block,
         policy: Some(policy),
-        is_met: votes >= needed,
+        is_met: votes >= needed && !is_contested,
         is_demanded: policy != AnchorPolicy::OneNode,
+        is_contested,
         seats,
     }
 }

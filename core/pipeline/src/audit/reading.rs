@@ -137,9 +137,7 @@ impl Reading<'_> {
                     continue;
                 }
                 Action::Surrender(given_up) => {
-                    let fault = &given_up.fault;
-                    let reason = format!("{}: {}", fault.method, fault.text);
-                    locked(window).refuse(&node.status.node, given_up.range, &reason);
+                    locked(window).give_up(given_up.range, &given_up.fault);
                     continue;
                 }
                 Action::WaitUntil(at_ms) => wake.set(self.timer.sleep_until(at_ms).fuse()),

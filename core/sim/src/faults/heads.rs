@@ -38,6 +38,10 @@ pub(crate) fn tamper_headers(headers: &mut [BlockAnswer], active: &[Active]) {
                 Trouble::ZeroBloom => block.header.logs_bloom = Bloom::ZERO,
                 Trouble::WrongNumber => block.header.number = number.saturating_add(1),
                 Trouble::WrongHash => block.hash = keccak256(block.hash),
+                Trouble::OtherHeader => {
+                    block.header.state_root = keccak256(block.header.state_root);
+                    block.hash = proof::header_hash(&block.header);
+                }
                 _ => {}
             }
         }

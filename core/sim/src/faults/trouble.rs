@@ -81,6 +81,8 @@ pub enum Trouble {
     WrongNumber,
     /// The hash that is given with the header is not the header's (F39).
     WrongHash,
+    /// The header is another one, whole in itself: its hash is its own, its parent that of the true one.
+    OtherHeader,
     /// A range that reaches beyond the head is answered with what there is (F32).
     EmptyBeyondHead,
     /// A hash that the node does not know is answered with `[]` (F33).
@@ -178,6 +180,7 @@ impl Trouble {
             Self::NullBlock => "null block",
             Self::WrongNumber => "wrong number",
             Self::WrongHash => "wrong hash",
+            Self::OtherHeader => "other header",
             Self::EmptyBeyondHead => "empty beyond head",
             Self::EmptyUnknownHash => "empty unknown hash",
             Self::LogsLate { .. } => "logs late",

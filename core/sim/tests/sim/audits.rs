@@ -469,6 +469,119 @@ fn f42_headers_that_do_not_lead_to_the_block_one_knows_show_nothing() {
     assert_eq!(status(&outcome), Status::Undecided);
 }
 
+fn reason(outcome: &AuditOutcome) -> &str {
+    &outcome.verdict.filters[0].spans[0].reason
+}
+
+#[test]
+fn f49_a_header_that_does_not_give_its_hash_is_no_anchor_and_names_its_node() {
+    let wrong = || vec![lie(Methods::HEADERS, Trouble::WrongHash, LAST)];
+    for require in [Verify::Bloom, Verify::Agree(2), Verify::Prove] {
+        // Two alike are more than the honest one.
+        let outcome = Scene::new(vec![wrong(), wrong(), honest()]).audit(require);
+        let named: Vec<String> =
+            outcome.verdict.findings.iter().map(|finding| finding.who.to_string()).collect();
+        assert_eq!(named, ["a", "b"], "{require}: {:?}", outcome.verdict.findings);
+        assert!(outcome.verdict.findings.iter().all(|f| f.kind == Kind::Evidence));
+        assert_eq!(outcome.verdict.blocks(Status::Undecided), LAST, "only one gave a header");
+        let outcome = Scene::new(vec![honest(), wrong(), honest()]).audit(require);
+        assert_eq!(by(&outcome, "b", Kind::Evidence).len(), 1, "{require}");
+        assert_eq!(outcome.verdict.findings.len(), 1, "{require}");
+        assert_eq!(outcome.verdict.blocks(Status::Complete), LAST, "{require}");
+        // What all do may be the chain's way.
+        for alike in [vec![wrong(), wrong()], vec![wrong()]] {
+            let outcome = Scene::new(alike).audit(require);
+            assert_eq!(status(&outcome), Status::Undecided, "{require}");
+            assert!(outcome.verdict.findings.is_empty(), "{:?}", outcome.verdict.findings);
+            assert!(reason(&outcome).contains("header-hash"), "{}", reason(&outcome));
+        }
+    }
+    // At this level no header is checked, and nobody is named for one.
+    let outcome = Scene::new(vec![wrong(), wrong(), honest()]).audit(Verify::Off);
+    assert_eq!(status(&outcome), Status::Undecided);
+}
+
+#[test]
+fn where_whole_headers_differ_nobody_is_named_and_only_a_known_block_decides() {
+    let other = || vec![lie(Methods::HEADERS, Trouble::OtherHeader, LAST)];
+    for personas in [
+        vec![other(), other(), honest()],
+        vec![honest(), other(), honest()],
+        vec![other(), honest()],
+    ] {
+        for require in LEVELS {
+            let outcome = Scene::new(personas.clone()).audit(require);
+            assert_eq!(status(&outcome), Status::Undecided, "{require}: {outcome:?}");
+            assert!(outcome.verdict.findings.is_empty(), "{:?}", outcome.verdict.findings);
+            assert!(reason(&outcome).contains("--anchor"), "{}", reason(&outcome));
+        }
+    }
+    let scene = Scene::new(vec![other(), other(), honest()]);
+    let known = scene.world.tree(|tree| tree.at(LAST).unwrap().id());
+    let anchor = Some(AnchorPolicy::Checkpoint(known));
+    let outcome = scene.audit_with(Verify::Prove, range(), anchor, None);
+    let named: Vec<_> =
+        outcome.verdict.findings.iter().map(|f| (f.who.to_string(), f.kind)).collect();
+    assert_eq!(named, [("a".to_owned(), Kind::Branch), ("b".to_owned(), Kind::Branch)]);
+    assert_eq!(outcome.verdict.blocks(Status::Complete), LAST);
+}
+
+#[test]
+fn f49_headers_that_a_node_does_not_give_are_had_from_the_next_at_every_level() {
+    let without = || vec![lie(Methods::HEADERS, Trouble::NullBlock, 20)];
+    for require in LEVELS {
+        let outcome = Scene::new(vec![without(), honest(), honest()]).audit(require);
+        assert_eq!(status(&outcome), Status::Complete, "{require}: {outcome:?}");
+        assert_eq!(outcome.verdict.broken.is_some(), require == Verify::Off, "{require}");
+    }
+    // Who does not have a block does not agree on what is in it, also where nothing is.
+    let outcome = Scene::new(vec![without(), without(), honest()]).audit(Verify::Agree(2));
+    assert_eq!(status(&outcome), Status::Undecided, "{outcome:?}");
+}
+
+#[test]
+fn a_node_that_never_answers_for_logs_is_named_and_does_not_agree() {
+    for trouble in [
+        Trouble::Dropped,
+        Trouble::Malformed,
+        Trouble::MethodMissing,
+        Trouble::TimesOut { after_ms: 30_000 },
+        Trouble::RateLimited { retry_after_ms: None },
+    ] {
+        let silent = || vec![Rule::on(Methods::LOGS, trouble.clone())];
+        let unheard = |outcome: &AuditOutcome| -> Vec<(String, u64)> {
+            let all = outcome.verdict.unheard.iter();
+            assert!(all.clone().all(|(_, unheard)| unheard.reason.starts_with("eth_getLogs: ")));
+            all.map(|(node, unheard)| (node.to_string(), unheard.blocks)).collect()
+        };
+        for (at, name) in ["a", "b", "c"].into_iter().enumerate() {
+            let mut personas = vec![honest(), honest(), honest()];
+            personas[at] = silent();
+            for require in LEVELS {
+                let outcome = Scene::new(personas.clone()).audit(require);
+                let what = format!("{trouble:?} {name} {require}");
+                assert_eq!(status(&outcome), Status::Complete, "{what}: {outcome:?}");
+                assert_eq!(unheard(&outcome), [(name.to_owned(), LAST)], "{what}");
+            }
+        }
+        for (require, expected) in
+            [(Verify::Agree(2), Status::Undecided), (Verify::Prove, Status::Complete)]
+        {
+            let outcome = Scene::new(vec![honest(), silent()]).audit(require);
+            assert_eq!(status(&outcome), expected, "{trouble:?} {require}");
+            assert_eq!(unheard(&outcome), [("b".to_owned(), LAST)]);
+        }
+    }
+    // Receipts tell of logs, and not what the node answers where programs ask.
+    let refused = Rule::on(Methods::RANGE_LOGS, Trouble::RangeRefused { width_max: 0 });
+    let mute = vec![refused, Rule::on(Methods::HASH_LOGS, Trouble::MethodMissing)];
+    let outcome = Scene::new(vec![honest(), mute]).audit(Verify::Prove);
+    assert_eq!(status(&outcome), Status::Complete);
+    assert_eq!(outcome.verdict.unheard[&NodeId::new("b")].blocks, LAST);
+    let outcome = Scene::new(vec![honest(), honest()]).audit(Verify::Prove);
+    assert!(outcome.verdict.unheard.is_empty());
+}
+
 #[test]
 fn a_node_that_refuses_most_is_read_around_and_nothing_is_held_against_it() {
     let refusing = vec![
