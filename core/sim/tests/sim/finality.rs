@@ -91,9 +91,12 @@ fn one_against_one(depth: u64) {
     assert!(highest >= Some(head), "{highest:?}, {head}");
 }
 
+/// Why promotion is halted, and why what is final stands still.
+type Why = (Option<String>, Option<String>);
+
 /// Hears why nothing becomes final, each time that changes.
 #[derive(Clone, Default)]
-struct Ears(Arc<Mutex<Vec<(Option<String>, Option<String>)>>>);
+struct Ears(Arc<Mutex<Vec<Why>>>);
 
 impl WatchWatcher for Ears {
     fn on_view(&self, view: &ChainView) {
