@@ -25,8 +25,8 @@ use crate::{
 };
 use aggregator::{Admission, Policy};
 use event::{
-    AnchorPolicy, BlockNumHash, ChainProfile, ChainState, Commit, Decoder, Filter, LedgerError,
-    Node, Prover, Report, Store,
+    AnchorPolicy, BlockNumHash, ChainId, ChainProfile, ChainState, Commit, Decoder, Filter,
+    LedgerError, Node, Prover, Report, Store,
 };
 use futures_channel::mpsc;
 use futures_util::{
@@ -39,13 +39,14 @@ use relay::{Hello, Role};
 use reload::{CHANGES_MAX, reload};
 use running::{Running, RunningChain, running_plugins};
 use std::{
+    collections::BTreeMap,
     io::{Write, stderr},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 use stream::Stream;
-use tell::{EndLine, Written, tell};
+use tell::{EndLine, FinalityLine, Told, Written, tell};
 
 /// Longest time between two looks at a node's head where the user says nothing.
 const POLL_MAX: Duration = Duration::from_secs(2);
@@ -176,7 +177,12 @@ pub(super) async fn run(
     if let Some(server) = &owned.server {
         server.serve(desk.clone());
     }
-    let watcher = Watching { live: live.clone(), stream: stream.clone(), emit: plan.emit };
+    let watcher = Watching {
+        live: live.clone(),
+        stream: stream.clone(),
+        emit: plan.emit,
+        told: Mutex::default(),
+    };
     let watching = requests.into_iter().map(|request| {
         let (owner, prover, timer) = (&owner, prover.clone(), &*timer);
         let stop = until_stopped(&interrupt, plan.max_time, &stream);
@@ -350,6 +356,7 @@ fn request(plan: &WatchPlan, chain: &Chain, state: &ChainState) -> WatchRequest 
         start_block: plan.from_block.or(covered_from).or(chain.plan.start_block),
         window,
         finalized: state.finalized,
+        final_nodes: chain.policy.final_nodes(),
         agree_wait_ms: millis(plan.agree_wait),
         poll_interval_ms: millis(poll_interval).max(1),
         until_block: plan.until_block,
@@ -408,11 +415,21 @@ struct Watching {
     live: Arc<Live>,
     stream: Stream,
     emit: Emit,
+    /// Why nothing becomes final, as it was said last of each chain.
+    told: Mutex<BTreeMap<ChainId, Told>>,
 }
 
 impl WatchWatcher for Watching {
     fn on_view(&self, view: &ChainView) {
         self.live.show(view);
+        if self.emit != Emit::Events {
+            return;
+        }
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = told.entry(view.chain).or_default().take(view);
+        if is_new {
+            self.stream.finality(FinalityLine::new(view));
+        }
     }
 
     fn on_report(&self, report: &Report) {

@@ -24,7 +24,7 @@ pub(crate) struct Canonical {
     confirmed: BTreeMap<u64, Vec<NodeId>>,
     /// Nodes that must show a height to be final; 0 counts as 1.
     confirmations: usize,
-    /// Two chains are called final: nothing becomes final any more.
+    /// Two chains are called final: nothing becomes final.
     is_halted: bool,
     chain: BTreeMap<u64, BlockRow>,
     orphans: BTreeMap<(u64, B256), BlockRow>,
@@ -88,9 +88,9 @@ impl Canonical {
         self.is_halted
     }
 
-    /// Nothing becomes final from here on.
-    pub(crate) const fn halt(&mut self) {
-        self.is_halted = true;
+    /// Nothing becomes final while this holds.
+    pub(crate) const fn halt(&mut self, is_halted: bool) {
+        self.is_halted = is_halted;
     }
 
     /// Sets how many nodes must show a height to be final.

@@ -111,7 +111,7 @@ impl Aggregator {
                 detail: format!("finalized went back from {before} to {number}"),
             });
         }
-        let needed = needed(&self.policy);
+        let needed = self.policy.final_nodes();
         self.canonical.set_confirmations(needed);
         let agreed = if needed == 1 { Some(number) } else { self.claims.agreed(needed) };
         if let Some(agreed) = agreed {
@@ -128,14 +128,23 @@ impl Aggregator {
         commit
     }
 
-    /// Stops what is final from rising, until a new process starts: `nodes` call `found` final
-    /// where `at` is. Returns one incident, in the name of the first node; a second call none.
-    pub fn halt(&mut self, at: BlockNumHash, found: B256, nodes: &[NodeId]) -> Commit {
-        let is_new = !self.canonical.is_halted();
-        self.canonical.halt();
+    /// Names each of `nodes`: it has `found` where `at` is final, and `kept` stand on that.
+    pub fn name_conflict(
+        &mut self,
+        at: BlockNumHash,
+        found: B256,
+        nodes: &[NodeId],
+        kept: &[NodeId],
+    ) -> Commit {
+        let chain = self.profile.chain;
         let mut commit = self.commit();
-        commit.incidents.extend(is_new.then(|| conflict(self.profile.chain, at, found, nodes)));
+        commit.incidents.extend(nodes.iter().map(|node| conflict(chain, at, found, node, kept)));
         commit
+    }
+
+    /// Stops what is final from rising, or lets it rise again.
+    pub const fn halt(&mut self, is_halted: bool) {
+        self.canonical.halt(is_halted);
     }
 
     /// Whether two chains were called final, so that nothing becomes final any more.
@@ -151,30 +160,37 @@ impl Aggregator {
     }
 }
 
-fn needed(policy: &Policy) -> usize {
-    let anchor = match policy.anchor {
-        AnchorPolicy::Agreed(nodes) => usize::from(nodes),
-        AnchorPolicy::OneNode | AnchorPolicy::Checkpoint(_) => 1,
-    };
-    let word = match policy.admission {
-        Admission::Agree(nodes) => usize::from(nodes),
-        Admission::OneNode | Admission::OneOfSeveral => 1,
-    };
-    anchor.max(word).max(1)
+impl Policy {
+    /// Returns how many nodes must agree on what is final: on the anchor or on an event, whichever is
+    /// more.
+    pub fn final_nodes(&self) -> usize {
+        let anchor = match self.anchor {
+            AnchorPolicy::Agreed(nodes) => usize::from(nodes),
+            AnchorPolicy::OneNode | AnchorPolicy::Checkpoint(_) => 1,
+        };
+        let word = match self.admission {
+            Admission::Agree(nodes) => usize::from(nodes),
+            Admission::OneNode | Admission::OneOfSeveral => 1,
+        };
+        anchor.max(word).max(1)
+    }
 }
 
-fn conflict(chain: ChainId, at: BlockNumHash, found: B256, nodes: &[NodeId]) -> Incident {
-    let names: Vec<&str> = nodes.iter().map(|node| &*node.0).collect();
-    let who = if names.is_empty() { "another chain".to_owned() } else { names.join(", ") };
+fn conflict(
+    chain: ChainId,
+    at: BlockNumHash,
+    found: B256,
+    node: &NodeId,
+    kept: &[NodeId],
+) -> Incident {
+    let names: Vec<&str> = kept.iter().map(|node| &*node.0).collect();
+    let who = if names.is_empty() { String::new() } else { format!(" by {}", names.join(", ")) };
     Incident {
         chain,
-        node: nodes.first().cloned().unwrap_or_else(|| NodeId::new("unknown")),
+        node: node.clone(),
         range: BlockRange::one(at.number),
         flaw: Flaw::FinalityConflict,
-        count: nodes.len().max(1) as u64,
-        detail: format!(
-            "block {} is final as {}, but {found} by {who}: nothing becomes final any more",
-            at.number, at.hash
-        ),
+        count: 1,
+        detail: format!("block {} is final as {}{who}, but {found} at {node}", at.number, at.hash),
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Hashes at the same height are compared. Two branches for a few blocks are what a chain does;
 //! a longer one that a node has for itself is its own, and two final blocks at one height are for
-//! people to look at. Which branch is right is not decided here.
+//! people to look at. Which branch is right is not decided here; a minority that left the final chain
+//! halts nothing.
 
 use crate::{
     chain::ChainView,
@@ -45,7 +46,8 @@ pub(crate) struct Branches {
     pub(crate) findings: BTreeMap<NodeId, Finding>,
     /// Nodes on a branch as is usual, with its length in blocks so far.
     pub(crate) short: BTreeMap<NodeId, u64>,
-    /// Height of the lowest contradiction among final blocks, and who says what.
+    /// Height of the lowest contradiction among final blocks by half of the nodes or more, and who says
+    /// what.
     pub(crate) conflict: Option<(u64, String)>,
 }
 
@@ -104,10 +106,16 @@ impl Branches {
                 continue;
             }
             let majority = voices.majority();
+            let of_ledger = of_ledger.filter(|block| block.number == height);
+            let kept = of_ledger.map(|block| block.hash).or(majority);
+            let left = voices.sides.iter().filter(|(hash, _)| kept != Some(**hash));
+            let left: usize = left.map(|(_, side)| side.len()).sum();
+            // Of all nodes: those that say nothing have not left.
+            let is_halt = kept.is_none() || left * 2 >= sample.nodes.len();
             for (hash, side) in voices.sides.iter().filter(|(hash, _)| majority != Some(**hash)) {
-                let state = match majority {
-                    Some(_) => NodeState::Quarantined,
-                    None => NodeState::Degraded,
+                let state = match is_halt {
+                    false => NodeState::Quarantined,
+                    true => NodeState::Degraded,
                 };
                 let sentence =
                     format!("its final block {height} is {hash}, others have another one");
@@ -117,7 +125,7 @@ impl Branches {
                     self.findings.insert((*node).clone(), finding.clone());
                 }
             }
-            if self.conflict.is_none() {
+            if is_halt && self.conflict.is_none() {
                 self.conflict = Some((height, voices.told()));
             }
         }

@@ -3,7 +3,7 @@
 use crate::{
     branches::Branches,
     chain::{ChainVerdict, ChainView},
-    coverage, freshness,
+    coverage, finality, freshness,
     integrity::{self, suspect_checks},
     limits::CLOCK_SKEW_S,
     outcome, reachability,
@@ -23,7 +23,8 @@ pub fn judge(sample: &ChainSample) -> Health {
     let nodes: Vec<NodeVerdict> =
         sample.nodes.iter().map(|node| verdict(node, sample, &view, &branches, &suspect)).collect();
     let ledger = coverage::judge(sample, &view);
-    let warnings = warnings(sample, &view, &suspect);
+    let mut warnings = warnings(sample, &view, &suspect);
+    warnings.extend(finality::stands(sample, &view, &nodes));
     let stopped = sample.ledger().map_or(&[][..], |ledger| &ledger.stopped_plugins);
     let outcome = outcome::of(&chain, &nodes, &ledger, stopped);
     Health { chain, view, nodes, ledger, warnings, outcome }

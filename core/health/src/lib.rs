@@ -10,6 +10,7 @@
 mod branches;
 mod chain;
 mod coverage;
+mod finality;
 mod freshness;
 mod integrity;
 mod judge;

@@ -18,6 +18,11 @@ pub const FINALITY_STALL_BLOCKS: u64 = 160;
 /// The same in milliseconds, 160 slots of mainnet: a chain with fast blocks has more of them
 /// between its head and a finalized block that is as old.
 pub const FINALITY_STALL_MS: u64 = 160 * 12_000;
+/// Nodes that must agree on what is final, where there are several.
+pub const FINAL_NODES: usize = 2;
+/// How long what the nodes call final may be ahead of what counts as final, in milliseconds, where too few
+/// of them are there to agree on it.
+pub const FINAL_BEHIND_MS: u64 = 30_000;
 /// Usual age of the finalized block, in milliseconds: what is added to the deadline where no node
 /// says what is final.
 pub const FINALITY_USUAL_MS: u64 = 96 * 12_000;

@@ -194,6 +194,10 @@ pub struct LedgerSample {
     pub final_block: Option<BlockNumHash>,
     /// The newest block whose time is known: number and Unix seconds.
     pub dated: Option<(u64, u64)>,
+    /// Highest block that counts as final.
+    pub finalized: Option<u64>,
+    /// Plugins, with the next block that each is to be handed.
+    pub plugins: Vec<(String, u64)>,
     /// Why nothing becomes final any more, where that is so.
     pub halted: Option<String>,
     /// Final blocks, counted once per filter, on the word of one node that no other node at hand can be

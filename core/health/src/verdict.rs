@@ -205,7 +205,7 @@ pub struct NodeVerdict {
 /// What somebody should know although nothing is wrong now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
-    /// `one-client`, `clock-behind`, `lacks-other-node`, `plugin-stopped`, `check-suspect`.
+    /// `one-client`, `clock-behind`, `finality-stands`, `lacks-other-node`, `plugin-stopped`, `check-suspect`.
     pub code: &'static str,
     /// A sentence without a full stop.
     pub sentence: String,

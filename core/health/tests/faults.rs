@@ -99,6 +99,8 @@ fn covered(ranges: &[(u64, u64)]) -> LedgerState {
         }],
         final_block: Some(block(0, last).block),
         dated: Some((last, block(0, last).timestamp)),
+        finalized: Some(last),
+        plugins: Vec::new(),
         halted: None,
         lacks_other_node: 0,
         stopped_plugins: Vec::new(),
@@ -285,14 +287,29 @@ fn f47_no_peers_and_block_0_are_no_values() {
 }
 
 #[test]
-fn f54_two_final_blocks_at_one_height_halt_the_chain() {
+fn f54_two_final_blocks_at_one_height_halt_the_chain_unless_a_minority_left() {
     let contradicting = || forked("a", 7, FINALIZED - 5);
     let health = judge(&chain(vec![contradicting(), forked("b", 0, 0), forked("c", 0, 0)]));
     let caught = (NodeState::Quarantined, Reason::FinalizedConflict);
-    expect(&health, &[caught, OK, OK], "halted", 1);
+    expect(&health, &[caught, OK, OK], "finalized-conflict", 1);
+    assert_eq!(health.chain, ChainVerdict::Ok, "one of three halts nothing");
+
+    // Also while another one is away: it has not left.
+    let mut sample =
+        chain(vec![contradicting(), forked("b", 0, 0), failing("c", FaultClass::Unreachable)]);
+    sample.ledger = covered(&[(18_000_000, FINALIZED)]);
+    let health = judge(&sample);
+    assert_eq!(health.nodes[0].state, NodeState::Quarantined, "{health:#?}");
+    assert_eq!(health.chain, ChainVerdict::Ok, "{health:#?}");
+
+    // Two of three do.
+    let two = || vec![contradicting(), forked("b", 7, FINALIZED - 5), forked("c", 0, 0)];
+    let mut sample = chain(two());
+    sample.ledger = covered(&[(18_000_000, FINALIZED)]);
+    let health = judge(&sample);
     let ChainVerdict::Halted { height, reason } = &health.chain else { panic!("{health:#?}") };
     assert_eq!(*height, Some(FINALIZED));
-    assert!(reason.ends_with(" at a") && reason.contains(" at b, c;"), "{reason}");
+    assert!(reason.contains(" at a, b") && reason.contains(" at c, the ledger"), "{reason}");
 
     // One against one: both are shown, none is dropped.
     let health = judge(&chain(vec![contradicting(), forked("b", 0, 0)]));
@@ -645,4 +662,24 @@ fn no_more_than_four_heights_are_compared_and_a_node_far_behind_moves_none() {
     let heights: Vec<u64> = heights_to_compare(&sample).into_iter().collect();
     assert_eq!(heights, [5_000, FINALIZED - 100, HEAD - 4, HEAD - 1]);
     assert!(heights_to_compare(&chain(vec![failing("a", FaultClass::Quota)])).is_empty());
+}
+
+#[test]
+fn what_stands_because_too_few_nodes_can_agree_is_told_with_who_is_missing_and_which_plugin_waits()
+{
+    let of = |nodes: Vec<NodeSample>| {
+        let mut sample = chain(nodes);
+        sample.ledger = covered(&[(18_000_000, FINALIZED - 100)]);
+        let LedgerState::Read(ledger) = &mut sample.ledger else { panic!() };
+        let next = FINALIZED - 99;
+        ledger.plugins = vec![("late".into(), next), ("newest".into(), HEAD)];
+        judge(&sample).warnings.into_iter().find(|warning| warning.code == "finality-stands")
+    };
+    let told = of(vec![good("a"), failing("q", FaultClass::Unreachable)]).unwrap().sentence;
+    let last = FINALIZED - 100;
+    let words = [&*format!("at block {last} since 20 min"), "q (unreachable)", "plugin late waits"];
+    assert!(words.iter().all(|word| told.contains(word)), "{told}");
+    assert!(!told.contains("newest"), "{told}");
+    assert_eq!(of(vec![good("a"), good("b"), failing("q", FaultClass::Unreachable)]), None);
+    assert_eq!(of(vec![good("a")]), None, "one node's word is enough where there is one");
 }

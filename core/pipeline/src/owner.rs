@@ -45,6 +45,7 @@ use std::{
     },
     time::Duration,
 };
+use tracker::Conflict;
 
 /// Events gathered before they are staged: memory holds so many, and what comes meanwhile.
 const STAGE_EVENTS: usize = 10_000;
@@ -514,14 +515,24 @@ impl Owner {
                 held.push(("incidents to tell at the end", self.report.incidents.len()));
                 let _ = reply.send(held);
             }
-            Message::Halt { chain, at, nodes, branch } => {
+            Message::Conflict { chain, conflict } => {
+                let Conflict { at, found, nodes, kept } = &conflict;
                 if let Some((_, aggregator)) = self.chains.get_mut(&chain) {
-                    self.commits.push(aggregator.note_branch(&branch));
-                    let found = branch.iter().find(|block| block.number == at.number);
-                    let found = found.map_or(at.hash, |block| block.hash);
-                    self.commits.push(aggregator.halt(at, found, &nodes));
+                    self.commits.push(aggregator.name_conflict(*at, *found, nodes, kept));
                 }
                 self.flush()?;
+            }
+            Message::Halt { chain, branch } => {
+                if let Some((_, aggregator)) = self.chains.get_mut(&chain) {
+                    aggregator.halt(true);
+                    self.commits.push(aggregator.note_branch(&branch));
+                }
+                self.flush()?;
+            }
+            Message::GoOn { chain } => {
+                if let Some((_, aggregator)) = self.chains.get_mut(&chain) {
+                    aggregator.halt(false);
+                }
             }
             Message::Looked { chain, filter, range } => {
                 if let Some((_, aggregator)) = self.chains.get_mut(&chain) {

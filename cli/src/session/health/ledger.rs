@@ -50,6 +50,7 @@ impl FoundLedger {
         let state = ledger.load(chain)?;
         let mut sample = sample(plan, chain, wanted, state);
         sample.stopped_plugins = stopped_plugins(&mut ledger, chain, plan)?;
+        sample.plugins = plugins(&mut ledger, chain, plan)?;
         Ok(Self { state: LedgerState::Read(sample), chain: Some(chain), incidents })
     }
 
@@ -74,7 +75,14 @@ fn sample(plan: &HealthPlan, chain: ChainId, wanted: &[Filter], state: ChainStat
         .filter_map(|block| Some((block.number, block.timestamp.filter(|at| *at > 0)?)))
         .max();
     let (coverage, lacks_other_node) = coverage(plan, chain, wanted, state);
-    LedgerSample { coverage, final_block, dated, lacks_other_node, ..LedgerSample::default() }
+    LedgerSample {
+        coverage,
+        final_block,
+        dated,
+        finalized,
+        lacks_other_node,
+        ..LedgerSample::default()
+    }
 }
 
 /// A filter may be covered by others together: a wider one that came after it, or parts of it.
@@ -171,6 +179,33 @@ pub(in crate::session) fn told(filter: &Filter) -> String {
     }
 }
 
+fn is_counted(plan: &HealthPlan, plugin: &str) -> bool {
+    plan.plugins.as_ref().is_none_or(|names| names.contains(plugin))
+}
+
+/// Plugins, with the next block that each is to be handed.
+fn plugins(
+    ledger: &mut Look,
+    chain: ChainId,
+    plan: &HealthPlan,
+) -> Result<Vec<(String, u64)>, CommandError> {
+    let sql = format!(
+        "SELECT plugin, max(next_block) FROM main.lanes WHERE chain = {chain} GROUP BY plugin
+            ORDER BY plugin"
+    );
+    let mut plugins = Vec::new();
+    ledger.query(&sql, &mut |_, row| {
+        if let [Value::Text(plugin), Value::Int(next)] = row.as_slice()
+            && let Ok(next) = u64::try_from(*next)
+            && is_counted(plan, plugin)
+        {
+            plugins.push((plugin.clone(), next));
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(plugins)
+}
+
 /// Plugins that are halted, or held for another component.
 fn stopped_plugins(
     ledger: &mut Look,
@@ -184,10 +219,9 @@ fn stopped_plugins(
                 WHERE o.plugin = l.plugin AND o.chain = l.chain) ORDER BY plugin"
     );
     let mut stopped = Vec::new();
-    let is_counted = |name: &str| plan.plugins.as_ref().is_none_or(|names| names.contains(name));
     ledger.query(&sql, &mut |_, row| {
         if let [Value::Text(plugin), Value::Text(why)] = row.as_slice()
-            && is_counted(plugin)
+            && is_counted(plan, plugin)
         {
             stopped.push((plugin.clone(), why.clone()));
         }

@@ -98,7 +98,9 @@ impl Live {
 }
 
 fn node_line(line: &NodeLine, missed: u64) -> String {
+    let left = line.left_at.map(|at| format!("has another block where {} is final", grouped(at)));
     let state = match &line.state {
+        NodeState::Following if left.is_some() => left.unwrap_or_default(),
         NodeState::Connecting => "connecting".to_owned(),
         NodeState::Following => "following".to_owned(),
         NodeState::Lost { fault } => format!("lost: {}", fault.text),
@@ -134,6 +136,9 @@ fn chain_line(view: &ChainView) -> String {
     if let Some(halted) = &view.halted {
         text.push_str(&format!("  HALTED: {halted}"));
     }
+    if let Some(standing) = &view.standing {
+        text.push_str(&format!("  FINALITY STANDS: {standing}"));
+    }
     text
 }
 
@@ -150,6 +155,7 @@ mod tests {
             node: NodeId::new("a"),
             client: None,
             state: NodeState::Following,
+            left_at: None,
             head: Some(Head { block, timestamp: 0 }),
             lag_blocks: Some(0),
             finalized: None,
@@ -161,6 +167,11 @@ mod tests {
         assert_eq!(
             node_line(&line, 2),
             "head 18_000_000  3 behind  following  12 events  2 missed"
+        );
+        line.left_at = Some(17_999_900);
+        assert_eq!(
+            node_line(&line, 0),
+            "head 18_000_000  3 behind  has another block where 17_999_900 is final  12 events"
         );
     }
 

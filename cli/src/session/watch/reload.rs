@@ -32,6 +32,7 @@ pub(super) const CHANGES_MAX: usize = 4;
 struct Becoming {
     nodes: Vec<NamedNode>,
     filters: Vec<Filter>,
+    final_nodes: usize,
     second_look: Option<NonZeroU32>,
 }
 
@@ -104,6 +105,7 @@ async fn change(
                 &chain_plan.contracts,
                 &inputs::schemas(&chain_plan.contracts)?,
             ),
+            final_nodes: policy(chain_plan).final_nodes(),
             second_look: chain_plan.second_look.budget(),
         });
     }
@@ -130,6 +132,7 @@ async fn change(
         told.push(words(chain, &becoming));
         let change = Change {
             nodes: becoming.nodes.iter().map(|(_, node)| node.clone()).collect(),
+            final_nodes: becoming.final_nodes,
             filters: becoming.filters.clone(),
             second_look: becoming.second_look,
         };

@@ -197,6 +197,16 @@ impl Stream {
         self.send(lines, None);
     }
 
+    /// Writes why nothing becomes final, or that it does again.
+    pub(super) fn finality(&self, body: impl Serialize) {
+        if !self.is_json {
+            return;
+        }
+        let mut lines = Vec::new();
+        push(&mut lines, "finality", body);
+        self.send(lines, None);
+    }
+
     /// Writes a last line, behind all others and behind what was left out.
     pub(super) fn end(&self, body: impl Serialize) {
         if !self.is_json {

@@ -2,7 +2,7 @@
 
 use crate::plan::WatchPlan;
 use event::{ChainId, ChainProfile, Commit, Op};
-use pipeline::{LookedAgain, WatchOutcome};
+use pipeline::{ChainView, LookedAgain, WatchOutcome};
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
@@ -51,8 +51,44 @@ pub(super) struct EndLine {
     incidents: u64,
     open: Vec<(u64, u64, String)>,
     halted: Option<String>,
+    standing: Option<String>,
     second_look: LookLine,
     more: bool,
+}
+
+/// Whether anything becomes final, and why not.
+#[derive(Serialize)]
+pub(super) struct FinalityLine<'a> {
+    chain: u64,
+    finalized: Option<u64>,
+    halted: Option<&'a str>,
+    standing: Option<&'a str>,
+}
+
+impl<'a> FinalityLine<'a> {
+    pub(super) fn new(view: &'a ChainView) -> Self {
+        Self {
+            chain: view.chain.0,
+            finalized: view.finalized,
+            halted: view.halted.as_deref(),
+            standing: view.standing.as_deref(),
+        }
+    }
+}
+
+/// What was said last of whether anything becomes final.
+#[derive(Default)]
+pub(super) struct Told(Option<String>, Option<String>);
+
+impl Told {
+    /// Takes how it stands; returns whether that is something else.
+    pub(super) fn take(&mut self, view: &ChainView) -> bool {
+        let is_new = self.0 != view.halted || self.1 != view.standing;
+        if is_new {
+            *self = Self(view.halted.clone(), view.standing.clone());
+        }
+        is_new
+    }
 }
 
 /// What the second look came to.
@@ -75,6 +111,7 @@ impl EndLine {
             incidents: rows.incidents,
             open: open.map(|(range, why)| (range.first(), range.last(), why.clone())).collect(),
             halted: outcome.halted.clone(),
+            standing: outcome.standing.clone(),
             second_look: look_line(&outcome.second_look),
             more: outcome.stopped,
         }
@@ -92,6 +129,12 @@ pub(super) fn tell(plan: &WatchPlan, profile: &ChainProfile, outcome: &WatchOutc
     if let Some(halted) = &outcome.halted {
         words.push(format!("error: chain {} is halted: {halted}", profile.name));
         words.push("hint: look at the nodes; both branches are in the ledger's blocks".to_owned());
+    }
+    if let Some(standing) = &outcome.standing {
+        words.push(format!(
+            "warning: chain {}: what is final stands still: {standing}",
+            profile.name
+        ));
     }
     if !plan.quiet {
         let head = outcome.head.map_or_else(|| "unknown".to_owned(), |b| b.number.to_string());

@@ -164,13 +164,14 @@ fn f54_after_a_halt_nothing_becomes_final_and_both_branches_are_kept() {
     assert!(!world.aggregator.is_halted());
     let at = BlockNumHash { number: 6, hash: A.hash(6) };
     let nodes = [NodeId::new("b"), NodeId::new("c")];
-    let commit = world.aggregator.halt(at, b.hash(6), &nodes);
-    let incident = &commit.incidents[0];
-    assert_eq!((commit.incidents.len(), incident.flaw), (1, Flaw::FinalityConflict));
-    assert_eq!((&*incident.node.0, incident.count), ("b", 2));
-    assert!(incident.detail.contains("b, c"), "{}", incident.detail);
+    let commit = world.aggregator.name_conflict(at, b.hash(6), &nodes, &[NodeId::new("a")]);
+    let told: Vec<(&str, Flaw)> =
+        commit.incidents.iter().map(|of| (&*of.node.0, of.flaw)).collect();
+    assert_eq!(told, [("b", Flaw::FinalityConflict), ("c", Flaw::FinalityConflict)]);
+    let (first, detail) = (format!("{} by a", A.hash(6)), &commit.incidents[0].detail);
+    assert!(detail.contains(&first) && detail.contains("at b"), "{detail}");
+    world.aggregator.halt(true);
     assert!(world.aggregator.is_halted());
-    assert!(world.aggregator.halt(at, b.hash(6), &nodes).incidents.is_empty());
 
     // Recording goes on, and nothing of it becomes final.
     world.aggregator.set_finalized(8);
@@ -180,9 +181,9 @@ fn f54_after_a_halt_nothing_becomes_final_and_both_branches_are_kept() {
     world.take(&next);
     assert_eq!(world.aggregator.finalized(), Some(6));
     assert_eq!(world.events.len(), 2);
-    let state = ChainState { finalized: Some(6), ..ChainState::default() };
-    let profile = ChainProfile::ethereum(CHAIN);
-    let mut fresh = Aggregator::new(profile, policy(Verify::Bloom), state);
-    fresh.set_finalized(8);
-    assert_eq!(fresh.finalized(), Some(8));
+    // Until the nodes are back.
+    world.aggregator.halt(false);
+    claim(&mut world, "a", 8);
+    world.take(&next);
+    assert_eq!(world.aggregator.finalized(), Some(8));
 }

@@ -105,7 +105,9 @@ pub(super) fn send(owner: &dyn AwayOwner, message: Message) {
         | Message::AddChain(..)
         | Message::Held { .. }
         | Message::Waiting { .. }
+        | Message::Conflict { .. }
         | Message::Halt { .. }
+        | Message::GoOn { .. }
         | Message::Lane(..)
         | Message::LaneIdle(..)
         | Message::StepOutbox(..)

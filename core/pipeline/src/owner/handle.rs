@@ -8,8 +8,8 @@ use crate::recent::Recent;
 use aggregator::Policy;
 use event::{
     Ack, BlockNumHash, BlockRange, BlockRow, ChainId, Claimed, Content, Decoder, Evidence, Filter,
-    FilterId, Held, LaneCommit, LaneId, LaneState, Ledger, LedgerError, NodeId, OutboxLine,
-    OutboxStep, Outgoing, Reader, Remedy, Report, ToLook, Verify, Writer,
+    FilterId, Held, LaneCommit, LaneId, LaneState, Ledger, LedgerError, OutboxLine, OutboxStep,
+    Outgoing, Reader, Remedy, Report, ToLook, Verify, Writer,
 };
 use futures_channel::oneshot;
 use std::{
@@ -21,6 +21,7 @@ use std::{
     },
     thread::JoinHandle,
 };
+use tracker::Conflict;
 
 pub(super) enum Message {
     Submit(Box<Report>, Receipt),
@@ -68,11 +69,16 @@ pub(super) enum Message {
         chain: ChainId,
         reply: oneshot::Sender<Held>,
     },
+    Conflict {
+        chain: ChainId,
+        conflict: Conflict,
+    },
     Halt {
         chain: ChainId,
-        at: BlockNumHash,
-        nodes: Vec<NodeId>,
         branch: Vec<BlockRow>,
+    },
+    GoOn {
+        chain: ChainId,
     },
     Looked {
         chain: ChainId,
@@ -275,16 +281,19 @@ impl OwnerHandle {
         receiver
     }
 
-    /// Stops what is final from rising: `nodes` stand on `branch`, which has another block where
-    /// `at` is final. Both branches are kept.
-    pub fn halt(
-        &self,
-        chain: ChainId,
-        at: BlockNumHash,
-        nodes: Vec<NodeId>,
-        branch: Vec<BlockRow>,
-    ) {
-        self.line.send(Message::Halt { chain, at, nodes, branch });
+    /// Names nodes that have another block where one is final.
+    pub fn name_conflict(&self, chain: ChainId, conflict: Conflict) {
+        self.line.send(Message::Conflict { chain, conflict });
+    }
+
+    /// Stops what is final from rising, and keeps the branch that contradicts it.
+    pub fn halt(&self, chain: ChainId, branch: Vec<BlockRow>) {
+        self.line.send(Message::Halt { chain, branch });
+    }
+
+    /// Lets what is final rise again.
+    pub fn go_on(&self, chain: ChainId) {
+        self.line.send(Message::GoOn { chain });
     }
 
     /// Goes on with another decoder, whose tables are made first, and other demands on chains. On an

@@ -6,9 +6,12 @@ use super::{
     looks::{Look, Looked, Looks},
     nodes::{Arrival, Common, NodeRun, Nodes},
     route::Router,
+    standing::Standing,
 };
 use crate::{OwnerHandle, ReplayError, ReplayNode, Timer};
-use event::{Ack, BlockNumHash, BlockRange, BlockRow, Filter, Held, LedgerError, Prover, Verify};
+use event::{
+    Ack, BlockNumHash, BlockRange, BlockRow, Filter, Held, LedgerError, NodeId, Prover, Verify,
+};
 use futures_channel::mpsc;
 use futures_util::{
     FutureExt, StreamExt,
@@ -45,6 +48,7 @@ pub(super) struct ChainRun<'a> {
     old: Rhythm,
     /// What the fill of recent blocks reads just now: some of it may become final meanwhile.
     recent_reads: Option<BlockRange>,
+    standing: Standing,
     looks: Looks,
     look_ms: u64,
     fills: u64,
@@ -93,17 +97,24 @@ impl<'a> ChainRun<'a> {
             gap_blocks: 0,
             second_look: LookedAgain::default(),
             halted: None,
+            standing: None,
             nodes: Vec::new(),
         };
         Self {
             filters: request.filters.iter().cloned().map(Arc::new).collect(),
             nodes: Nodes::new(request.nodes.clone(), common, timer),
-            council: Council::new(&request.profile, request.window.clone(), request.finalized),
+            council: Council::new(
+                &request.profile,
+                request.nodes.len(),
+                request.window.clone(),
+                request.finalized,
+            ),
             router: Router::new(request.profile.clone()),
             acks: FuturesUnordered::new(),
             recent: Rhythm::new(look_ms),
             old: Rhythm::new(look_ms),
             recent_reads: None,
+            standing: Standing::default(),
             looks: Looks::new(request.second_look, look_ms),
             look_ms,
             fills: 0,
@@ -132,8 +143,9 @@ impl<'a> ChainRun<'a> {
         let mut look: Fuse<Look<'a>> = Fuse::terminated();
         loop {
             let wake_ms = self.step();
-            self.show();
             let now_ms = self.timer.now_ms();
+            self.look_at_finality(now_ms);
+            self.show();
             self.look_when_possible(now_ms);
             if self.may_be_at_the_end() && self.is_at_the_end().await? {
                 return Ok(false);
@@ -154,6 +166,7 @@ impl<'a> ChainRun<'a> {
                 recent.is_terminated().then_some(self.recent.at_ms),
                 old.is_terminated().then_some(self.old.at_ms),
                 look_ms.filter(|_| look.is_terminated()),
+                self.standing.due_ms(),
             ];
             let wake_ms = idle.into_iter().flatten().chain(wake_ms).min();
             let mut wake = match wake_ms {
@@ -238,7 +251,8 @@ impl<'a> ChainRun<'a> {
                 FollowAction::View(view) => {
                     let decisions = match (&view.state, view.head) {
                         (NodeState::Following, Some(head)) => {
-                            self.council.on_head(&view.node, head.block, now_ms);
+                            let (node, head) = (&view.node, head.block);
+                            self.council.on_head(node, head, view.finalized, now_ms);
                             Vec::new()
                         }
                         (NodeState::Following, None) => Vec::new(),
@@ -271,20 +285,34 @@ impl<'a> ChainRun<'a> {
                         follow.release(from, now_ms);
                     }
                 }
-                Decision::Halt(conflict) => {
-                    let (at, found) = (conflict.at, conflict.found);
-                    tracing::error!(%at, %found, "most nodes left the finalized chain");
-                    self.view.halted =
-                        Some(format!("block {at} is final here, most nodes have {found} there"));
-                    self.halt(conflict);
+                Decision::Name(conflict) => {
+                    let Conflict { at, found, nodes, .. } = &conflict;
+                    let node = named(nodes);
+                    tracing::warn!(%node, %at, %found, "a node has another block where one is final");
+                    self.owner.name_conflict(self.request.profile.chain, conflict);
+                }
+                Decision::Halt(conflict) => self.halt(&conflict),
+                Decision::GoOn => {
+                    tracing::warn!(
+                        "most nodes stand on the finalized chain again, promotion goes on"
+                    );
+                    self.view.halted = None;
+                    self.owner.go_on(self.request.profile.chain);
+                    // What was held meanwhile is read now.
+                    self.recent.at_ms = now_ms;
+                    self.old.at_ms = now_ms;
                 }
             }
         }
     }
 
-    /// Nothing becomes final any more, and both branches are kept for whoever looks at it.
-    fn halt(&mut self, conflict: Conflict) {
+    /// Nothing becomes final until most nodes are back, and both branches are kept for whoever looks
+    /// at it. What stands on the chain is recorded meanwhile.
+    fn halt(&mut self, conflict: &Conflict) {
         let Conflict { at, nodes, .. } = conflict;
+        let why = halt_in_words(conflict, self.nodes.all.len());
+        tracing::error!("nothing becomes final: {why}");
+        self.view.halted = Some(why);
         let blocks = nodes.first().map(|node| self.council.branch_of(node)).unwrap_or_default();
         let row = |block: &BlockNumHash| BlockRow {
             number: block.number,
@@ -294,7 +322,16 @@ impl<'a> ChainRun<'a> {
             canonical: false,
         };
         let branch = blocks.iter().filter(|block| block.number >= at.number).map(row).collect();
-        self.owner.halt(self.request.profile.chain, at, nodes, branch);
+        self.owner.halt(self.request.profile.chain, branch);
+    }
+
+    /// A halt says why by itself.
+    fn look_at_finality(&mut self, now_ms: u64) {
+        let (council, is_halted) = (&self.council, self.view.halted.is_some());
+        let finalized = if is_halted { Some(u64::MAX) } else { self.view.finalized };
+        let (runs, needed) = (&self.nodes.all, self.request.final_nodes);
+        let is_held = |node: &NodeId| council.is_held(node);
+        self.view.standing = self.standing.look(runs, needed, finalized, is_held, now_ms);
     }
 
     fn on_arrival(&mut self, arrival: Arrival) {
@@ -306,17 +343,19 @@ impl<'a> ChainRun<'a> {
     /// Goes on with other nodes and filters. What is new of the filters is missing everywhere, so the
     /// fills find it; what is under way ends as it was begun.
     fn on_change(&mut self, change: Change) {
-        let Change { nodes, filters, second_look } = change;
+        let Change { nodes, final_nodes, filters, second_look } = change;
         let now_ms = self.timer.now_ms();
         self.filters = filters.iter().cloned().map(Arc::new).collect();
         self.request.filters = filters;
+        self.request.final_nodes = final_nodes;
         for follow in self.nodes.all.iter_mut().filter_map(|run| run.follow.as_mut()) {
             follow.set_filters(self.filters.clone());
         }
         for gone in self.nodes.replace(nodes) {
-            let decisions = self.council.leave(&gone, now_ms);
-            self.decide(decisions, now_ms);
+            self.council.remove(&gone);
         }
+        let decisions = self.council.set_nodes(self.nodes.all.len(), now_ms);
+        self.decide(decisions, now_ms);
         self.recent.at_ms = now_ms;
         self.old.at_ms = now_ms;
         self.looks.restart(second_look, now_ms);
@@ -499,6 +538,7 @@ impl<'a> ChainRun<'a> {
             client: run.view.client.clone(),
             state: run.view.state.clone(),
             head: run.view.head,
+            left_at: self.council.left_at(run.node.id()),
             lag_blocks: head
                 .zip(run.view.head)
                 .map(|(best, own)| best.number.saturating_sub(own.block.number)),
@@ -521,8 +561,12 @@ impl<'a> ChainRun<'a> {
         }
         let head = self.council.head();
         let mut open = Vec::new();
+        // Where nodes are held because they left the chain, it may have come as far as they have.
+        let is_halted = self.view.halted.is_some();
+        let held = self.nodes.all.iter().filter(|_| is_halted).filter_map(|run| run.view.head);
+        let highest = held.map(|head| head.block.number).chain(head.map(|head| head.number)).max();
         // Blocks above the one up to which it was to watch are nobody's loss.
-        let last = head.map(|head| head.number.min(self.request.until_block.unwrap_or(u64::MAX)));
+        let last = highest.map(|last| last.min(self.request.until_block.unwrap_or(u64::MAX)));
         if let (Some(start), Some(last)) = (self.start, last)
             && let Some(range) = BlockRange::new(start, last)
         {
@@ -545,10 +589,27 @@ impl<'a> ChainRun<'a> {
             head,
             open,
             halted: self.view.halted,
+            standing: self.view.standing,
             second_look: self.view.second_look,
             stopped,
         })
     }
+}
+
+/// Names of nodes in a row.
+fn named(nodes: &[NodeId]) -> String {
+    nodes.iter().map(|node| &*node.0).collect::<Vec<_>>().join(", ")
+}
+
+fn halt_in_words(conflict: &Conflict, all: usize) -> String {
+    let Conflict { at, found, nodes, kept } = conflict;
+    let (left, stay) =
+        (named(nodes), if kept.is_empty() { "none".to_owned() } else { named(kept) });
+    format!(
+        "block {at} is final here, and {} of {all} nodes have another one there: {found} by {left}; \
+         on the chain: {stay}",
+        nodes.len()
+    )
 }
 
 /// Waits for the next change; for ever where none can come.

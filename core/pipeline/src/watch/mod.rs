@@ -11,6 +11,7 @@ mod gaps;
 mod looks;
 mod nodes;
 mod route;
+mod standing;
 mod view;
 
 pub use looks::LookedAgain;
@@ -39,6 +40,8 @@ pub struct WatchRequest {
     pub window: Vec<BlockNumHash>,
     /// Highest final block that the ledger knows.
     pub finalized: Option<u64>,
+    /// Nodes that must agree on what is final.
+    pub final_nodes: usize,
     /// How long the other nodes are waited for before an open block is read again, in milliseconds.
     pub agree_wait_ms: u64,
     /// How often a node is asked for its head, in milliseconds; hints wake it earlier.
@@ -64,6 +67,8 @@ pub struct Change {
     /// All nodes from now on, in order of preference. The very ones that were there before go on
     /// undisturbed.
     pub nodes: Vec<Arc<dyn Node>>,
+    /// Nodes that must agree on what is final from now on.
+    pub final_nodes: usize,
     /// All filters from now on. What is new of them is open from the first block on, and filled.
     pub filters: Vec<Filter>,
     /// The budget of the second look from now on.
@@ -90,8 +95,10 @@ pub struct WatchOutcome {
     pub head: Option<BlockNumHash>,
     /// What is open between the first and the last block, with why.
     pub open: Vec<(BlockRange, String)>,
-    /// Why promotion is halted, if it is: a majority of nodes left the finalized chain.
+    /// Why promotion is halted, if it is: half of the nodes or more have left the finalized chain.
     pub halted: Option<String>,
+    /// Why what is final stands still, if it does because too few nodes are there to agree on it.
+    pub standing: Option<String>,
     /// What the second look came to.
     pub second_look: LookedAgain,
     /// Stopped by the operator or the clock, not by `until_block`.

@@ -14,6 +14,9 @@ pub struct NodeLine {
     pub client: Option<Arc<str>>,
     /// What it does.
     pub state: NodeState,
+    /// Final height at which it has another block than the chain, while it stands there: nothing of it is
+    /// read.
+    pub left_at: Option<u64>,
     /// Its head.
     pub head: Option<Head>,
     /// Blocks behind the chain's head; unknown without a head.
@@ -45,6 +48,8 @@ pub struct ChainView {
     pub second_look: LookedAgain,
     /// Why promotion is halted, if it is.
     pub halted: Option<String>,
+    /// Why what is final stands still, if it does because too few nodes are there to agree on it.
+    pub standing: Option<String>,
     /// Nodes, in the operator's order.
     pub nodes: Vec<NodeLine>,
 }

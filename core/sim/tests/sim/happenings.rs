@@ -25,3 +25,17 @@ pub(crate) fn something_happens(world: &World, rng: &mut Rng, liar: &NodeId, at_
     };
     world.schedule(at_ms, happening);
 }
+
+/// Schedules that the liar leaves for a branch that it calls final, often from below what is final,
+/// and comes back before `until_ms`.
+pub(crate) fn another_finality(world: &World, rng: &mut Rng, liar: &NodeId, until_ms: u64) {
+    let at_ms = rng.below(until_ms);
+    let part = Happening::Part {
+        nodes: vec![liar.clone()],
+        depth: rng.between(1, 30),
+        is_secret: rng.chance(500),
+        finalizes: true,
+        for_ms: rng.between(10_000, (until_ms - at_ms).max(10_000)),
+    };
+    world.schedule(at_ms, part);
+}

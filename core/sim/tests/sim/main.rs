@@ -5,6 +5,7 @@
 mod audits;
 mod backfill;
 mod behind;
+mod finality;
 mod happenings;
 mod ledgers;
 mod levels;

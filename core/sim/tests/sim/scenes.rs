@@ -1,8 +1,9 @@
 //! Faults by name: a watch over three nodes, of which one is in exactly one kind of trouble, and what
 //! must come of it.
 
-use crate::watching::{Plan, Watch};
+use crate::watching::{Plan, Silent, Watch};
 use event::{BlockRange, Flaw, Node, NodeId, Op, Verify, Visibility};
+use pipeline::WatchWatcher;
 use sim::{
     Happening, Methods, Rule, Trouble, World, WorldSettings, account,
     chain::Traffic,
@@ -11,27 +12,27 @@ use sim::{
 };
 use std::collections::BTreeSet;
 
-const MINUTE_MS: u64 = 60_000;
+pub(crate) const MINUTE_MS: u64 = 60_000;
 /// Blocks that are there when the watch starts, of which it wants all: the gap is read by range,
 /// what comes later by hash.
 const BLOCKS_AT_START: u64 = 160;
 
 /// What happens in a scene.
-struct Scene {
-    seed: u64,
-    verify: Verify,
+pub(crate) struct Scene {
+    pub(crate) seed: u64,
+    pub(crate) verify: Verify,
     /// Rules of each node.
-    nodes: Vec<Persona>,
-    script: Vec<(u64, Happening)>,
-    traffic: Traffic,
-    block_time_ms: u64,
-    visibility: Visibility,
-    minutes: u64,
+    pub(crate) nodes: Vec<Persona>,
+    pub(crate) script: Vec<(u64, Happening)>,
+    pub(crate) traffic: Traffic,
+    pub(crate) block_time_ms: u64,
+    pub(crate) visibility: Visibility,
+    pub(crate) minutes: u64,
 }
 
 impl Scene {
     /// Three nodes, the first with these rules.
-    fn of(rules: Persona) -> Self {
+    pub(crate) fn of(rules: Persona) -> Self {
         Self {
             seed: 41,
             verify: Verify::Bloom,
@@ -45,7 +46,19 @@ impl Scene {
     }
 
     /// Plays it to the end, where everything final must be there, once, and nothing else.
-    fn play(self) -> Watch {
+    pub(crate) fn play(self) -> Watch {
+        let watch = self.live();
+        watch.is_exact();
+        watch
+    }
+
+    /// Plays it to the end; what is claimed there may be less than everything.
+    pub(crate) fn live(self) -> Watch {
+        self.live_heard_by(Box::new(Silent))
+    }
+
+    /// The same with somebody who is told how it stands.
+    pub(crate) fn live_heard_by(self, watcher: Box<dyn WatchWatcher>) -> Watch {
         let world = World::new(WorldSettings {
             traffic: self.traffic,
             blocks_at_start: BLOCKS_AT_START,
@@ -64,18 +77,17 @@ impl Scene {
             ..Plan::until(self.minutes * MINUTE_MS)
         };
         let mut watch = Watch::new(&world, nodes, plan);
+        watch.watcher = watcher;
         watch.live();
-        watch.is_exact();
+        let problems = watch.oracle.lock().unwrap().violations().to_vec();
+        assert!(problems.is_empty(), "{problems:#?}");
         watch
     }
 }
 
 impl Watch {
-    /// Nothing untrue was ever claimed; what is final is there, once, and the plugin's rows are those
-    /// of the chain.
-    fn is_exact(&self) {
-        let problems = self.oracle.lock().unwrap().violations().to_vec();
-        assert!(problems.is_empty(), "{problems:#?}");
+    /// What is final is there, once, and the plugin's rows are those of the chain.
+    pub(crate) fn is_exact(&self) {
         let through = self.world.tree(|tree| tree.finalized());
         assert_eq!(self.missing(through), []);
         let range = BlockRange::new(1, through).unwrap();
@@ -91,7 +103,7 @@ impl Watch {
     }
 
     /// Nodes with one of these flaws on their record.
-    fn named(&self, flaws: &[Flaw]) -> BTreeSet<String> {
+    pub(crate) fn named(&self, flaws: &[Flaw]) -> BTreeSet<String> {
         self.store.look(|image| {
             let of = image.incidents.iter().filter(|incident| flaws.contains(&incident.flaw));
             of.map(|incident| incident.node.to_string()).collect()
@@ -99,7 +111,7 @@ impl Watch {
     }
 
     /// What is on record with one of these flaws, in words.
-    fn told(&self, flaws: &[Flaw]) -> Vec<String> {
+    pub(crate) fn told(&self, flaws: &[Flaw]) -> Vec<String> {
         self.store.look(|image| {
             let of = image.incidents.iter().filter(|incident| flaws.contains(&incident.flaw));
             of.map(|incident| format!("{incident:?}")).collect()
@@ -113,7 +125,7 @@ impl Watch {
 
 const LIES: [Flaw; 3] = [Flaw::Missing, Flaw::Forged, Flaw::BloomExcludes];
 
-fn first() -> BTreeSet<String> {
+pub(crate) fn first() -> BTreeSet<String> {
     BTreeSet::from(["first".to_owned()])
 }
 

@@ -2,15 +2,16 @@
 //! looks at every transaction; after the trouble has ended everything comes about.
 
 use crate::{
-    happenings::something_happens,
+    happenings::{another_finality, something_happens},
     repeat::{for_seeds, is_one_seed},
     watching::{Plan, Watch},
 };
-use event::{BlockRange, Node, NodeId, Op, Verify, Visibility};
+use event::{BlockRange, Flaw, Node, NodeId, Op, Verify, Visibility};
 use sim::{
-    Crash, Happening, ORDER_INSIDE_A_BLOCK, SimNode, Sometimes, World, WorldSettings, account,
+    Crash, Happening, Methods, ORDER_INSIDE_A_BLOCK, Rule, SimNode, Sometimes, Trouble, World,
+    WorldSettings, account,
     chain::Traffic,
-    faults::{Harm, swarm},
+    faults::{Harm, Persona, swarm},
     lane_problems,
     rng::Rng,
 };
@@ -26,7 +27,7 @@ const EPOCH_BLOCKS: u64 = 8;
 const SEEDS: u64 = 300;
 
 /// What some of the seeds must reach, or they test nothing.
-const SOMETIMES: [&str; 17] = [
+const SOMETIMES: [&str; 19] = [
     "reorg",
     "a left branch came back",
     "chain stalled",
@@ -40,6 +41,8 @@ const SOMETIMES: [&str; 17] = [
     "one node alone",
     "two nodes",
     "three nodes",
+    "an honest node was away",
+    "a node left the finalized chain",
     "a gap was filled",
     "blocks were looked at again",
     "no logs",
@@ -59,15 +62,34 @@ fn world(seed: u64, rng: &mut Rng) -> World {
     World::new(WorldSettings { traffic, blocks_at_start, ..WorldSettings::of_seed(seed) })
 }
 
-fn script(world: &World, rng: &mut Rng, liar: &NodeId) {
+fn script(world: &World, rng: &mut Rng, liar: &NodeId, has_others: bool) {
     for _ in 0..rng.below(8) {
         let at_ms = rng.below(HEALS_AT_MS);
         something_happens(world, rng, liar, at_ms);
     }
+    // The word of the only node makes a block final: where there is another one it does not.
+    if has_others && rng.chance(300) {
+        another_finality(world, rng, liar, HEALS_AT_MS);
+    }
     world.schedule(HEALS_AT_MS, Happening::Heal);
 }
 
-/// Nodes of a seed: the first one lies where there are others, the last one is honest. Tells also whether
+/// Short times at which the honest node answers nothing, in some seeds.
+fn outages(world: &World, rng: &mut Rng) -> Persona {
+    if rng.chance(500) {
+        return Vec::new();
+    }
+    world.sometimes().happened("an honest node was away");
+    let outage = |rng: &mut Rng| {
+        let from_ms = rng.below(HEALS_AT_MS);
+        let until_ms = from_ms + rng.between(500, 30_000);
+        Rule::on(Methods::ASKS, Trouble::Unreachable).during(from_ms, until_ms)
+    };
+    (0..rng.between(1, 4)).map(|_| outage(rng)).collect()
+}
+
+/// Nodes of a seed: the first one lies where there are others, the last one is honest and may be away for
+/// a while. Tells also whether
 /// one of them misnumbers logs.
 fn nodes(world: &World, rng: &mut Rng, range: BlockRange) -> (Vec<Arc<SimNode>>, bool) {
     let count = [1, 2, 3, 3, 3][rng.below(5) as usize];
@@ -86,7 +108,7 @@ fn nodes(world: &World, rng: &mut Rng, range: BlockRange) -> (Vec<Arc<SimNode>>,
         nodes.push(world.add_node("second", fails));
     }
     if count > 1 {
-        nodes.push(world.add_node("honest", Vec::new()));
+        nodes.push(world.add_node("honest", outages(world, rng)));
     }
     world.sometimes().happened(["one node alone", "two nodes", "three nodes"][count as usize - 1]);
     (nodes, misnumbers)
@@ -106,7 +128,7 @@ fn live(seed: u64) -> Watch {
         (1, _) => Verify::Prove,
         _ => Verify::Bloom,
     };
-    script(&world, &mut rng, nodes[0].id());
+    script(&world, &mut rng, nodes[0].id(), nodes.len() > 1);
     let start = rng.between(1, head);
     if head - start > 64 {
         world.sometimes().happened("a gap was filled");
@@ -134,7 +156,8 @@ fn judge(watch: &Watch) {
     let world = &watch.world;
     let through = world.tree(|tree| tree.finalized());
     let outcome = watch.outcome.as_ref().unwrap();
-    assert_eq!(outcome.halted, None, "a minority halts nothing");
+    assert_eq!(outcome.halted, None, "a minority halts nothing, and all are back");
+    assert_eq!(outcome.standing, None, "all are back");
     assert_eq!(watch.missing(through), [], "everything final is covered: {outcome:?}");
     let range = BlockRange::new(watch.plan.start, through).unwrap();
     watch.store.look(|image| {
@@ -155,6 +178,11 @@ fn judge(watch: &Watch) {
             let looked = outcome.second_look.blocks;
             sometimes.happened_times("blocks were looked at again", looked);
             let named = image.incidents.iter().any(|incident| &*incident.node.0 == "liar");
+            let has_left = |of: &&event::Incident| {
+                of.flaw == Flaw::FinalityConflict && of.detail.contains(" is final as ")
+            };
+            let left = image.incidents.iter().filter(has_left);
+            sometimes.happened_times("a node left the finalized chain", left.count() as u64);
             let three = watch.nodes.len() == 3;
             sometimes.happened_times("a liar of three was named", u64::from(three && named));
             let shown = image

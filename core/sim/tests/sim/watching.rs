@@ -77,7 +77,7 @@ pub(crate) struct Watch {
 /// Looks at a process that runs.
 pub(crate) type OnStep = Box<dyn Fn(&OwnerHandle, &LaneStepper)>;
 
-struct Silent;
+pub(crate) struct Silent;
 
 impl WatchWatcher for Silent {
     fn on_view(&self, _: &ChainView) {}
@@ -190,6 +190,7 @@ impl Watch {
             start_block: Some(self.plan.start),
             window,
             finalized: state.finalized,
+            final_nodes: self.nodes.len().min(2),
             agree_wait_ms: 6_000,
             poll_interval_ms: 2_000,
             until_block: None,

@@ -12,34 +12,28 @@
 //!   is followed at once.
 //! - On a switch, nodes left on the old branch are held, and those that were held on the new one
 //!   are released from f.
-//! - A branch that differs at or below the finalized height is never followed. When strictly more
-//!   nodes stand on it than on the chain, the council halts, once, and holds every branch from
-//!   then on: one of both is wrong, and nothing here can tell which.
+//! - A node whose branch differs at or below the finalized height has left the chain: its branch is
+//!   never followed, and it is named once; so is one that calls another block final than a node of the
+//!   chain does, before the ledger knows which is. Where half of the nodes or more have left, promotion halts:
+//!   one of both is wrong, and nothing here can tell which. Nodes that are away have not left. What the
+//!   others say is followed all the same. When most nodes stand on the chain again, promotion goes on.
 //!
 //! It counts words and proves nothing. Above the heights that honest nodes have reached, a node
 //! that is alone may lead the chosen branch until they come there.
 
+mod dispute;
 mod seat;
+
+pub use dispute::Conflict;
 
 use crate::{Branch, Ruling};
 use alloy_primitives::B256;
 use event::{BlockNumHash, ChainProfile, Held, NodeId};
-use seat::{Blocks, Seat, bound};
+use seat::{BLOCKS_MAX, Blocks, Seat};
 use std::collections::BTreeMap;
 
 /// Block times without progress of its head after which a node's word does not count.
 const STALE_BLOCKS: u64 = 4;
-
-/// More nodes stand on another finalized block than on that of the chain.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Conflict {
-    /// Block of the chain, at or below the finalized height.
-    pub at: BlockNumHash,
-    /// What the others have there.
-    pub found: B256,
-    /// The others, sorted.
-    pub nodes: Vec<NodeId>,
-}
 
 /// What is to be done with a node's branch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,14 +52,20 @@ pub enum Decision {
         /// Lowest height that changed.
         from: u64,
     },
-    /// The chain's finalized block is disputed; nothing is followed any more.
+    /// The only node of the conflict left the finalized chain, which it was not named for yet.
+    Name(Conflict),
+    /// Half of the nodes or more have left the finalized chain: nothing may become final.
     Halt(Conflict),
+    /// Most nodes stand on the finalized chain again.
+    GoOn,
 }
 
 /// Chooses among the branches of one chain's nodes.
 #[derive(Debug)]
 pub struct Council {
     stale_ms: u64,
+    /// How many nodes there are, whether they answer or not.
+    nodes: usize,
     finalized: Option<u64>,
     chosen: Blocks,
     seats: BTreeMap<NodeId, Seat>,
@@ -73,18 +73,25 @@ pub struct Council {
 }
 
 impl Council {
-    /// Returns a council that begins with the ledger's chain: its blocks above the finalized one,
-    /// and that one where it is known, so that a conflict with it can be seen.
-    pub fn new(profile: &ChainProfile, window: Vec<BlockNumHash>, finalized: Option<u64>) -> Self {
-        let mut chosen = window.into_iter().map(|b| (b.number, (b.hash, 0))).collect();
-        bound(&mut chosen);
-        Self {
+    /// Returns a council of so many nodes that begins with the ledger's chain: its blocks above the
+    /// finalized one, and that one where it is known, so that a conflict with it can be seen.
+    pub fn new(
+        profile: &ChainProfile,
+        nodes: usize,
+        window: Vec<BlockNumHash>,
+        finalized: Option<u64>,
+    ) -> Self {
+        let chosen = window.into_iter().map(|b| (b.number, (b.hash, 0))).collect();
+        let mut council = Self {
+            nodes,
             stale_ms: profile.block_time_ms.saturating_mul(STALE_BLOCKS),
             finalized,
             chosen,
             seats: BTreeMap::new(),
             halted: None,
-        }
+        };
+        council.bound_chosen();
+        council
     }
 
     /// Returns the chosen branch as far as it is held, oldest first: what a node that comes now is
@@ -98,7 +105,7 @@ impl Council {
 
     /// Whether a node's branch is not read: what it says of recent blocks is of another chain.
     pub fn is_held(&self, node: &NodeId) -> bool {
-        self.halted.is_some() || self.seats.get(node).is_some_and(|seat| seat.is_held)
+        self.seats.get(node).is_some_and(|seat| seat.is_held)
     }
 
     /// Returns the branch that a node stands on, as far as it is held, oldest first.
@@ -119,21 +126,19 @@ impl Council {
         let first = branch.blocks.first().map(|first| first.number);
         seat.take(branch, now_ms);
         let mut decisions = Vec::new();
-        if self.halted.is_none() {
-            match self.fork_of(node) {
-                None => {
-                    self.extend(node);
-                    self.set_held(node, false);
-                }
-                Some(fork) => {
-                    self.set_held(node, true);
-                    if self.wins(node, fork, now_ms) {
-                        decisions = self.switch(node, fork);
-                    }
+        self.note_place(node);
+        match self.fork_of(node) {
+            None if self.is_doubtful(node) => self.set_held(node, true),
+            None => {
+                self.extend(node);
+                self.set_held(node, false);
+            }
+            Some(fork) => {
+                self.set_held(node, true);
+                if self.wins(node, fork, now_ms) {
+                    decisions = self.switch(node, fork);
                 }
             }
-        } else {
-            self.set_held(node, true);
         }
         let is_held = self.seats.get(node).is_some_and(|seat| seat.is_held);
         let ruling = if is_held { Ruling::Hold } else { Ruling::Follow };
@@ -152,16 +157,31 @@ impl Council {
         decisions
     }
 
-    /// Takes a node's head: it came to a new height, fell back, or stands still.
-    pub fn on_head(&mut self, node: &NodeId, head: BlockNumHash, now_ms: u64) {
+    /// Takes a node's head, and what it calls final: it came to a new height, fell back, or stands still.
+    pub fn on_head(
+        &mut self,
+        node: &NodeId,
+        head: BlockNumHash,
+        finalized: Option<u64>,
+        now_ms: u64,
+    ) {
         let is_chosen = self.hash_at(head.number) == Some(head.hash);
-        self.seats.entry(node.clone()).or_default().on_head(head, is_chosen, now_ms);
+        let seat = self.seats.entry(node.clone()).or_default();
+        seat.finalized = finalized;
+        seat.on_head(head, is_chosen, now_ms);
     }
 
-    /// Takes a node away, with its word.
+    /// A node answers nothing: its word does not count, and where it stood is remembered.
     pub fn leave(&mut self, node: &NodeId, now_ms: u64) -> Vec<Decision> {
-        self.seats.remove(node);
+        if let Some(seat) = self.seats.get_mut(node) {
+            seat.is_away = true;
+        }
         self.reconsider(now_ms)
+    }
+
+    /// Takes a node away for good. [`Self::set_nodes`] says how many there are then.
+    pub fn remove(&mut self, node: &NodeId) {
+        self.seats.remove(node);
     }
 
     /// Counts anew: nodes may have become stale or fallen back. To be called about once in a block
@@ -207,11 +227,6 @@ impl Council {
         old.last().map(|(number, _)| *number)
     }
 
-    /// Returns why nothing is followed any more, if so.
-    pub const fn halted(&self) -> Option<&Conflict> {
-        self.halted.as_ref()
-    }
-
     /// Returns the number of blocks that are remembered, of the chosen branch and of all nodes.
     pub fn held(&self) -> Held {
         let of_nodes = self.seats.values().map(|seat| seat.blocks.len()).sum();
@@ -233,13 +248,12 @@ impl Council {
         differing.last().map(|(number, ..)| *number)
     }
 
-    /// Nodes that stand on the candidate's branch at the fork, and number of those on the chain.
-    fn count(&self, candidate: &Seat, fork: u64, now_ms: u64) -> (Vec<NodeId>, usize) {
-        let live =
-            || self.seats.iter().filter(|(_, seat)| seat.counts(fork, now_ms, self.stale_ms));
-        let others = live().filter(|(_, seat)| seat.stands_on(fork, &candidate.blocks));
-        let own = live().filter(|(_, seat)| seat.stands_on(fork, &self.chosen));
-        (others.map(|(node, _)| node.clone()).collect(), own.count())
+    /// Numbers of nodes that stand on the candidate's branch at the fork, and on the chain.
+    fn count(&self, candidate: &Seat, fork: u64, now_ms: u64) -> (usize, usize) {
+        let live = || self.seats.values().filter(|seat| seat.counts(fork, now_ms, self.stale_ms));
+        let others = live().filter(|seat| seat.stands_on(fork, &candidate.blocks));
+        let own = live().filter(|seat| seat.stands_on(fork, &self.chosen));
+        (others.count(), own.count())
     }
 
     fn is_final(&self, number: u64) -> bool {
@@ -249,25 +263,20 @@ impl Council {
     fn wins(&self, node: &NodeId, fork: u64, now_ms: u64) -> bool {
         let Some(seat) = self.seats.get(node) else { return false };
         let (others, own) = self.count(seat, fork, now_ms);
-        !self.is_final(fork) && seat.counts(fork, now_ms, self.stale_ms) && others.len() > own
+        seat.left_at.is_none()
+            && !self.is_final(fork)
+            && seat.counts(fork, now_ms, self.stale_ms)
+            && others > own
     }
 
-    /// Looks whether a branch that was held has won by now, or a final block is disputed.
+    /// Looks whether a final block is disputed, or a branch that was held has won by now.
     fn reconsider(&mut self, now_ms: u64) -> Vec<Decision> {
-        let mut decisions = Vec::new();
+        let mut decisions = self.settle_dispute(now_ms);
         // Each switch is won by strictly more nodes, so there are no more of them than nodes.
         for _ in 0..self.seats.len() {
-            if self.halted.is_some() {
-                break;
-            }
             let forks: Vec<(NodeId, u64)> = (self.seats.keys())
                 .filter_map(|node| Some((node.clone(), self.fork_of(node)?)))
                 .collect();
-            let disputed = forks.iter().find_map(|(node, fork)| self.dispute(node, *fork, now_ms));
-            if let Some(conflict) = disputed {
-                decisions.extend(self.halt(conflict));
-                break;
-            }
             let Some((node, fork)) =
                 forks.into_iter().find(|(node, fork)| self.wins(node, *fork, now_ms))
             else {
@@ -292,25 +301,16 @@ impl Council {
         best.map(|(hash, (_, seen_ms))| (number, (hash, seen_ms)))
     }
 
-    fn dispute(&self, node: &NodeId, fork: u64, now_ms: u64) -> Option<Conflict> {
-        if !self.is_final(fork) {
-            return None;
+    /// Forgets the oldest blocks beyond the bound, but not the final one: it is what is defended.
+    fn bound_chosen(&mut self) {
+        let last = self.finalized.and_then(|last| self.chosen.range(..=last).next_back());
+        let kept = last.map(|(number, _)| *number);
+        while self.chosen.len() > BLOCKS_MAX {
+            let Some(oldest) = self.chosen.keys().copied().find(|n| Some(*n) != kept) else {
+                return;
+            };
+            self.chosen.remove(&oldest);
         }
-        let seat = self.seats.get(node)?;
-        let (nodes, own) = self.count(seat, fork, now_ms);
-        let at = BlockNumHash { number: fork, hash: self.hash_at(fork)? };
-        let found = seat.blocks.get(&fork)?.0;
-        (nodes.len() > own).then_some(Conflict { at, found, nodes })
-    }
-
-    fn halt(&mut self, conflict: Conflict) -> Vec<Decision> {
-        self.halted = Some(conflict.clone());
-        let mut decisions = vec![Decision::Halt(conflict)];
-        for (node, seat) in self.seats.iter_mut().filter(|(_, seat)| !seat.is_held) {
-            seat.is_held = true;
-            decisions.push(Decision::Rule { node: node.clone(), ruling: Ruling::Hold });
-        }
-        decisions
     }
 
     /// Forgets the chosen blocks below a height to which the node's branch does not lead: what lies
@@ -350,7 +350,7 @@ impl Council {
             let seen_ms = above.map_or(*seen_ms, |above| above.min(*seen_ms));
             self.chosen.insert(*number, (*hash, seen_ms));
         }
-        bound(&mut self.chosen);
+        self.bound_chosen();
     }
 
     /// Makes the branch that the node is on at the fork the chosen one. Where nodes on it part
@@ -361,6 +361,7 @@ impl Council {
             return Vec::new();
         };
         let mut on_it: Vec<NodeId> = (self.seats.iter())
+            .filter(|(_, seat)| !seat.is_away && seat.left_at.is_none())
             .filter(|(_, seat)| seat.stands_on(fork, &candidate))
             .map(|(node, _)| node.clone())
             .collect();
@@ -373,7 +374,7 @@ impl Council {
             let Some(next) = number.checked_add(1) else { break };
             height = next;
         }
-        bound(&mut self.chosen);
+        self.bound_chosen();
         let (mut holds, mut releases) = (Vec::new(), Vec::new());
         let forks: Vec<(NodeId, Option<u64>)> =
             self.seats.keys().map(|node| (node.clone(), self.fork_of(node))).collect();
@@ -384,7 +385,7 @@ impl Council {
                     seat.is_held = true;
                     holds.push(Decision::Rule { node, ruling: Ruling::Hold });
                 }
-                None if seat.is_held => {
+                None if seat.is_held && seat.left_at.is_none() => {
                     seat.is_held = false;
                     releases.push(Decision::Release { node, from: fork });
                 }

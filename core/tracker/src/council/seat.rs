@@ -21,6 +21,14 @@ pub(crate) struct Seat {
     progress_ms: u64,
     /// Its branch is not read.
     pub(crate) is_held: bool,
+    /// It answers nothing, or has not shown yet where it stands since it did not.
+    pub(crate) is_away: bool,
+    /// What it calls final.
+    pub(crate) finalized: Option<u64>,
+    /// Final height at which it showed another block, until it shows one of the chain.
+    pub(crate) left_at: Option<u64>,
+    /// Block for which it was named last, and whether it was back since then.
+    pub(crate) named: Option<(BlockNumHash, bool)>,
 }
 
 impl Seat {
@@ -44,6 +52,7 @@ impl Seat {
         self.head = branch.blocks.last().map_or(self.head, |head| head.number);
         self.highest = self.highest.max(self.head);
         self.progress_ms = now_ms;
+        self.is_away = false;
     }
 
     /// Takes where the head is; only a new height is progress. A head that is chosen shows where a
@@ -57,11 +66,21 @@ impl Seat {
         if self.blocks.is_empty() && is_chosen {
             self.blocks.insert(head.number, (head.hash, now_ms));
         }
+        // Behind a head that is new may be another branch than the one remembered.
+        self.is_away &= self.blocks.get(&head.number).is_none_or(|own| own.0 != head.hash);
     }
 
     /// Whether the node's word counts at a height: it has come so far, and it still moves.
     pub(crate) const fn counts(&self, height: u64, now_ms: u64, stale_ms: u64) -> bool {
-        self.head >= height && now_ms.saturating_sub(self.progress_ms) < stale_ms
+        !self.is_away && self.head >= height && now_ms.saturating_sub(self.progress_ms) < stale_ms
+    }
+
+    /// Whether it was named for the branch that it is on: it never came back from there, or came back to it.
+    pub(crate) fn is_named(&self) -> bool {
+        self.named.is_some_and(|(block, was_back)| {
+            let own = self.blocks.get(&block.number);
+            !was_back || own.is_some_and(|own| own.0 == block.hash)
+        })
     }
 
     /// Whether the node is on a branch at a height: it has that block, or, where its own blocks

@@ -31,7 +31,7 @@ fn branch(name: &str, parent: BlockNumHash, of: char, last: u64) -> Branch {
 fn council() -> Council {
     let profile =
         ChainProfile { block_time_ms: BLOCK_TIME_MS, ..ChainProfile::ethereum(ChainId(1)) };
-    Council::new(&profile, (96..=100).map(|number| at('a', number)).collect(), Some(96))
+    Council::new(&profile, 3, (96..=100).map(|number| at('a', number)).collect(), Some(96))
 }
 
 /// The same with nodes A, B and C at block 102 of branch a.
@@ -122,7 +122,8 @@ fn a_held_node_that_goes_on_stays_held_and_is_released_from_the_fork() {
     assert_eq!(council.on_branch(&branch("A", at('b', 102), 'b', 103), 20), [hold("A")]);
     // C leaves; one against one still. B leaves; A is alone.
     assert_eq!(council.leave(&node("C"), 30), []);
-    assert_eq!(council.leave(&node("B"), 40), [release("A", 101)]);
+    let decisions = council.leave(&node("B"), 40);
+    assert_eq!(decisions, [hold("B"), hold("C"), release("A", 101)], "also who is away");
     assert_eq!(council.head(), Some(at('b', 103)));
 }
 
@@ -140,10 +141,10 @@ fn the_node_that_decides_reads_what_it_was_held_on_too() {
 fn a_lagging_node_counts_for_neither_branch() {
     let mut council = three();
     // B falls back below the fork: A's word stands against C's alone, a tie.
-    council.on_head(&node("B"), at('a', 100), 10);
+    council.on_head(&node("B"), at('a', 100), None, 10);
     assert_eq!(council.on_branch(&branch("A", at('a', 100), 'b', 102), 10), [hold("A")]);
     // C falls back as well.
-    council.on_head(&node("C"), at('a', 99), 20);
+    council.on_head(&node("C"), at('a', 99), None, 20);
     assert_eq!(council.on_time(20), [hold("B"), hold("C"), release("A", 101)]);
 }
 
@@ -151,7 +152,7 @@ fn a_lagging_node_counts_for_neither_branch() {
 fn a_lagging_node_never_causes_a_switch() {
     let mut council = three();
     council.on_branch(&branch("A", at('a', 100), 'b', 102), 10);
-    council.on_head(&node("A"), at('a', 99), 20);
+    council.on_head(&node("A"), at('a', 99), None, 20);
     council.leave(&node("B"), 30);
     assert_eq!(council.leave(&node("C"), 40), [], "its head is below its own branch");
     assert_eq!(council.head(), Some(at('a', 102)));
@@ -164,10 +165,11 @@ fn a_stale_supporter_does_not_count_and_a_stale_node_causes_nothing() {
     council.on_branch(&branch("A", at('a', 100), 'b', 102), 40_000);
     assert_eq!(council.on_time(47_999), []);
     // B has shown nothing new for four block times.
-    assert_eq!(council.on_time(48_000), [hold("B"), release("A", 101)]);
+    assert_eq!(council.on_time(48_000), [hold("B"), hold("C"), release("A", 101)]);
     // Now A stands still, while B comes back with a block on its old branch.
     let decisions = council.on_branch(&branch("B", at('a', 102), 'a', 103), 100_000);
-    assert_eq!(decisions, [hold("A"), follow("B"), release("B", 101)]);
+    let back = [hold("A"), follow("B"), release("B", 101), release("C", 101)];
+    assert_eq!(decisions, back);
 }
 
 #[test]
@@ -196,21 +198,140 @@ fn f42_a_node_alone_on_a_fork_is_held_as_long_as_it_is_alone() {
     assert_eq!(council.head(), Some(at('a', 151)));
 }
 
-#[test]
-fn f54_one_node_against_a_final_block_is_held_and_two_of_three_halt_once() {
+/// A node that left `at` for `found`, and who stayed.
+fn conflict(of: &[&str], kept: &[&str]) -> Conflict {
+    let all = |names: &[&str]| names.iter().map(|name| node(name)).collect();
+    let (at, found) = (at('a', 101), at('b', 101).hash);
+    Conflict { at, found, nodes: all(of), kept: all(kept) }
+}
+
+/// Three nodes, of which A left block 101 of branch a, which is final; it calls block 103 of its own final.
+fn one_left() -> Council {
     let mut council = three();
     council.finalize(101, Some(at('a', 101)));
     assert_eq!(council.on_branch(&branch("A", at('a', 100), 'b', 103), 10), [hold("A")]);
+    council.on_head(&node("A"), at('b', 103), Some(103), 10);
+    let named = Decision::Name(conflict(&["A"], &["B", "C"]));
+    assert_eq!(council.on_time(20), [named]);
+    council
+}
+
+#[test]
+fn f54_one_node_against_a_final_block_is_held_and_named_once_and_two_of_three_halt_promotion() {
+    let mut council = one_left();
     assert!(council.halted().is_none());
-    let conflict =
-        Conflict { at: at('a', 101), found: at('b', 101).hash, nodes: vec![node("A"), node("B")] };
+    assert_eq!((council.left_at(&node("A")), council.left_at(&node("B"))), (Some(101), None));
+    assert_eq!(council.on_branch(&branch("A", at('b', 103), 'b', 104), 20), [hold("A")], "once");
     let decisions = council.on_branch(&branch("B", at('a', 100), 'b', 103), 20);
-    assert_eq!(decisions, [hold("B"), Decision::Halt(conflict.clone()), hold("C")]);
-    assert_eq!(council.halted(), Some(&conflict));
+    let (named, both) = (conflict(&["B"], &["C"]), conflict(&["A", "B"], &["C"]));
+    assert_eq!(decisions, [hold("B"), Decision::Name(named), Decision::Halt(both.clone())]);
+    assert_eq!(council.halted(), Some(&both));
     assert_eq!(council.head(), Some(at('a', 102)), "both branches are kept");
-    // Once, and everything is held from then on.
-    assert_eq!(council.on_branch(&branch("C", at('a', 102), 'a', 103), 30), [hold("C")]);
+    // Who stands on the chain is followed all the same, and not outvoted above what is final.
+    assert_eq!(council.on_branch(&branch("C", at('a', 102), 'a', 103), 30), [follow("C")]);
     assert_eq!(council.leave(&node("C"), 40), []);
+    assert_eq!(council.head(), Some(at('a', 103)));
+}
+
+#[test]
+fn f54_a_node_that_left_halts_nothing_while_the_others_are_away() {
+    let mut council = one_left();
+    assert_eq!(council.leave(&node("B"), 30), []);
+    assert_eq!(council.leave(&node("C"), 30), []);
+    assert_eq!(council.on_branch(&branch("A", at('b', 103), 'b', 110), 40), [hold("A")]);
+    assert!(council.halted().is_none() && council.is_held(&node("A")));
+    for name in ["B", "C"] {
+        let decisions = council.on_branch(&branch(name, at('a', 102), 'a', 103), 50);
+        assert_eq!(decisions, [follow(name)]);
+    }
+    assert_eq!(council.head(), Some(at('a', 103)));
+}
+
+#[test]
+fn f54_after_a_start_the_first_node_to_answer_halts_nothing_where_there_are_three() {
+    let mut council = council();
+    let fork = Branch { is_whole: false, ..branch("A", at('b', 95), 'b', 110) };
+    assert_eq!(council.on_branch(&fork, 0), [hold("A")]);
+    assert_eq!(council.on_time(1_000), []);
+    assert!(council.halted().is_none());
+    assert_eq!(council.on_branch(&branch("B", at('a', 100), 'a', 101), 300), [follow("B")]);
+}
+
+#[test]
+fn f54_promotion_goes_on_when_most_nodes_are_back_and_not_when_those_that_left_are_away() {
+    let mut council = one_left();
+    council.on_branch(&branch("B", at('a', 100), 'b', 103), 20);
+    assert_eq!(council.leave(&node("A"), 30), []);
+    assert_eq!(council.leave(&node("B"), 30), []);
+    assert!(council.halted().is_some(), "nobody came back");
+    let back = council.on_branch(&branch("B", at('a', 100), 'a', 104), 40);
+    assert_eq!(back, [follow("B"), Decision::GoOn]);
+    assert!(council.halted().is_none());
+    // Where it was before it is not named again, on yet another branch it is.
+    council.on_head(&node("B"), at('a', 104), Some(104), 50);
+    assert_eq!(council.on_branch(&branch("B", at('a', 100), 'b', 105), 50), [hold("B")]);
+    council.on_branch(&branch("B", at('a', 100), 'a', 105), 60);
+    let other = council.on_branch(&branch("B", at('a', 100), 'x', 106), 70);
+    assert!(matches!(&other[..], [_, Decision::Name(_)]), "{other:?}");
+}
+
+#[test]
+fn f54_nodes_that_are_removed_have_no_voice() {
+    let mut council = one_left();
+    council.remove(&node("C"));
+    let halt = council.set_nodes(2, 30);
+    assert_eq!(halt, [Decision::Halt(conflict(&["A"], &["B"]))], "one against one");
+    council.remove(&node("A"));
+    assert_eq!(council.set_nodes(1, 40), [Decision::GoOn]);
+}
+
+#[test]
+fn f54_the_only_node_halts_promotion_when_it_leaves_and_is_followed_when_it_is_back() {
+    let mut council = council();
+    assert_eq!(council.set_nodes(1, 0), []);
+    council.on_branch(&branch("A", at('a', 100), 'a', 102), 0);
+    council.finalize(101, Some(at('a', 101)));
+    let left = council.on_branch(&branch("A", at('a', 100), 'b', 103), 10);
+    let both = conflict(&["A"], &[]);
+    assert_eq!(left, [hold("A"), Decision::Name(both.clone()), Decision::Halt(both)]);
+    let back = council.on_branch(&branch("A", at('a', 102), 'a', 104), 20);
+    assert_eq!(back, [follow("A"), Decision::GoOn]);
+    assert_eq!(council.head(), Some(at('a', 104)));
+}
+
+/// Two nodes have to agree on what is final, so that the ledger never learns of either block.
+#[test]
+fn f54_two_nodes_that_call_different_blocks_final_halt_promotion_before_the_ledger_knows_one() {
+    let mut council = council();
+    council.set_nodes(2, 0);
+    for name in ["A", "B"] {
+        council.on_branch(&branch(name, at('a', 100), 'a', 102), 0);
+    }
+    assert_eq!(council.on_branch(&branch("B", at('a', 100), 'b', 103), 10), [hold("B")]);
+    council.on_head(&node("B"), at('b', 103), Some(102), 20);
+    assert_eq!(council.on_time(20), [], "a branch as any, as long as A does not call it final");
+    council.on_head(&node("A"), at('a', 102), Some(101), 30);
+    let both = conflict(&["B"], &["A"]);
+    assert_eq!(council.on_time(30), [Decision::Name(both.clone()), Decision::Halt(both)]);
+    assert_eq!(council.on_branch(&branch("A", at('a', 102), 'a', 103), 40), [follow("A")]);
+    // Whoever is removed is wrong; of the ledger's final block both descend.
+    council.remove(&node("A"));
+    assert_eq!(council.set_nodes(1, 50), [Decision::GoOn, release("B", 101)]);
+}
+
+#[test]
+fn f54_a_node_that_left_does_not_win_because_the_final_block_was_long_ago() {
+    let mut council = one_left();
+    council.on_branch(&branch("B", at('a', 100), 'b', 103), 20);
+    for last in 104..1_300 {
+        for (name, of) in [("A", 'b'), ("B", 'b'), ("C", 'a')] {
+            let decisions = council.on_branch(&branch(name, at(of, last - 1), of, last), last);
+            let is_on_it = matches!(&decisions[..], [only] if *only == follow("C"));
+            assert_eq!(name == "C", is_on_it, "{name} at {last}: {decisions:?}");
+        }
+    }
+    assert_eq!(council.hash_at(1_299), Some(at('a', 1_299).hash));
+    assert!(council.halted().is_some());
 }
 
 #[test]
@@ -220,8 +341,9 @@ fn f54_a_parent_that_is_not_the_final_block_is_a_conflict_too() {
     let fork = Branch { is_whole: false, ..branch("A", at('b', 101), 'b', 103) };
     assert_eq!(council.on_branch(&fork, 10), [hold("A")]);
     // Alone it is in no majority, also when the others are gone from its height.
-    council.on_head(&node("B"), at('a', 101), 20);
+    council.on_head(&node("B"), at('a', 101), None, 20);
     assert_eq!(council.on_time(20), []);
+    assert_eq!(council.left_at(&node("A")), Some(101));
 }
 
 #[test]
@@ -307,7 +429,7 @@ proptest! {
         let mut third = start.clone();
         let mut held = BTreeSet::new();
         for name in ["H0", "H1", "T"] {
-            council.on_head(&node(name), at('a', 100), 0);
+            council.on_head(&node(name), at('a', 100), None, 0);
         }
         for (turn, one) in moves.into_iter().enumerate() {
             let now_ms = turn as u64 * 100;
@@ -346,7 +468,7 @@ proptest! {
                     Decision::Rule { node, .. } | Decision::Release { node, .. } => {
                         held.remove(&node);
                     }
-                    Decision::Halt(conflict) => prop_assert!(false, "{conflict:?}"),
+                    other => prop_assert!(false, "{other:?}"),
                 }
             }
             let reached = honest.iter().map(|own| own.last().unwrap().number).min().unwrap();

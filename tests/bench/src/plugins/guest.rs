@@ -109,7 +109,8 @@ impl Guest {
             }
             thread_cpu()
         });
-        let gone = |_| BenchError::Guest { reason: "the thread that makes instances is gone".into() };
+        let gone =
+            |_| BenchError::Guest { reason: "the thread that makes instances is gone".into() };
         let (mut state, mut call, mut fresh_us) = (State::new(), Duration::ZERO, Vec::new());
         for batch in batches {
             // Made by the time that the instance that stays has handled the batch.

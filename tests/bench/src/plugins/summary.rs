@@ -231,7 +231,9 @@ impl fmt::Display for Summary {
         )?;
         for row in self.rows() {
             let Row { language, batch_events, events, whole_per_s, call_per_s, .. } = row;
-            let Row { scan_per_s, append_per_s, whole_part, fresh_us, fresh_part, beside_us, .. } = row;
+            let Row {
+                scan_per_s, append_per_s, whole_part, fresh_us, fresh_part, beside_us, ..
+            } = row;
             let percent = fresh_part * 100.0;
             writeln!(
                 f,
