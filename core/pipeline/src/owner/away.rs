@@ -106,6 +106,7 @@ pub(super) fn send(owner: &dyn AwayOwner, message: Message) {
         | Message::Held { .. }
         | Message::Waiting { .. }
         | Message::Halt { .. }
+        | Message::Elsewhere(..)
         | Message::Lane(..)
         | Message::LaneIdle(..)
         | Message::StepOutbox(..)
