@@ -21,6 +21,11 @@ impl Confirm {
         Self { is_kept, said: 0, asked: None, confirmed: 0 }
     }
 
+    /// Whether nothing has to be confirmed.
+    pub(crate) const fn is_kept(&self) -> bool {
+        self.is_kept
+    }
+
     /// Something was said: returns its number.
     pub(crate) const fn note(&mut self) -> u64 {
         self.said += 1;

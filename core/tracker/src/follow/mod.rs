@@ -369,10 +369,10 @@ impl Follow {
     /// Notes where the node says that it stands.
     fn note_standing(&mut self) {
         if self.telling.say((self.head, self.context.status.finalized)) {
-            let said = self.confirm.note();
-            if self.confirm.is_confirmed(said) {
-                self.telling.confirm();
-            }
+            self.confirm.note();
+        }
+        if self.confirm.is_kept() {
+            self.telling.confirm();
         }
     }
 

@@ -22,9 +22,10 @@ impl Telling {
         Self { said: first, asked: first, told: first }
     }
 
-    /// Takes what it says; returns whether that is something else than before.
+    /// Takes what it says; returns whether these are other blocks than before.
     pub(crate) fn say(&mut self, standing: Standing) -> bool {
-        let is_other = self.said.1 != standing;
+        let blocks = |(head, finalized): Standing| (head.map(|head| head.block), finalized);
+        let is_other = blocks(self.said.1) != blocks(standing);
         self.said = (self.said.0 + u64::from(is_other), standing);
         is_other
     }
