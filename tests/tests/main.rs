@@ -46,3 +46,4 @@ mod watch_kill;
 mod watch_plugins;
 mod watch_reload;
 mod watch_restart;
+mod watch_start;

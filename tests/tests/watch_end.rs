@@ -23,17 +23,17 @@ const UNREAD_BLOCKS: u64 = 90;
 const DATA_BYTES: usize = 60_000;
 
 /// A node with a token, and a folder for the program.
-struct Scene {
-    anvil: Anvil,
+pub(crate) struct Scene {
+    pub(crate) anvil: Anvil,
     traffic: Traffic,
-    gold: String,
-    program: Program,
+    pub(crate) gold: String,
+    pub(crate) program: Program,
     folder: TempDir,
 }
 
 impl Scene {
     /// Returns one with some blocks, or what is not installed.
-    fn new(seed: u64) -> Result<Self, &'static str> {
+    pub(crate) fn new(seed: u64) -> Result<Self, &'static str> {
         let anvil = Anvil::start().ok_or("anvil is not installed (make tools)")?;
         let contracts = Contracts::compile().ok_or("solc is not installed (make tools)")?;
         let folder = tempfile::tempdir().unwrap();
@@ -45,15 +45,15 @@ impl Scene {
         Ok(Self { anvil, traffic, gold: gold.to_string(), program, folder })
     }
 
-    fn rpc(&self) -> Rpc {
+    pub(crate) fn rpc(&self) -> Rpc {
         self.anvil.rpc()
     }
 
-    fn ledger(&self) -> PathBuf {
+    pub(crate) fn ledger(&self) -> PathBuf {
         self.folder.path().join("ledger.duckdb")
     }
 
-    fn watch(&self, nodes: &[&str], more: &[&str]) -> Vec<String> {
+    pub(crate) fn watch(&self, nodes: &[&str], more: &[&str]) -> Vec<String> {
         let contract = format!("gold={}", self.gold);
         let mut all = vec!["watch", "-c", &contract, "--from-block", "0"];
         all.extend(nodes.iter().flat_map(|node| ["-r", *node]));
@@ -63,12 +63,12 @@ impl Scene {
         all.into_iter().map(str::to_owned).collect()
     }
 
-    fn events(&self) -> usize {
+    pub(crate) fn events(&self) -> usize {
         chain_lines(&self.rpc()).len()
     }
 
     /// Mints in a block of its own, so many times.
-    fn mint(&mut self, blocks: usize) {
+    pub(crate) fn mint(&mut self, blocks: usize) {
         let token = self.gold.parse().unwrap();
         let from = self.traffic.accounts()[0];
         let data = call_data("mint(address,uint256)", &[from.into_word().0, from.into_word().0]);
@@ -94,7 +94,7 @@ fn ended(child: &mut Child, within: Duration) -> Option<i32> {
     }
 }
 
-fn is_whole(count: usize) -> impl Fn(&[Value]) -> bool {
+pub(crate) fn is_whole(count: usize) -> impl Fn(&[Value]) -> bool {
     move |lines| lines.iter().filter(|line| line["type"] == "event").count() == count
 }
 

@@ -76,6 +76,8 @@ struct Chain {
     profile: ChainProfile,
     policy: Policy,
     nodes: Vec<Arc<dyn Node>>,
+    /// Where its head was first.
+    head: Option<u64>,
     filters: Vec<Filter>,
     plan: ChainPlan,
 }
@@ -112,6 +114,7 @@ pub(super) async fn run(
             policy: policy(chain_plan),
             filters: inputs::filters(&chain_plan.contracts, &own),
             nodes: opened.nodes,
+            head: opened.head,
             plan: chain_plan.clone().bound_to(opened.chain),
         });
     }
@@ -343,17 +346,12 @@ fn request(plan: &WatchPlan, chain: &Chain, state: &ChainState) -> WatchRequest 
         .filter(|block| state.finalized.is_none_or(|finalized| block.number >= finalized))
         .map(|block| BlockNumHash { number: block.number, hash: block.hash })
         .collect();
-    let covered_from = (state.coverage.iter())
-        .flat_map(|(_, intervals)| intervals)
-        .map(|interval| interval.range.first())
-        .min();
     WatchRequest {
         profile: chain.profile.clone(),
         filters: chain.filters.clone(),
         verify: chain.plan.verify,
         nodes: chain.nodes.clone(),
-        // It goes on from coverage, not from now.
-        start_block: plan.from_block.or(covered_from).or(chain.plan.start_block),
+        start_block: start_block(plan, chain, state).or(chain.head),
         window,
         finalized: state.finalized,
         final_nodes: chain.policy.final_nodes(),
@@ -368,6 +366,16 @@ fn request(plan: &WatchPlan, chain: &Chain, state: &ChainState) -> WatchRequest 
     }
 }
 
+/// It goes on from what is covered or owed, not from now.
+fn start_block(plan: &WatchPlan, chain: &Chain, state: &ChainState) -> Option<u64> {
+    let covered = state.coverage.iter().flat_map(|(_, intervals)| intervals);
+    let covered = covered.map(|interval| interval.range);
+    let owed = state.demands.iter().filter(|demand| chain.filters.contains(&demand.filter));
+    let owed = owed.flat_map(|demand| demand.blocks.iter());
+    let known = covered.chain(owed).map(|range| range.first()).min();
+    plan.from_block.or(known).or(chain.plan.start_block)
+}
+
 fn lane_setup(
     plan: &WatchPlan,
     chain: &Chain,
@@ -375,7 +383,6 @@ fn lane_setup(
     decoder: Arc<dyn Decoder>,
 ) -> LaneSetup {
     let intervals = || state.coverage.iter().flat_map(|(_, intervals)| intervals);
-    let known = intervals().map(|interval| interval.range.first()).min();
     LaneSetup {
         chain: chain.profile.chain,
         decoder,
@@ -384,7 +391,7 @@ fn lane_setup(
             .chain(chain.filters.clone())
             .collect(),
         covered: intervals().map(|interval| interval.range).collect(),
-        start_block: plan.from_block.or(known).or(chain.plan.start_block).unwrap_or(0),
+        start_block: start_block(plan, chain, state).unwrap_or(0),
         stop: Arc::default(),
     }
 }

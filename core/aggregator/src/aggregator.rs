@@ -232,7 +232,7 @@ impl Aggregator {
     }
 
     /// Returns the first block that is not covered for all filters, counted from where coverage of
-    /// any of them begins; where none has any, from where the first is that was demanded and not got.
+    /// any of them begins, or from where the first is that was demanded and not got, where that is lower.
     pub fn first_uncovered(&self, filters: &[Arc<Filter>], verify: Verify) -> Option<u64> {
         let everything = BlockRange::new(0, u64::MAX)?;
         let begin = filters
@@ -241,7 +241,10 @@ impl Aggregator {
             .flat_map(|covered| covered.intervals.first())
             .map(|interval| interval.range.first())
             .min();
-        let Some(begin) = begin else { return self.first_owed(filters) };
+        let owed = self.first_owed(filters, verify);
+        let Some(begin) = begin.filter(|begin| owed.is_none_or(|owed| owed > *begin)) else {
+            return owed;
+        };
         let Some(through) = self.covered_through(filters, begin, verify.required()) else {
             return Some(begin);
         };

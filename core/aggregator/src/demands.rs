@@ -65,11 +65,14 @@ impl Aggregator {
         owed.filter(|demand| !demand.blocks.is_empty()).collect()
     }
 
-    /// Returns the first block that is owed of any of these filters.
-    pub(crate) fn first_owed(&self, filters: &[Arc<Filter>]) -> Option<u64> {
+    /// Returns the first block that was demanded of any of these filters and is missing for `verify`.
+    pub(crate) fn first_owed(&self, filters: &[Arc<Filter>], verify: Verify) -> Option<u64> {
         let owed =
             self.demands.iter().filter(|demand| filters.iter().any(|f| **f == demand.filter));
-        owed.flat_map(|demand| demand.blocks.iter()).map(|range| range.first()).min()
+        let missing = owed.flat_map(|demand| {
+            demand.blocks.iter().flat_map(|range| self.missing(&demand.filter, range, verify))
+        });
+        missing.map(|(range, _)| range.first()).min()
     }
 
     fn still_missing(&self, demand: &Demand) -> BlockRanges {

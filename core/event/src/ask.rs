@@ -177,6 +177,12 @@ pub trait Node: Send + Sync {
         Box::pin(std::future::pending())
     }
 
+    /// Whether it sees to it by itself that all answers are of one chain, as a connection does that
+    /// stays open. Of any other node what it said counts only once its chain was asked for after it.
+    fn keeps_chain(&self) -> bool {
+        false
+    }
+
     /// Returns the number of JSON-RPC calls sent so far, by method.
     fn calls(&self) -> BTreeMap<String, u64>;
 }
@@ -192,6 +198,10 @@ impl<T: Node + ?Sized> Node for Arc<T> {
 
     fn hint(&self) -> HintFuture<'_> {
         (**self).hint()
+    }
+
+    fn keeps_chain(&self) -> bool {
+        (**self).keeps_chain()
     }
 
     fn calls(&self) -> BTreeMap<String, u64> {

@@ -117,6 +117,18 @@ pub struct Fault {
     pub text: String,
 }
 
+impl Fault {
+    /// Returns the fault of a node that is on another chain.
+    pub fn wrong_chain(node: NodeId, expected: ChainId, found: ChainId) -> Self {
+        Self {
+            node,
+            method: "eth_chainId".into(),
+            class: FaultClass::WrongChain { expected, found },
+            text: format!("this node is on chain {found}, not {expected}"),
+        }
+    }
+}
+
 /// A check that an answer did not pass. Ordered by nothing; named in `incidents`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -156,6 +168,8 @@ pub enum Flaw {
     Attributes,
     /// What a node calls final went back, or is not what is final here.
     FinalityConflict,
+    /// It answers from another chain: nothing of it is used until it is back.
+    WrongChain,
     /// No flaw: what was told of the node before (`Missing`, in the same block) is not so, as receipts
     /// show. Nothing is deleted, so this is a row of its own.
     Withdrawn,
@@ -181,6 +195,7 @@ impl fmt::Display for Flaw {
             Self::AnchorMismatch => "anchor-mismatch",
             Self::Attributes => "attributes",
             Self::FinalityConflict => "finality-conflict",
+            Self::WrongChain => "wrong-chain",
             Self::Withdrawn => "withdrawn",
         })
     }

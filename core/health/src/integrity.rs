@@ -35,6 +35,7 @@ const fn weight(flaw: Flaw) -> Weight {
         | Flaw::WrongFilter
         | Flaw::Missing
         | Flaw::ParentLink
+        | Flaw::WrongChain
         | Flaw::ReceiptCount => Weight::Wrong,
         Flaw::Forged
         | Flaw::BloomExcludes

@@ -29,17 +29,7 @@ pub async fn greet(
     finality: Finality,
     timer: &dyn Timer,
 ) -> Result<Greeting, Fault> {
-    let Answer::ChainId(chain) = ask(node, Ask::ChainId, timer).await? else {
-        return Err(unexpected(node, "eth_chainId"));
-    };
-    if let Some(expected) = expected.filter(|expected| *expected != chain) {
-        return Err(Fault {
-            node: node.id().clone(),
-            method: "eth_chainId".into(),
-            class: FaultClass::WrongChain { expected, found: chain },
-            text: format!("this node is on chain {chain}, not {expected}"),
-        });
-    }
+    let chain = chain(node, expected, timer).await?;
     let client = match ask(node, Ask::ClientVersion, timer).await {
         Ok(Answer::ClientVersion(version)) => Some(Arc::from(version)),
         _ => None,
@@ -55,8 +45,26 @@ pub async fn greet(
             Err(_) => None,
         },
     };
+    if !node.keeps_chain() {
+        // Somebody else may have said where it stands.
+        self::chain(node, Some(chain), timer).await?;
+    }
     let status = NodeStatus { node: node.id().clone(), client, head: head.block, finalized };
     Ok(Greeting { chain, status })
+}
+
+async fn chain(
+    node: &dyn Node,
+    expected: Option<ChainId>,
+    timer: &dyn Timer,
+) -> Result<ChainId, Fault> {
+    let Answer::ChainId(found) = ask(node, Ask::ChainId, timer).await? else {
+        return Err(unexpected(node, "eth_chainId"));
+    };
+    match expected.filter(|expected| *expected != found) {
+        Some(expected) => Err(Fault::wrong_chain(node.id().clone(), expected, found)),
+        None => Ok(found),
+    }
 }
 
 async fn head(node: &dyn Node, tag: Tag, timer: &dyn Timer) -> Result<Head, Fault> {

@@ -6,6 +6,7 @@
 mod away;
 mod claims;
 mod decoding;
+mod elsewhere;
 mod handle;
 mod joined;
 mod looks;
@@ -28,15 +29,15 @@ use claims::Claims;
 use decoding::Decoding;
 use event::{
     Ack, BlockRange, ChainId, ChainProfile, ChainState, Commit, DecodeStats, Decoder, EventQuery,
-    Filter, FilterId, Flaw, Held, Incident, LaneId, LedgerError, Prover, Remedy, Report, Sighting,
-    Store, Verify,
+    Filter, FilterId, Flaw, Held, Incident, LaneId, LedgerError, NodeId, Prover, Remedy, Report,
+    Sighting, Store, Verify,
 };
 use futures_channel::oneshot;
 use handle::{Inline, Line, Message};
 use joined::{Inbox, JOIN_WAIT, LaneWatch, LaneWrite};
 use outbox::Outbox;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     convert::Infallible,
     sync::{
         Arc, Mutex, Weak,
@@ -130,6 +131,8 @@ pub struct Owner {
     pending: Vec<Pending>,
     lanes: Vec<LaneWatch>,
     claims: Claims,
+    /// Nodes that are on another chain, as was told of each.
+    elsewhere: BTreeSet<(ChainId, NodeId)>,
     /// Nothing more comes: a lane is told once how far it can go, and then nothing.
     is_ending: bool,
     on_commit: Option<OnCommit>,
@@ -180,6 +183,7 @@ impl Owner {
             pending: Vec::new(),
             lanes: Vec::new(),
             claims: Claims::default(),
+            elsewhere: BTreeSet::new(),
             is_ending: false,
             on_commit: None,
             decoding: Decoding::default(),
@@ -534,6 +538,10 @@ impl Owner {
                     aggregator.halt(false);
                 }
             }
+            Message::Elsewhere(chain, at, fault) => {
+                self.on_elsewhere(chain, at, fault);
+                self.flush()?;
+            }
             Message::Looked { chain, filter, range } => {
                 if let Some((_, aggregator)) = self.chains.get_mut(&chain) {
                     self.commits.push(aggregator.note_looked(filter, range));
@@ -658,6 +666,8 @@ impl Owner {
     }
 
     fn on_submit(&mut self, report: Report, receipt: Receipt) -> Result<(), LedgerError> {
+        // Nothing comes of a node before it is known to be on the chain.
+        self.elsewhere.remove(&(report.chain, report.node.clone()));
         match self.take(report) {
             Ok(ack) => self.pending.push(Pending { ack, receipt }),
             Err(error) => {

@@ -6,8 +6,8 @@ use crate::{
     owner::Claiming, spread, spread::Spread,
 };
 use event::{
-    BlockRange, BlockRanges, ChainProfile, Check, Claimed, DecodeStats, Filter, Incident,
-    LedgerError, Node, NodeId, Prover, Verify,
+    BlockRange, BlockRanges, ChainProfile, Check, Claimed, DecodeStats, Fault, FaultClass, Filter,
+    Incident, LedgerError, Node, NodeId, Prover, Verify,
 };
 use futures_util::{
     FutureExt, StreamExt, future::FusedFuture, select_biased, stream::FuturesUnordered,
@@ -96,6 +96,7 @@ impl ReplayRequest {
             profile: self.profile.clone(),
             concurrency: self.concurrency,
             width_max: self.width_max,
+            keeps_chain: node.node.keeps_chain(),
             reporter: self.reporter.clone(),
         }
     }
@@ -568,6 +569,7 @@ impl Drive<'_> {
                     }
                     Action::Surrender(Surrender { range, fault, .. }) => {
                         tracing::debug!(%fault, %range, "range given up");
+                        tell_elsewhere(request, range, &fault, self.owner);
                         self.given_up.add(range, &fault);
                         self.reasons.insert(range.first(), (range, given_up::reason(&fault)));
                         continue;
@@ -627,6 +629,18 @@ impl Drive<'_> {
         take_ack(about, ack, self.progress, self.outcome, self.reasons)?;
         self.tell("reading");
         Ok(())
+    }
+}
+
+/// Has it noted that a node turned out to be on another chain.
+pub(crate) fn tell_elsewhere(
+    request: &ReplayRequest,
+    range: BlockRange,
+    fault: &Fault,
+    owner: &OwnerHandle,
+) {
+    if matches!(fault.class, FaultClass::WrongChain { .. }) {
+        owner.elsewhere(request.profile.chain, range, fault.clone());
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     OwnerHandle, Progress, ReplayError, ReplayOutcome, ReplayRequest, Timer, Watcher,
     given_up::{self, GivenUp},
     handed::Handed,
-    replay::{Work, blocks_of, split_at_head, take_ack},
+    replay::{Work, blocks_of, split_at_head, take_ack, tell_elsewhere},
 };
 use event::{BlockRange, Filter, Prover, Verify};
 use futures_util::{
@@ -114,6 +114,7 @@ impl Spread<'_> {
                         }
                         Action::Surrender(Surrender { filter, range, fault }) => {
                             seat.given_up.add(range, &fault);
+                            tell_elsewhere(request, range, &fault, self.owner);
                             seat.lost_in_a_row += 1;
                             seat.lost.push(range);
                             self.reasons.insert(range.first(), (range, given_up::reason(&fault)));

@@ -3,6 +3,7 @@
 use crate::{
     backoff::{ATTEMPTS_MAX, backoff_ms, is_of_one_block, is_of_the_range, is_tried_again},
     chunk::{Chunk, Context, Part, Step, receipts_of},
+    confirm::Confirm,
     segment::{REFUSALS_MIN, Segment},
     width::{FIRST_WIDTH, WIDTH_MAX, Width},
 };
@@ -58,6 +59,9 @@ pub struct BackfillConfig {
     pub concurrency: usize,
     /// Widest range to ask for, in blocks, where the operator knows it.
     pub width_max: Option<u64>,
+    /// Whether the node sees to it itself that all answers are of one chain. Of any other no report
+    /// leaves before the chain was asked for after the last answer of it.
+    pub keeps_chain: bool,
     /// Name of this process in reports.
     pub reporter: Arc<str>,
 }
@@ -135,6 +139,15 @@ pub struct Backfill {
     lost_parts: u32,
     out: VecDeque<Action>,
     seq: u64,
+    confirm: Confirm,
+    /// Reports of which it is not known yet that they are of the chain.
+    unconfirmed: VecDeque<(u64, Box<Report>)>,
+    /// The question for the chain that is on its way.
+    chain_asked: Option<Ticket>,
+    /// Tries of it in a row, and when the next is due.
+    chain_tries: (u32, u64),
+    /// Why the node is asked nothing more: it is on another chain.
+    ended: Option<Fault>,
 }
 
 impl std::fmt::Debug for Backfill {
@@ -154,7 +167,8 @@ impl Backfill {
         prover: Arc<dyn Prover>,
         work: impl IntoIterator<Item = (Arc<Filter>, BlockRange)>,
     ) -> Self {
-        let BackfillConfig { status, verify, profile, concurrency, width_max, reporter } = config;
+        let BackfillConfig { status, verify, profile, reporter, .. } = config;
+        let BackfillConfig { concurrency, width_max, keeps_chain, .. } = config;
         Self {
             context: Context { status, verify, profile, prover, reporter },
             concurrency: concurrency.max(1),
@@ -176,6 +190,11 @@ impl Backfill {
             lost_parts: 0,
             out: VecDeque::new(),
             seq: 0,
+            confirm: Confirm::new(keeps_chain),
+            unconfirmed: VecDeque::new(),
+            chain_asked: None,
+            chain_tries: (0, 0),
+            ended: None,
         }
     }
 
@@ -186,6 +205,10 @@ impl Backfill {
         }
         if now_ms < self.paused_until {
             return Action::WaitUntil(self.paused_until);
+        }
+        let chain_due_ms = self.confirm.is_due().then_some(self.chain_tries.1);
+        if chain_due_ms.is_some_and(|due_ms| due_ms <= now_ms) {
+            return self.ask_chain();
         }
         let asks_max = self.concurrency * ASKS_PER_CHUNK;
         let has_room = self.waiting.len() < asks_max;
@@ -200,6 +223,7 @@ impl Backfill {
             }
             if !is_in_trouble
                 && self.chunks.len() < self.chunks_max()
+                && self.unconfirmed.len() < self.concurrency
                 && self.open_chunk()
                 && let Some(call) = self.ready.pop_front()
             {
@@ -208,8 +232,13 @@ impl Backfill {
         }
         // Without room only an answer helps: a moment that has passed would be waited for again and
         // again.
-        if has_room && let Some(((due_ms, _), _)) = self.retries.first_key_value() {
-            return Action::WaitUntil(*due_ms);
+        let retry_due_ms = self.retries.first_key_value().map(|((due_ms, _), _)| *due_ms);
+        let due_ms = retry_due_ms.filter(|_| has_room).into_iter().chain(chain_due_ms).min();
+        if let Some(due_ms) = due_ms {
+            return Action::WaitUntil(due_ms);
+        }
+        if !self.unconfirmed.is_empty() {
+            return Action::WaitForAnswer;
         }
         if self.waiting.is_empty() && self.chunks.is_empty() && self.work.is_empty() {
             return Action::Done;
@@ -220,11 +249,79 @@ impl Backfill {
     /// Whether it could begin another range now and has none left: one to be given from work that
     /// several nodes share.
     pub fn is_hungry(&self, now_ms: u64) -> bool {
-        self.work.is_empty()
+        self.ended.is_none()
+            && self.work.is_empty()
+            && self.unconfirmed.len() < self.concurrency
             && self.ready.is_empty()
             && self.chunks.len() < self.chunks_max()
             && self.retries.len() < self.concurrency * ASKS_PER_CHUNK
             && now_ms >= self.paused_until
+    }
+
+    fn ask_chain(&mut self) -> Action {
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket += 1;
+        self.chain_asked = Some(ticket);
+        self.confirm.on_ask();
+        Action::Ask(ticket, Ask::ChainId)
+    }
+
+    /// Takes which chain the node is on: what came before it was asked is of that one.
+    fn on_chain(&mut self, answer: Result<Answer, Fault>, now_ms: u64) {
+        let expected = self.context.profile.chain;
+        let fault = match answer {
+            Ok(Answer::ChainId(found)) if found == expected => {
+                self.confirm.on_right();
+                self.chain_tries = (0, 0);
+                while let Some((said, report)) = self.unconfirmed.pop_front() {
+                    if !self.confirm.is_confirmed(said) {
+                        return self.unconfirmed.push_front((said, report));
+                    }
+                    self.out.push_back(Action::Submit(report));
+                }
+                return;
+            }
+            Ok(Answer::ChainId(found)) => {
+                let node = self.context.status.node.clone();
+                return self.end(Fault::wrong_chain(node, expected, found));
+            }
+            Ok(_) => self.fault(
+                "eth_chainId",
+                FaultClass::Malformed,
+                "the answer is for another question",
+            ),
+            Err(fault) if matches!(fault.class, FaultClass::WrongChain { .. }) => {
+                return self.end(fault);
+            }
+            Err(fault) => fault,
+        };
+        self.confirm.on_loss();
+        self.pause(&fault.class, now_ms);
+        let tries = self.chain_tries.0 + 1;
+        if tries < ATTEMPTS_MAX {
+            self.chain_tries = (tries, now_ms + backoff_ms(tries));
+            return;
+        }
+        // It says nothing more: what it said before is nobody's word.
+        self.drop_unconfirmed(&fault);
+        self.surrender_all(&fault);
+        self.ended = Some(fault);
+    }
+
+    /// The node is on another chain: nothing that is not confirmed leaves, and nothing more is asked.
+    fn end(&mut self, fault: Fault) {
+        self.drop_unconfirmed(&fault);
+        self.surrender_all(&fault);
+        self.ended = Some(fault);
+    }
+
+    fn drop_unconfirmed(&mut self, fault: &Fault) {
+        for (_, report) in std::mem::take(&mut self.unconfirmed) {
+            let (filter, range) = (report.filter, report.range);
+            let surrender = Surrender { filter, range, fault: fault.clone() };
+            self.out.push_back(Action::Surrender(surrender));
+        }
+        self.confirm = Confirm::new(true);
     }
 
     /// A node that refuses calls gives one chunk sooner than several.
@@ -314,6 +411,10 @@ impl Backfill {
 
     /// Takes the answer to a ticket. One that is no longer waited for is dropped.
     pub fn on_answer(&mut self, ticket: Ticket, answer: Result<Answer, Fault>, now_ms: u64) {
+        if self.chain_asked == Some(ticket) {
+            self.chain_asked = None;
+            return self.on_chain(answer, now_ms);
+        }
         let Some(call) = self.waiting.remove(&ticket) else { return };
         if !self.chunks.contains_key(&call.chunk) {
             return;
@@ -503,7 +604,11 @@ impl Backfill {
                 self.lost_ranges = 0;
                 self.seq += 1;
                 report.seq = self.seq;
-                self.out.push_back(Action::Submit(report));
+                let said = self.confirm.note();
+                match self.confirm.is_confirmed(said) {
+                    true => self.out.push_back(Action::Submit(report)),
+                    false => self.unconfirmed.push_back((said, report)),
+                }
             }
             Step::Suspicious => self.split(id),
             Step::Restart(reason) => self.restart(id, &reason, now_ms),
@@ -546,8 +651,12 @@ impl Backfill {
     }
 
     fn fault_of_logs(&self, class: FaultClass, text: &str) -> Fault {
+        self.fault("eth_getLogs", class, text)
+    }
+
+    fn fault(&self, method: &str, class: FaultClass, text: &str) -> Fault {
         let node = self.context.status.node.clone();
-        Fault { node, method: "eth_getLogs".into(), class, text: text.to_owned() }
+        Fault { node, method: method.into(), class, text: text.to_owned() }
     }
 
     /// Leaves a node alone that refuses a call for its rate: as long as it says, else the longer the more

@@ -10,6 +10,7 @@ mod backfill;
 mod backoff;
 mod chain_plan;
 mod chunk;
+mod confirm;
 mod council;
 mod follow;
 mod segment;

@@ -51,7 +51,7 @@ fn a_final_block_that_nodes_differ_in_is_undecided_as_long_as_the_log_waits() {
 }
 
 #[test]
-fn where_nothing_is_covered_a_replay_goes_on_from_what_was_demanded() {
+fn a_replay_goes_on_from_the_first_block_that_was_demanded_or_is_not_covered() {
     let mut world = World::new(policy(Verify::Prove));
     let filters = [filter(&[], &[1])];
     let first = |world: &World| world.aggregator.first_uncovered(&filters, Verify::Prove);
@@ -60,5 +60,7 @@ fn where_nothing_is_covered_a_replay_goes_on_from_what_was_demanded() {
     assert_eq!(first(&world), Some(4));
     assert_eq!(world.aggregator.first_uncovered(&[filter(&[9], &[1])], Verify::Prove), None);
     world.take(&said("a", 6, 6, &[]).showing(6, &[]));
+    assert_eq!(first(&world), Some(4), "what lies below coverage is owed");
+    world.take(&said("a", 4, 5, &[]).showing(4, &[]).showing(5, &[]));
     assert_eq!(first(&world), Some(7), "coverage says where it goes on");
 }

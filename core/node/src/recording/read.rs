@@ -345,6 +345,10 @@ impl Node for Recording {
     }
 
     /// Counts the calls that a node would have been sent for the same questions.
+    fn keeps_chain(&self) -> bool {
+        true
+    }
+
     fn calls(&self) -> BTreeMap<String, u64> {
         METHODS
             .iter()

@@ -119,6 +119,10 @@ impl<N: Node> Node for Recorder<N> {
         self.node.hint()
     }
 
+    fn keeps_chain(&self) -> bool {
+        self.node.keeps_chain()
+    }
+
     fn ask(&self, ask: Ask) -> AnswerFuture<'_> {
         Box::pin(async move {
             let answer = self.node.ask(ask.clone()).await?;

@@ -210,6 +210,10 @@ impl Node for SocketNode {
         Box::pin(self.0.exchange.hint())
     }
 
+    fn keeps_chain(&self) -> bool {
+        true
+    }
+
     fn calls(&self) -> BTreeMap<String, u64> {
         self.0.counters.by_method()
     }

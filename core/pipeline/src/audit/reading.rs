@@ -114,6 +114,7 @@ impl Reading<'_> {
             profile: self.request.profile.clone(),
             concurrency: self.request.concurrency,
             width_max: None,
+            keeps_chain: node.node.keeps_chain(),
             reporter: Arc::from("audit"),
         };
         let is_shown = verify == self.request.require || verify == Verify::Prove;

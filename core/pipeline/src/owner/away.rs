@@ -108,6 +108,7 @@ pub(super) fn send(owner: &dyn AwayOwner, message: Message) {
         | Message::Conflict { .. }
         | Message::Halt { .. }
         | Message::GoOn { .. }
+        | Message::Elsewhere(..)
         | Message::Lane(..)
         | Message::LaneIdle(..)
         | Message::StepOutbox(..)

@@ -7,9 +7,9 @@ use super::{
 use crate::recent::Recent;
 use aggregator::Policy;
 use event::{
-    Ack, BlockNumHash, BlockRange, BlockRow, ChainId, Claimed, Content, Decoder, Evidence, Filter,
-    FilterId, Held, LaneCommit, LaneId, LaneState, Ledger, LedgerError, OutboxLine, OutboxStep,
-    Outgoing, Reader, Remedy, Report, ToLook, Verify, Writer,
+    Ack, BlockNumHash, BlockRange, BlockRow, ChainId, Claimed, Content, Decoder, Evidence, Fault,
+    Filter, FilterId, Held, LaneCommit, LaneId, LaneState, Ledger, LedgerError, OutboxLine,
+    OutboxStep, Outgoing, Reader, Remedy, Report, ToLook, Verify, Writer,
 };
 use futures_channel::oneshot;
 use std::{
@@ -103,6 +103,7 @@ pub(super) enum Message {
         policies: Vec<(ChainId, Policy)>,
         reply: oneshot::Sender<Result<(), LedgerError>>,
     },
+    Elsewhere(ChainId, BlockRange, Fault),
     EndLanesOf(ChainId),
     EndLanes,
     Close,
@@ -294,6 +295,12 @@ impl OwnerHandle {
     /// Lets what is final rise again.
     pub fn go_on(&self, chain: ChainId) {
         self.line.send(Message::GoOn { chain });
+    }
+
+    /// Notes that a node is on another chain, as the fault says: an incident, until a report of that
+    /// node comes again. Where the owner is another process it is not noted.
+    pub fn elsewhere(&self, chain: ChainId, at: BlockRange, fault: Fault) {
+        self.line.send(Message::Elsewhere(chain, at, fault));
     }
 
     /// Goes on with another decoder, whose tables are made first, and other demands on chains. On an

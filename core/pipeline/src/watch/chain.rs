@@ -2,7 +2,7 @@
 
 use super::{
     ChainView, Change, LookedAgain, NodeLine, WatchOutcome, WatchRequest, WatchWatcher,
-    gaps::{Fill, FillSetup, Rhythm, decide_waiting, fill, first_missing, levels},
+    gaps::{Fill, FillSetup, Filled, Rhythm, decide_waiting, fill, first_missing, levels},
     looks::{Look, Looked, Looks},
     nodes::{Arrival, Common, NodeRun, Nodes},
     route::Router,
@@ -10,7 +10,8 @@ use super::{
 };
 use crate::{OwnerHandle, ReplayError, ReplayNode, Timer};
 use event::{
-    Ack, BlockNumHash, BlockRange, BlockRow, Filter, Held, LedgerError, NodeId, Prover, Verify,
+    Ack, BlockNumHash, BlockRange, BlockRow, Fault, Filter, Held, LedgerError, NodeId, Prover,
+    Verify,
 };
 use futures_channel::mpsc;
 use futures_util::{
@@ -57,6 +58,8 @@ pub(super) struct ChainRun<'a> {
     /// Something was committed since it was last asked whether the end is reached.
     has_news: bool,
     start: Option<u64>,
+    /// What is wanted was noted as owed, as far as it is missing.
+    is_demanded: bool,
     /// Since when only logs that wait for a decision keep it from its end.
     ending_since_ms: Option<u64>,
     view: ChainView,
@@ -121,6 +124,7 @@ impl<'a> ChainRun<'a> {
             can_fill: false,
             has_news: true,
             start: request.start_block,
+            is_demanded: false,
             ending_since_ms: None,
             shown: None,
             changes: request.changes.take(),
@@ -147,6 +151,7 @@ impl<'a> ChainRun<'a> {
             self.look_at_finality(now_ms);
             self.show();
             self.look_when_possible(now_ms);
+            self.demand_at_first();
             if self.may_be_at_the_end() && self.is_at_the_end().await? {
                 return Ok(false);
             }
@@ -188,12 +193,14 @@ impl<'a> ChainRun<'a> {
                     self.has_news = true;
                     self.recent.after(&filled, self.timer.now_ms());
                     self.view.events += filled.new_events;
+                    self.demand_left(&filled);
                     self.view.open = filled.open;
                 }
                 filled = old => {
                     let filled = filled?;
                     self.old.after(&filled, self.timer.now_ms());
                     self.view.events += filled.new_events;
+                    self.demand_left(&filled);
                     let read = filled.window.map_or(0, |window| window.last());
                     self.view.gap_blocks = match (filled.window, self.old_range()) {
                         (Some(_), Some(range)) => range.last().saturating_sub(read),
@@ -231,7 +238,7 @@ impl<'a> ChainRun<'a> {
         let mut has_decided = false;
         loop {
             let Some(follow) = &mut self.nodes.all[index].follow else {
-                return (None, has_decided);
+                return (self.nodes.all[index].greet_at_ms, has_decided);
             };
             match follow.next(now_ms) {
                 FollowAction::Ask(ticket, ask) => self.nodes.ask(index, ticket, ask),
@@ -249,6 +256,7 @@ impl<'a> ChainRun<'a> {
                     self.acks.push(ack.boxed());
                 }
                 FollowAction::View(view) => {
+                    let elsewhere = follow.wrong_chain().cloned();
                     let decisions = match (&view.state, view.head) {
                         (NodeState::Following, Some(head)) => {
                             let (node, head) = (&view.node, head.block);
@@ -259,6 +267,10 @@ impl<'a> ChainRun<'a> {
                         _ => self.council.leave(&view.node, now_ms),
                     };
                     self.nodes.all[index].view = view;
+                    if let Some(fault) = elsewhere {
+                        let new = self.nodes.on_wrong_chain(index, fault, now_ms);
+                        self.tell_elsewhere(new);
+                    }
                     self.router.on_view(&self.nodes.all[index], now_ms);
                     has_decided |= !decisions.is_empty();
                     self.decide(decisions, now_ms);
@@ -337,7 +349,17 @@ impl<'a> ChainRun<'a> {
     fn on_arrival(&mut self, arrival: Arrival) {
         let council = &self.council;
         let window = || council.window();
-        self.nodes.take(arrival, &self.filters, window, self.timer.now_ms());
+        let now_ms = self.timer.now_ms();
+        let elsewhere = self.nodes.take(arrival, &self.filters, window, now_ms);
+        self.tell_elsewhere(elsewhere);
+    }
+
+    /// Has it noted where the chain stands that a node is on another one.
+    fn tell_elsewhere(&self, fault: Option<Fault>) {
+        let Some(fault) = fault else { return };
+        let head = self.council.head().map(|head| head.number).or(self.view.finalized);
+        let at = BlockRange::one(head.unwrap_or_default());
+        self.owner.elsewhere(self.request.profile.chain, at, fault);
     }
 
     /// Goes on with other nodes and filters. What is new of the filters is missing everywhere, so the
@@ -359,6 +381,7 @@ impl<'a> ChainRun<'a> {
         self.recent.at_ms = now_ms;
         self.old.at_ms = now_ms;
         self.looks.restart(second_look, now_ms);
+        self.is_demanded = false;
         self.has_news = true;
     }
 
@@ -414,7 +437,7 @@ impl<'a> ChainRun<'a> {
     fn fill(&mut self, range: Option<BlockRange>, is_recent: bool) -> Fill<'a> {
         let nodes = self.nodes_for_fill();
         let Some(range) = range.filter(|_| !nodes.is_empty()) else {
-            return async { Ok(super::gaps::Filled::default()) }.boxed();
+            return async { Ok(Filled::default()) }.boxed();
         };
         let (setup, filters) = (self.setup.clone(), self.request.filters.clone());
         let levels: Vec<Verify> = levels(self.request.verify, &self.request.profile, is_recent);
@@ -468,6 +491,38 @@ impl<'a> ChainRun<'a> {
         runs.filter(|run| !self.council.is_held(run.node.id()))
             .filter_map(|run| Some(ReplayNode { node: run.node.clone(), status: run.status()? }))
             .collect()
+    }
+
+    /// Returns everything that is wanted and there: from the start to the head, or to where it ends. Where
+    /// nodes are held because they left the chain, it may have come as far as they have.
+    fn wanted(&self) -> Option<BlockRange> {
+        let is_halted = self.view.halted.is_some();
+        let held = self.nodes.all.iter().filter(|_| is_halted).filter_map(|run| run.view.head);
+        let heads = held.map(|head| head.block.number);
+        let highest = heads.chain(self.council.head().map(|head| head.number)).max()?;
+        BlockRange::new(self.start?, highest.min(self.request.until_block.unwrap_or(u64::MAX)))
+    }
+
+    /// Notes in the ledger that what is missing of these blocks is owed, whoever goes on.
+    fn demand(&self, range: BlockRange) {
+        let WatchRequest { profile, filters, verify, .. } = &self.request;
+        let now_s = self.timer.unix_s();
+        self.owner.demand(profile.chain, filters.clone(), range, *verify, now_s);
+    }
+
+    /// What is wanted is owed from the moment it is known how much that is.
+    fn demand_at_first(&mut self) {
+        if let Some(wanted) = self.wanted().filter(|_| !self.is_demanded) {
+            self.is_demanded = true;
+            self.demand(wanted);
+        }
+    }
+
+    /// What a fill left open is owed, too: it may be newer than that.
+    fn demand_left(&self, filled: &Filled) {
+        if let Some(window) = filled.window.filter(|_| !filled.open.is_empty()) {
+            self.demand(window);
+        }
     }
 
     /// Looks for gaps at once when the first node says where the head is, not a block time later.
@@ -561,15 +616,8 @@ impl<'a> ChainRun<'a> {
         }
         let head = self.council.head();
         let mut open = Vec::new();
-        // Where nodes are held because they left the chain, it may have come as far as they have.
-        let is_halted = self.view.halted.is_some();
-        let held = self.nodes.all.iter().filter(|_| is_halted).filter_map(|run| run.view.head);
-        let highest = held.map(|head| head.block.number).chain(head.map(|head| head.number)).max();
-        // Blocks above the one up to which it was to watch are nobody's loss.
-        let last = highest.map(|last| last.min(self.request.until_block.unwrap_or(u64::MAX)));
-        if let (Some(start), Some(last)) = (self.start, last)
-            && let Some(range) = BlockRange::new(start, last)
-        {
+        if let Some(range) = self.wanted() {
+            self.demand(range);
             for filter in &self.request.filters {
                 let chain = self.request.profile.chain;
                 let reply = self.owner.missing(chain, filter.clone(), range, self.request.verify);

@@ -19,6 +19,8 @@ use tracker::{Follow, FollowConfig, NodeState, NodeStatus, NodeView, Ticket};
 const GREET_RETRY_MS: u64 = 1_000;
 /// Longest such wait, in milliseconds.
 const GREET_RETRY_MS_MAX: u64 = 30_000;
+/// A node that has not answered its first greeting by then is told, in milliseconds.
+const GREET_PATIENCE_MS: u64 = 5_000;
 
 /// What is the same for all nodes of a chain.
 #[derive(Clone)]
@@ -55,7 +57,9 @@ pub(super) struct NodeRun {
     /// `None` until it was greeted.
     pub(super) follow: Option<Follow>,
     greet_failures: u32,
-    greet_at_ms: Option<u64>,
+    /// It is on another chain, and that was told.
+    is_elsewhere: bool,
+    pub(super) greet_at_ms: Option<u64>,
     /// Its own among all nodes that ever were.
     key: u64,
     /// Dropped with it: what is on its way ends then.
@@ -112,6 +116,7 @@ impl<'a> Nodes<'a> {
             node,
             follow: None,
             greet_failures: 0,
+            is_elsewhere: false,
             greet_at_ms: None,
             key,
             _here: here,
@@ -177,8 +182,20 @@ impl<'a> Nodes<'a> {
     fn greet(&mut self, index: usize) {
         let (node, timer) = (self.all[index].node.clone(), self.timer);
         let (chain, finality) = (self.common.profile.chain, self.common.profile.finality);
+        let is_first = self.all[index].greet_failures == 0;
         self.greetings.push(self.coming(index, async move {
-            What::Greeted(Box::new(greet(&*node, Some(chain), finality, timer).await))
+            let greeting = greet(&*node, Some(chain), finality, timer).boxed();
+            let patience = timer.sleep_until(timer.now_ms() + GREET_PATIENCE_MS);
+            let greeting = match select(greeting, patience).await {
+                Either::Left((greeting, _)) => greeting,
+                Either::Right(((), greeting)) => {
+                    if is_first {
+                        tracing::warn!(node = %node.id(), "a node has not answered yet");
+                    }
+                    greeting.await
+                }
+            };
+            What::Greeted(Box::new(greeting))
         }));
     }
 
@@ -218,20 +235,21 @@ impl<'a> Nodes<'a> {
         }
     }
 
-    /// Takes what came; the node is then to be stepped.
+    /// Takes what came; the node is then to be stepped. Returns what shows that it is on another chain,
+    /// when that is new.
     pub(super) fn take(
         &mut self,
         arrival: Arrival,
         filters: &[Arc<Filter>],
         window: impl FnOnce() -> Vec<BlockNumHash>,
         now_ms: u64,
-    ) {
+    ) -> Option<Fault> {
         let Arrival { key, what } = arrival;
-        let Some(index) = self.all.iter().position(|run| run.key == key) else { return };
+        let index = self.all.iter().position(|run| run.key == key)?;
         match what {
             What::Greeted(greeting) => match *greeting {
                 Ok(greeting) => self.follow(index, greeting, filters, window()),
-                Err(fault) => self.on_no_greeting(index, fault, now_ms),
+                Err(fault) => return self.on_no_greeting(index, fault, now_ms),
             },
             What::Answered(ticket, answer) => {
                 if let Some(follow) = &mut self.all[index].follow {
@@ -244,6 +262,7 @@ impl<'a> Nodes<'a> {
             }
             What::Nothing => {}
         }
+        None
     }
 
     fn on_hint(&mut self, index: usize, hint: Hint, now_ms: u64) {
@@ -274,23 +293,52 @@ impl<'a> Nodes<'a> {
             filters: filters.to_vec(),
             window,
             poll_interval_ms,
+            keeps_chain: self.all[index].node.keeps_chain(),
             seed: seed.wrapping_add(self.all[index].key),
             reporter,
         };
-        self.all[index].follow = Some(Follow::new(config, prover));
+        let node = &mut self.all[index];
+        if std::mem::take(&mut node.is_elsewhere) {
+            tracing::warn!(node = %node.node.id(), "the node is on the right chain again");
+        }
+        node.greet_failures = 0;
+        node.follow = Some(Follow::new(config, prover));
     }
 
-    fn on_no_greeting(&mut self, index: usize, fault: Fault, now_ms: u64) {
-        let node = &mut self.all[index];
-        tracing::warn!(%fault, "a node does not answer");
+    fn on_no_greeting(&mut self, index: usize, fault: Fault, now_ms: u64) -> Option<Fault> {
         if let FaultClass::WrongChain { .. } = fault.class {
-            // For the operator to look at: it is never asked again.
-            node.view.state = NodeState::WrongChain;
-            return;
+            return self.on_wrong_chain(index, fault, now_ms);
         }
+        tracing::warn!(%fault, "a node does not answer");
+        self.greet_later(index, now_ms);
+        self.all[index].view.state = NodeState::Lost { fault };
+        None
+    }
+
+    /// The node is on another chain: it is used for nothing, and greeted until it is back. Returns the
+    /// fault when that is new.
+    pub(super) fn on_wrong_chain(
+        &mut self,
+        index: usize,
+        fault: Fault,
+        now_ms: u64,
+    ) -> Option<Fault> {
+        self.greet_later(index, now_ms);
+        let node = &mut self.all[index];
+        node.follow = None;
+        node.view.state = NodeState::WrongChain;
+        if std::mem::replace(&mut node.is_elsewhere, true) {
+            return None;
+        }
+        tracing::warn!(%fault, "a node is on another chain, and is used for nothing until it is back");
+        Some(fault)
+    }
+
+    /// Greets a node again after a while, the longer the more often it was in vain.
+    fn greet_later(&mut self, index: usize, now_ms: u64) {
+        let node = &mut self.all[index];
         let wait = GREET_RETRY_MS << node.greet_failures.min(10);
         node.greet_failures += 1;
         node.greet_at_ms = Some(now_ms + wait.min(GREET_RETRY_MS_MAX));
-        node.view.state = NodeState::Lost { fault };
     }
 }

@@ -215,6 +215,7 @@ impl Bench {
             profile: ChainProfile::ethereum(self.chain()),
             concurrency: 3,
             width_max: Some(25),
+            keeps_chain: false,
             reporter: "sim".into(),
         };
         let mut backfill = Backfill::new(config, Arc::new(proof::Proof), work);

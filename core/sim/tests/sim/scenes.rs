@@ -2,7 +2,7 @@
 //! must come of it.
 
 use crate::watching::{Plan, Silent, Watch};
-use event::{BlockRange, Flaw, Node, NodeId, Op, Verify, Visibility};
+use event::{BlockRange, ChainId, Flaw, Node, NodeId, Op, Verify, Visibility};
 use pipeline::WatchWatcher;
 use sim::{
     Happening, Methods, Rule, Trouble, World, WorldSettings, account,
@@ -165,6 +165,28 @@ fn f2_all_nodes_are_down_for_half_an_hour_while_a_reorg_crosses_the_gap() {
     }
     .play();
     assert!(watch.journal(Op::Revert) >= 5, "what was seen of the old branch left");
+}
+
+/// Another chain answers in place of the node's own for a while.
+fn elsewhere() -> Rule {
+    let other = Trouble::OtherChain(ChainId(777));
+    Rule::on(Methods::ASKS, other).during(5 * MINUTE_MS, 9 * MINUTE_MS)
+}
+
+#[test]
+fn f12_a_node_that_answers_from_another_chain_for_a_while_is_used_for_nothing_and_then_again() {
+    for nodes in [vec![vec![elsewhere()]], vec![vec![elsewhere()], vec![], vec![]]] {
+        let is_alone = nodes.len() == 1;
+        let watch = Scene { nodes, ..Scene::of(Vec::new()) }.play();
+        let told = watch.told(&[Flaw::WrongChain]);
+        assert_eq!(told.len(), 1, "{told:#?}");
+        assert!(told[0].contains("chain 777, not 1"), "{told:?}");
+        assert_eq!(watch.named(&[Flaw::WrongChain]), first());
+        let views = watch.outcome.as_ref().unwrap();
+        assert_eq!(views.halted, None);
+        // Blocks of the time afterwards are its own again.
+        assert_eq!(watch.journal(Op::Revert), 0, "alone: {is_alone}");
+    }
 }
 
 #[test]

@@ -75,10 +75,14 @@ impl Follow {
     fn on_success(&mut self, call: Call, answer: Answer, now_ms: u64) {
         match (call.purpose, answer) {
             (Purpose::ChainId, Answer::ChainId(chain)) => {
-                if chain != self.context.profile.chain {
-                    return self.end();
+                let expected = self.context.profile.chain;
+                if chain != expected {
+                    let node = self.context.status.node.clone();
+                    return self.end(Fault::wrong_chain(node, expected, chain));
                 }
                 self.trust = Trust::Good;
+                self.confirm.on_right();
+                self.telling.on_right();
                 self.schedule.on_check(now_ms);
                 if self.lost.is_some() {
                     self.schedule.poll_due_ms = now_ms;
@@ -90,7 +94,9 @@ impl Follow {
             }
             (Purpose::Finalized, Answer::Head(finalized)) => {
                 let head = self.context.status.head.number;
-                self.finalized.on_said(finalized.block.number.min(head));
+                if self.finalized.on_said(finalized.block.number.min(head)) {
+                    self.confirm.note();
+                }
             }
             (Purpose::Announced(hash), Answer::Headers(mut blocks)) => {
                 let block = blocks.pop().filter(|block| block.hash == hash);
@@ -133,7 +139,7 @@ impl Follow {
 
     fn on_fault(&mut self, mut call: Call, fault: Fault, now_ms: u64) {
         if matches!(fault.class, FaultClass::WrongChain { .. }) {
-            return self.end();
+            return self.end(fault);
         }
         if let FaultClass::Rate { retry_after_ms } = fault.class {
             let wait_ms = retry_after_ms.unwrap_or_else(|| backoff_ms(call.attempts));
@@ -219,13 +225,15 @@ impl Follow {
     fn distrust(&mut self) {
         if self.trust != Trust::Ended {
             self.trust = Trust::Due;
+            self.confirm.on_loss();
             self.calls.forget(|purpose| purpose == Purpose::ChainId);
         }
     }
 
     /// Another chain: nothing of what was asked since the last good check is reported.
-    fn end(&mut self) {
+    fn end(&mut self, fault: Fault) {
         self.trust = Trust::Ended;
+        self.wrong_chain = Some(fault);
         self.lost = None;
         self.out.clear();
         self.calls.forget(|_| true);

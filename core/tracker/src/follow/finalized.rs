@@ -23,9 +23,9 @@ impl Finalized {
         Self { finality, said, asked: said, of_head: said }
     }
 
-    /// The node called this final.
-    pub(crate) const fn on_said(&mut self, number: u64) {
-        self.said = Some(number);
+    /// The node called this final; returns whether it called something else so before.
+    pub(crate) fn on_said(&mut self, number: u64) -> bool {
+        self.said.replace(number) != Some(number)
     }
 
     /// The head is asked for.

@@ -64,13 +64,13 @@ impl Follow {
 
     pub(super) fn on_header(&mut self, block: BlockAnswer, now_ms: u64) {
         let Some(walk) = &mut self.walk else { return };
-        let finalized = walk.finalized;
+        let (finalized, is_fork) = (walk.finalized, walk.is_fork);
         match walk.on_header(block, &self.window) {
             WalkStep::Ask => self.go_on_walking(now_ms),
             WalkStep::Astray => self.give_walk_up(now_ms),
             WalkStep::Done(walked) => {
                 self.walk = None;
-                self.on_walked(walked);
+                self.on_walked(walked, is_fork);
                 // What is read from here on is of this head's branch.
                 self.context.status.finalized = finalized;
             }
@@ -82,7 +82,7 @@ impl Follow {
         self.begin_walk(now_ms);
     }
 
-    fn on_walked(&mut self, walked: Walked) {
+    fn on_walked(&mut self, walked: Walked, is_fork: bool) {
         self.announced.clear();
         let named =
             |block: &BlockAnswer| BlockNumHash { number: block.header.number, hash: block.hash };
@@ -102,7 +102,16 @@ impl Follow {
             parent: parent.map(|parent| parent.hash),
             is_whole: walked.is_whole,
         };
+        // What goes on from blocks of the chain is of the chain, whoever told it.
+        let goes_on = walked.is_whole && !is_fork && branch.parent.is_some();
+        let is_head = self.head.is_some_and(|head| branch.blocks.last() == Some(&head.block));
+        if !goes_on {
+            self.window_said = self.confirm.note();
+        } else if is_head && self.confirm.is_confirmed(self.window_said) {
+            self.note_standing();
+            self.telling.confirm_head();
+        }
         self.unruled = Some(walked);
-        self.out.push_back(FollowAction::Branch(branch));
+        self.out.push_back((self.window_said, FollowAction::Branch(branch)));
     }
 }

@@ -14,6 +14,7 @@ mod live_block;
 mod reading;
 mod round;
 mod schedule;
+mod telling;
 mod unread;
 mod view;
 mod walk;
@@ -21,7 +22,7 @@ mod window;
 
 pub use view::{NodeState, NodeView};
 
-use crate::{NodeStatus, Ticket, chunk::Context};
+use crate::{NodeStatus, Ticket, chunk::Context, confirm::Confirm};
 use alloy_primitives::B256;
 use calls::{Call, Calls, Purpose};
 use early::Early;
@@ -36,6 +37,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
 };
+use telling::Telling;
 use unread::Unread;
 use walk::{Walk, Walked};
 use window::Window;
@@ -62,6 +64,9 @@ pub struct FollowConfig {
     pub poll_interval_ms: u64,
     /// Seed of the jitter: the same seed gives the same waits.
     pub seed: u64,
+    /// Whether the node sees to it itself that all answers are of one chain. Of any other nothing
+    /// leaves before the chain was asked for after it, but what links to known blocks.
+    pub keeps_chain: bool,
     /// Name of this process in reports.
     pub reporter: Arc<str>,
 }
@@ -141,6 +146,7 @@ pub struct Follow {
     schedule: Schedule,
     calls: Calls,
     trust: Trust,
+    wrong_chain: Option<Fault>,
     lost: Option<Lost>,
     paused_until_ms: u64,
     head: Option<Head>,
@@ -157,7 +163,12 @@ pub struct Follow {
     round: Option<(u64, Round)>,
     rounds: u64,
     receipts_off: Option<Fault>,
-    out: VecDeque<FollowAction>,
+    /// What is finished, each with its number among what the node said.
+    out: VecDeque<(u64, FollowAction)>,
+    confirm: Confirm,
+    telling: Telling,
+    /// Number of the branch that the window's newest blocks are of.
+    window_said: u64,
     seq: u64,
     view: NodeView,
     shown: Option<NodeView>,
@@ -188,6 +199,7 @@ impl Follow {
             blocks_unread: 0,
             last_progress_ms: 0,
         };
+        let status_finalized = status.finalized;
         let finalized = Finalized::new(profile.finality, status.finalized);
         Self {
             context: Context { status, verify, profile, prover, reporter },
@@ -196,6 +208,7 @@ impl Follow {
             schedule: Schedule::new(config.poll_interval_ms, config.seed),
             calls: Calls::default(),
             trust: Trust::Due,
+            wrong_chain: None,
             lost: None,
             paused_until_ms: 0,
             head: None,
@@ -211,6 +224,9 @@ impl Follow {
             rounds: 0,
             receipts_off: None,
             out: VecDeque::new(),
+            confirm: Confirm::new(config.keeps_chain),
+            telling: Telling::new(status_finalized),
+            window_said: 0,
             seq: 0,
             view,
             shown: None,
@@ -226,6 +242,11 @@ impl Follow {
     /// the head whose blocks were walked last, so that these are known to descend from it.
     pub const fn finalized(&self) -> Option<u64> {
         self.context.status.finalized
+    }
+
+    /// Returns what shows that the node is on another chain, where it is; nothing more comes of it then.
+    pub const fn wrong_chain(&self) -> Option<&Fault> {
+        self.wrong_chain.as_ref()
     }
 
     /// Returns the number of entries of everything that is held.
@@ -254,7 +275,8 @@ impl Follow {
         if let Some(view) = self.changed_view() {
             return FollowAction::View(view);
         }
-        if self.trust == Trust::Good && now_ms >= self.schedule.check_due_ms {
+        let is_checked = self.calls.is_polling(Purpose::ChainId);
+        if self.trust == Trust::Good && now_ms >= self.schedule.check_due_ms && !is_checked {
             self.trust = Trust::Due;
         }
         match self.trust {
@@ -268,6 +290,9 @@ impl Follow {
         if now_ms < self.paused_until_ms {
             return FollowAction::WaitUntil(self.paused_until_ms);
         }
+        if self.confirm.is_due() {
+            return self.ask_chain(now_ms);
+        }
         if let Some(action) = self.poll(now_ms) {
             return action;
         }
@@ -277,7 +302,7 @@ impl Follow {
             let (ticket, ask) = self.calls.send(call);
             return FollowAction::Ask(ticket, ask);
         }
-        let mut due_ms = self.schedule.check_due_ms;
+        let mut due_ms = if is_checked { u64::MAX } else { self.schedule.check_due_ms };
         if !self.calls.is_polling(Purpose::Latest) {
             due_ms = due_ms.min(self.schedule.poll_due_ms);
         }
@@ -294,6 +319,13 @@ impl Follow {
             return FollowAction::WaitUntil(wait_ms);
         }
         self.trust = Trust::Asked;
+        self.ask_chain(now_ms)
+    }
+
+    /// Confirms with the answer what the node has said so far.
+    fn ask_chain(&mut self, now_ms: u64) -> FollowAction {
+        self.confirm.on_ask();
+        self.telling.on_ask();
         self.ask_poll(Purpose::ChainId, Ask::ChainId, now_ms)
     }
 
@@ -321,23 +353,36 @@ impl Follow {
     /// Returns the next finished thing. Reports wait while a walk can take their blocks away.
     fn pop_out(&mut self) -> Option<FollowAction> {
         let is_fork = self.walk.as_ref().is_some_and(|walk| walk.is_fork);
-        if is_fork && matches!(self.out.front(), Some(FollowAction::Submit(_))) {
+        let (said, action) = self.out.front()?;
+        if (is_fork && matches!(action, FollowAction::Submit(_)))
+            || !self.confirm.is_confirmed(*said)
+        {
             return None;
         }
-        let action = self.out.pop_front()?;
+        let (_, action) = self.out.pop_front()?;
         if let FollowAction::Submit(report) = &action {
             self.view.logs_reported += report.logs.len() as u64;
         }
         Some(action)
     }
 
+    /// Notes where the node says that it stands.
+    fn note_standing(&mut self) {
+        if self.telling.say((self.head, self.context.status.finalized)) {
+            self.confirm.note();
+        }
+        if self.confirm.is_kept() {
+            self.telling.confirm();
+        }
+    }
+
     fn changed_view(&mut self) -> Option<NodeView> {
-        self.view.head = self.head;
-        self.view.finalized = self.context.status.finalized;
+        self.note_standing();
+        (self.view.head, self.view.finalized) = self.telling.told();
         self.view.state = match (&self.trust, &self.lost) {
             (Trust::Ended, _) => NodeState::WrongChain,
             (_, Some(lost)) => NodeState::Lost { fault: lost.fault.clone() },
-            (_, None) if self.head.is_none() => NodeState::Connecting,
+            (_, None) if self.view.head.is_none() => NodeState::Connecting,
             (_, None) => NodeState::Following,
         };
         if self.shown.as_ref() == Some(&self.view) {

@@ -22,7 +22,7 @@ impl Follow {
             blocks.retain(|block| block.header.number < number);
             self.unread.put_back(blocks);
         }
-        self.out.retain(|action| match action {
+        self.out.retain(|(_, action)| match action {
             FollowAction::Submit(report) => report.range.last() < number,
             _ => true,
         });
@@ -101,7 +101,8 @@ impl Follow {
             self.seq += 1;
             report.seq = self.seq;
             report.head_after = report.head_after.max(self.context.status.head.number);
-            self.out.push_back(FollowAction::Submit(Box::new(report)));
+            let said = self.confirm.note();
+            self.out.push_back((said, FollowAction::Submit(Box::new(report))));
         }
         if is_answered {
             return self.step_round(now_ms);

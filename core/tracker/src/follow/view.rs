@@ -15,7 +15,7 @@ pub enum NodeState {
         /// The last fault.
         fault: Fault,
     },
-    /// It is on another chain. Nothing is asked of it any more.
+    /// It is on another chain. Its follower asks nothing of it any more.
     WrongChain,
 }
 

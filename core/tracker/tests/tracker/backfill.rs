@@ -9,6 +9,8 @@ use std::{
 };
 use tracker::{Action, Backfill, BackfillConfig, NodeStatus, Surrender};
 
+const CHAIN: ChainId = ChainId(1);
+
 /// What a test makes of a question instead of the honest answer.
 type Bend = Box<dyn FnMut(&Ask) -> Option<Result<Answer, FaultClass>>>;
 
@@ -61,6 +63,7 @@ impl Script {
             Ask::ReceiptsOf { blocks } => {
                 Answer::ReceiptsOf(blocks.iter().map(|block| Ok(self.receipts(block))).collect())
             }
+            Ask::ChainId => Answer::ChainId(CHAIN),
             _ => unreachable!("a backfill does not ask {ask:?}"),
         }
     }
@@ -137,9 +140,10 @@ fn backfill(
     let config = BackfillConfig {
         status,
         verify,
-        profile: ChainProfile::ethereum(ChainId(1)),
+        profile: ChainProfile::ethereum(CHAIN),
         concurrency,
         width_max: None,
+        keeps_chain: false,
         reporter: "test".into(),
     };
     let filter = Filter::new(
@@ -759,4 +763,31 @@ fn headers_are_asked_for_in_fewer_where_so_many_are_refused_for_the_rate_and_eac
     assert_eq!(run.log_blocks(), [5, 1_500]);
     let headers = run.asked.iter().filter(|ask| matches!(ask, Ask::Headers { .. })).count();
     assert!(headers <= 1_000, "{headers} questions");
+}
+
+#[test]
+fn f12_what_a_node_gave_since_its_chain_was_asked_for_last_is_left_to_others_when_it_is_another() {
+    let mut chains = 0;
+    let script = Script::bent([], move |ask| {
+        chains += u64::from(*ask == Ask::ChainId);
+        (*ask == Ask::ChainId && chains > 2).then(|| Ok(Answer::ChainId(ChainId(777))))
+    });
+    let run = run(script, Verify::Off, range(1, 100_000), 200_000);
+    assert!(!run.reports.is_empty() && run.reports.len() <= 4, "{:?}", run.covered());
+    let mut all = run.covered();
+    all.extend(run.surrendered.iter().map(|given_up| given_up.range));
+    all.sort_unstable();
+    assert!(contiguous(&all, range(1, 100_000)), "{all:?}");
+    let wrong = FaultClass::WrongChain { expected: CHAIN, found: ChainId(777) };
+    assert!(run.surrendered.iter().all(|given_up| given_up.fault.class == wrong));
+    assert_eq!(run.asked.last(), Some(&Ask::ChainId), "nothing is asked of it then");
+}
+
+#[test]
+fn f12_what_a_node_gave_is_left_to_others_when_it_does_not_say_its_chain_any_more() {
+    let script =
+        Script::bent([], |ask| (*ask == Ask::ChainId).then_some(Err(FaultClass::Unreachable)));
+    let run = run(script, Verify::Off, range(1, 100), 10_000);
+    assert_eq!(run.covered(), []);
+    assert_eq!(run.surrendered.len(), 1);
 }

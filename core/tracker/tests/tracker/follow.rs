@@ -99,6 +99,7 @@ struct Setup {
     finality: Finality,
     filters: usize,
     seed: u64,
+    keeps_chain: bool,
 }
 
 impl Default for Setup {
@@ -111,6 +112,7 @@ impl Default for Setup {
             finality: Finality::Tag,
             filters: 1,
             seed: 7,
+            keeps_chain: true,
         }
     }
 }
@@ -148,6 +150,7 @@ impl Setup {
             filters: (0..self.filters).map(filter).collect(),
             window: self.window,
             poll_interval_ms: 2_000,
+            keeps_chain: self.keeps_chain,
             seed: self.seed,
             reporter: "test".into(),
         };
@@ -387,6 +390,53 @@ fn f12_the_chain_is_asked_for_at_every_connection_and_every_five_minutes() {
     assert_eq!(bench.count(is_chain), 2);
     bench.run_for(601_000);
     assert_eq!(bench.count(is_chain), 4);
+}
+
+/// Another chain, as long as it likes, and all of it final.
+fn elsewhere(world: &mut World) {
+    world.chain = ChainId(99);
+    world.grow('z', at('z', 900), 1_050);
+    world.finalized = 1_050;
+}
+
+#[test]
+fn f12_what_a_node_says_that_became_another_chain_behind_the_same_address_is_used_for_nothing() {
+    for window in [Setup::default().window, vec![]] {
+        let mut bench = Setup { keeps_chain: false, window, ..Setup::default() }.bench();
+        let first = bench.next_block('a');
+        assert_eq!(bench.reported().last(), Some(&first));
+        let (branches, reports) = (bench.branches.len(), bench.reports.len());
+        elsewhere(&mut bench.world);
+        bench.run_for(60_000);
+        assert_eq!((bench.branches.len(), bench.reports.len()), (branches, reports));
+        let view = bench.views.last().unwrap();
+        assert_eq!((&view.state, view.finalized), (&NodeState::WrongChain, Some(990)));
+        assert_eq!(view.head.unwrap().block, first, "where it stands there is not told");
+        let wrong = FaultClass::WrongChain { expected: CHAIN, found: ChainId(99) };
+        assert_eq!(bench.follow.wrong_chain().unwrap().class, wrong);
+    }
+}
+
+#[test]
+fn f12_the_chain_is_asked_for_after_what_is_reported_and_a_report_does_not_leave_before() {
+    let setup = Setup::with_logs([at('a', 1_001)]);
+    let mut bench = Setup { keeps_chain: false, ..setup }.bench();
+    bench.next_block('a');
+    let is_chain = |ask: &Ask| *ask == Ask::ChainId;
+    let asked: Vec<&Ask> = bench.world.asked.iter().map(|(_, ask)| ask).collect();
+    let last_logs = asked.iter().rposition(|ask| is_logs(ask)).unwrap();
+    assert!(asked[last_logs..].iter().any(|ask| is_chain(ask)), "{asked:?}");
+    bench.withheld = |ask| *ask == Ask::ChainId;
+    let reports = bench.reports.len();
+    bench.next_block('a');
+    assert_eq!(bench.reports.len(), reports);
+    bench.withheld = |_| false;
+    bench.run_for(1_000);
+    assert_eq!(bench.reports.len(), reports + 1);
+    // Nothing new, nothing to confirm.
+    let before = bench.count(is_chain);
+    bench.run_for(60_000);
+    assert_eq!(bench.count(is_chain), before);
 }
 
 #[test]
