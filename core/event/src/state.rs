@@ -64,7 +64,7 @@ impl PluginState {
     }
 
     /// Returns keys and values in order of key, from this one on. The first call puts all keys in order.
-    pub fn from_key(&self, from: Bound<&[u8]>) -> impl Iterator<Item = (&Vec<u8>, &Vec<u8>)> {
+    pub fn entries_from(&self, from: Bound<&[u8]>) -> impl Iterator<Item = (&Vec<u8>, &Vec<u8>)> {
         let ordered = self.ordered.get_or_init(|| self.entries.keys().cloned().collect());
         let keys = ordered.range::<[u8], _>((from, Bound::Unbounded));
         keys.filter_map(|key| self.entries.get_key_value(key))
@@ -72,7 +72,7 @@ impl PluginState {
 
     /// Returns all keys and values in order of key.
     pub fn iter(&self) -> impl Iterator<Item = (&Vec<u8>, &Vec<u8>)> {
-        self.from_key(Bound::Unbounded)
+        self.entries_from(Bound::Unbounded)
     }
 }
 
@@ -99,7 +99,8 @@ mod tests {
     use super::*;
 
     fn keys(state: &PluginState, from: Bound<&[u8]>) -> Vec<String> {
-        let keys = state.from_key(from).map(|(key, _)| String::from_utf8_lossy(key).into_owned());
+        let keys =
+            state.entries_from(from).map(|(key, _)| String::from_utf8_lossy(key).into_owned());
         keys.collect()
     }
 

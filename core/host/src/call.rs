@@ -314,8 +314,8 @@ impl state::Host for Call {
             _ => Bound::Included(prefix.as_slice()),
         };
         self.writes.order();
-        let mut stored = self.state.from_key(from).peekable();
-        let mut written = self.writes.from_key(from).peekable();
+        let mut stored = self.state.entries_from(from).peekable();
+        let mut written = self.writes.entries_from(from).peekable();
         let mut found: Vec<(&Vec<u8>, &Vec<u8>)> = Vec::new();
         while found.len() < limit {
             let key = match (stored.peek(), written.peek()) {

@@ -36,7 +36,7 @@ impl Writes {
     }
 
     /// Returns writes in order of key, from this one on: nothing before [`Self::order`].
-    pub(crate) fn from_key(
+    pub(crate) fn entries_from(
         &self,
         from: Bound<&[u8]>,
     ) -> impl Iterator<Item = (&Vec<u8>, Option<&Vec<u8>>)> {

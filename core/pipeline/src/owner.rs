@@ -350,12 +350,13 @@ impl Owner {
         let told = self.told(chain, about, &flaws)?;
         let (repeated, new) = std::mem::take(incidents).into_iter().partition(|incident| {
             let is_loss = LOSSES.contains(&incident.flaw);
-            let of_same = told.iter().filter(|told| {
+            let mut of_same = told.iter().filter(|told| {
                 (&told.node, told.range) == (&incident.node, incident.range)
                     && (told.flaw == incident.flaw || (is_loss && LOSSES.contains(&told.flaw)))
             });
             // What was withdrawn may be told anew.
-            let standing = if is_loss { of_same.last() } else { of_same.max_by_key(|t| t.count) };
+            let standing =
+                if is_loss { of_same.next_back() } else { of_same.max_by_key(|t| t.count) };
             standing.is_some_and(|told| told.flaw == incident.flaw && told.count >= incident.count)
         });
         *incidents = new;

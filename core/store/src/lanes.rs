@@ -423,8 +423,11 @@ fn undo(
     )
 }
 
+/// Batch and key, and what is written there.
+type KeyWrite<'a> = ((u32, &'a [u8]), Option<&'a [u8]>);
+
 fn write_state(conn: &Connection, commit: &LaneCommit, before: u64) -> Result<u64> {
-    let mut rows: Vec<((u32, &[u8]), Option<&[u8]>)> = Vec::new();
+    let mut rows: Vec<KeyWrite<'_>> = Vec::new();
     for (batch, writes) in &commit.state {
         if *batch as usize >= commit.batches.len() {
             return Err(fault(&commit.lane, "wrote state for a batch that is not there"));
