@@ -314,9 +314,7 @@ impl AuditReport {
         out.flush()?;
         Ok(())
     }
-}
 
-impl AuditReport {
     /// Which blocks, for people.
     fn blocks(&self) -> String {
         self.range.map_or_else(|| "a range that no node told".to_owned(), |r| r.to_string())

@@ -53,6 +53,22 @@ fn pairs(all: &[(&str, &str)]) -> Vec<(String, String)> {
     all.iter().map(|(node, flaw)| ((*node).to_owned(), (*flaw).to_owned())).collect()
 }
 
+/// Nobody is named while nothing shows who is right. Once somebody gives receipts the ledger has the truth, the
+/// run after that is in order, and `odd` is named for what it did.
+fn until_receipts_come(
+    scene: &Scene,
+    ledger: &str,
+    (order, level): ([&'static str; 2], &str),
+    flaw: &str,
+) {
+    assert_eq!(named(scene, ledger), [], "{level} {order:?}: nothing shows who is right");
+    let (all, verify) = ([order[0], order[1], "reth"], ["--verify", level]);
+    scene.run(&all, ledger, &[&RANGE[..], &verify].concat());
+    scene.json(&all, ledger, &verify, 0);
+    assert_eq!(scene.events(ledger), scene.truth(), "{level} {order:?}");
+    assert_eq!(named(scene, ledger), pairs(&[("odd", flaw)]), "{level} {order:?}");
+}
+
 /// Events that the truth has not.
 fn made_up(scene: &Scene, ledger: &str) -> u64 {
     let ids = "select block_hash, tx_hash, data, occurrence from events_canonical";
@@ -78,13 +94,7 @@ fn f81_what_one_of_two_adds_is_no_event_at_any_level_while_nobody_gives_receipts
             scene.json(&order, &ledger, &verify, 75);
         }
         assert_eq!(made_up(&scene, &ledger), 0, "{level} {order:?}");
-        assert_eq!(named(&scene, &ledger), [], "{level} {order:?}: nothing shows who is right");
-        // Receipts come.
-        let all = [order[0], order[1], "reth"];
-        scene.run(&all, &ledger, &[&RANGE[..], &verify].concat());
-        scene.json(&all, &ledger, &verify, 0);
-        assert_eq!(scene.events(&ledger), scene.truth(), "{level} {order:?}");
-        assert_eq!(named(&scene, &ledger), pairs(&[("odd", "forged")]), "{level} {order:?}");
+        until_receipts_come(&scene, &ledger, (order, level), "forged");
     }
 }
 
@@ -100,12 +110,7 @@ fn f28_who_drops_a_log_while_nobody_gives_receipts_is_named_once_somebody_does()
         let verify = ["--verify", level];
         scene.run(&order, &ledger, &[&RANGE[..], &verify].concat());
         scene.json(&order, &ledger, &verify, 75);
-        assert_eq!(named(&scene, &ledger), [], "{level} {order:?}");
-        let all = [order[0], order[1], "reth"];
-        scene.run(&all, &ledger, &[&RANGE[..], &verify].concat());
-        scene.json(&all, &ledger, &verify, 0);
-        assert_eq!(scene.events(&ledger), scene.truth(), "{level} {order:?}");
-        assert_eq!(named(&scene, &ledger), pairs(&[("odd", "missing")]), "{level} {order:?}");
+        until_receipts_come(&scene, &ledger, (order, level), "missing");
     }
 }
 

@@ -512,7 +512,9 @@ impl<'a> ChainRun<'a> {
 
     /// What is wanted is owed from the moment it is known how much that is.
     fn demand_at_first(&mut self) {
-        if let Some(wanted) = self.wanted().filter(|_| !self.is_demanded) {
+        if !self.is_demanded
+            && let Some(wanted) = self.wanted()
+        {
             self.is_demanded = true;
             self.demand(wanted);
         }

@@ -62,13 +62,13 @@ fn world(seed: u64, rng: &mut Rng) -> World {
     World::new(WorldSettings { traffic, blocks_at_start, ..WorldSettings::of_seed(seed) })
 }
 
-fn script(world: &World, rng: &mut Rng, liar: &NodeId, stays: bool) {
+fn script(world: &World, rng: &mut Rng, liar: &NodeId, most_stay: bool) {
     for _ in 0..rng.below(8) {
         let at_ms = rng.below(HEALS_AT_MS);
         something_happens(world, rng, liar, at_ms);
     }
     // One of two that leaves is half of them, and halts what is final: a scene of `finality` has that.
-    if stays && rng.chance(300) {
+    if most_stay && rng.chance(300) {
         another_finality(world, rng, liar, HEALS_AT_MS);
     }
     world.schedule(HEALS_AT_MS, Happening::Heal);
@@ -89,8 +89,7 @@ fn outages(world: &World, rng: &mut Rng) -> Persona {
 }
 
 /// Nodes of a seed: the first one lies where there are others, the last one is honest and may be away for
-/// a while. Tells also whether
-/// one of them misnumbers logs.
+/// a while. Tells also whether one of them misnumbers logs.
 fn nodes(world: &World, rng: &mut Rng, range: BlockRange) -> (Vec<Arc<SimNode>>, bool) {
     let count = [1, 2, 3, 3, 3][rng.below(5) as usize];
     let harm = match count {

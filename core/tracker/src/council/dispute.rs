@@ -144,10 +144,11 @@ impl Council {
         self.seats.iter().filter(stays).map(|(node, _)| node.clone()).collect()
     }
 
-    /// Whether a block of the node is one of the chosen branch.
-    fn shares(&self, node: &NodeId) -> bool {
-        let blocks = self.seats.get(node).into_iter().flat_map(|seat| &seat.blocks);
-        blocks.into_iter().any(|(number, (hash, _))| self.hash_at(*number) == Some(*hash))
+    /// Whether a block of the node is one of the chosen branch. The newest come first: the older ones of a node are
+    /// mostly long final, and it is asked at every step of a watch.
+    pub(super) fn shares(&self, node: &NodeId) -> bool {
+        let mut blocks = self.seats.get(node).into_iter().flat_map(|seat| seat.blocks.iter().rev());
+        blocks.any(|(number, (hash, _))| self.hash_at(*number) == Some(*hash))
     }
 
     /// What a node that left has at a height, or at the first one above.

@@ -329,12 +329,10 @@ impl Council {
 
     /// Adds what the node has and the chosen branch lacks.
     fn extend(&mut self, node: &NodeId) {
-        let own = self.seats.get(node).map(|seat| &seat.blocks);
-        let shares =
-            |(number, (hash, _)): (&u64, &(B256, u64))| self.hash_at(*number) == Some(*hash);
-        let lowest = own.and_then(|own| own.first_key_value()).map(|(number, _)| *number);
+        let own = self.seats.get(node).and_then(|seat| seat.blocks.first_key_value());
+        let lowest = own.map(|(number, _)| *number);
         if let Some(lowest) = lowest
-            && !own.into_iter().flatten().any(shares)
+            && !self.shares(node)
         {
             self.forget_unlinked(node, lowest);
         }

@@ -29,9 +29,11 @@ impl Follow {
     }
 
     /// Takes the ruling on the branch last given out. `Hold` at any other time stops reading: the
-    /// chain is another one now.
+    /// chain is another one now. A branch that is not given out yet still waits for its own.
     pub fn on_ruling(&mut self, ruling: Ruling, now_ms: u64) {
-        match (ruling, self.unruled.take()) {
+        let is_given_out =
+            !self.out.iter().any(|(_, action)| matches!(action, FollowAction::Branch(_)));
+        match (ruling, self.unruled.take_if(|_| is_given_out)) {
             (Ruling::Follow, Some(walked)) => {
                 self.unread.add(walked.blocks);
                 self.read(now_ms);

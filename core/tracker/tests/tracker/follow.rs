@@ -942,6 +942,23 @@ fn a_hold_while_blocks_are_read_stops_reading() {
 }
 
 #[test]
+fn a_hold_that_comes_before_a_branch_was_given_out_is_no_ruling_on_it() {
+    let mut bench = Setup { keeps_chain: false, ..Setup::default() }.bench();
+    bench.next_block('a');
+    // The node leaves for another branch, and is held because of what it had before.
+    bench.withheld = |ask| *ask == Ask::ChainId;
+    bench.world.grow('b', at('a', 999), 1_003);
+    bench.run_for(BLOCK_TIME_MS);
+    assert_eq!(bench.branches.len(), 1);
+    bench.follow.on_ruling(Ruling::Hold, bench.world.now_ms);
+    bench.withheld = |_| false;
+    bench.run_for(BLOCK_TIME_MS);
+    assert_eq!(bench.branches.len(), 2);
+    let branch: Vec<BlockNumHash> = (1_000..=1_003).map(|number| at('b', number)).collect();
+    assert_eq!(bench.reported()[1..], branch);
+}
+
+#[test]
 fn what_a_held_branch_cut_off_under_way_is_read_on_below_it() {
     let mut bench = Setup::with_logs([at('a', 1_001), at('a', 1_002)]).bench();
     bench.bend(|_, ask| (is_logs(ask) || is_receipts(ask)).then_some(Err(FaultClass::Unknown)));
