@@ -94,8 +94,9 @@ fn worst(codes: impl Iterator<Item = ExitCode>) -> ExitCode {
 const AFTER_HELP: &str = "\
 Exit codes:
   0  nothing to complain of
-  1  something is wrong: a node, the chain, or coverage past the deadline
-  3  could not be decided: no node answered, or none says what is final
+  1  something is wrong: a node (also that none says what is final), the chain, or coverage past the
+     deadline
+  3  could not be decided: no node answered
 Of several chains the worst counts: 1 before 3.
 
 Examples:

@@ -10,6 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Blocks of left branches that are remembered, and those that came back: weeks of ordinary one-block reorgs.
 const ORPHANS_MAX: usize = 16_384;
+/// Final blocks below the window whose hashes are remembered: several epochs, deeper than nodes are seen to leave.
+const SETTLED_MAX: usize = 1_024;
 
 /// The window above the finalized block, with the newest known block at or below it.
 ///
@@ -27,6 +29,8 @@ pub(crate) struct Canonical {
     /// Two chains are called final: nothing becomes final.
     is_halted: bool,
     chain: BTreeMap<u64, BlockRow>,
+    /// Hashes of blocks that were shown to be final and that the window has left behind, the newest of them.
+    settled: BTreeMap<u64, B256>,
     orphans: BTreeMap<(u64, B256), BlockRow>,
     /// Heights whose blocks came back, or stayed while their coverage is void: until they are read again
     /// events of theirs may be stored that no coverage tells of.
@@ -79,9 +83,10 @@ impl Canonical {
     }
 
     /// Returns how many blocks are held: of the window, shown to be final, of left branches
-    /// or back from there.
-    pub(crate) fn held(&self) -> (usize, usize, usize) {
-        (self.chain.len(), self.confirmed.len(), self.orphans.len() + self.returned.len())
+    /// or back from there, final below the window.
+    pub(crate) fn held(&self) -> (usize, usize, usize, usize) {
+        let left = self.orphans.len() + self.returned.len();
+        (self.chain.len(), self.confirmed.len(), left, self.settled.len())
     }
 
     pub(crate) const fn is_halted(&self) -> bool {
@@ -327,9 +332,10 @@ impl Canonical {
         is_covered: &impl Fn(u64) -> bool,
     ) -> Result<Option<u64>, Conflict> {
         let mut fork = None;
-        let differs = |number: u64, hash: B256| {
-            self.chain.get(&number).filter(|known| known.hash != hash).map(|known| known.hash)
+        let known = |number: u64| {
+            (self.chain.get(&number).map(|block| block.hash)).or_else(|| self.settled_at(number))
         };
+        let differs = |number: u64, hash: B256| known(number).filter(|known| *known != hash);
         if let Some(expected) = differs(block.number, block.hash) {
             if self.is_settled(block.number) {
                 let expected = Some(expected);
@@ -367,6 +373,13 @@ impl Canonical {
             number = lower;
         }
         Ok(fork)
+    }
+
+    /// Returns the hash of a final block below the window, where it is known.
+    fn settled_at(&self, number: u64) -> Option<B256> {
+        let above = || self.chain.get(&number.checked_add(1)?)?.parent;
+        let is_below = number.checked_add(1).is_some_and(|above| self.is_settled(above));
+        is_below.then(|| self.settled.get(&number).copied().or_else(above)).flatten()
     }
 
     /// Whether the block is the child of the newest known final block, or of the block below it in the
@@ -424,8 +437,14 @@ impl Canonical {
         if let Some(finalized) = self.finalized
             && let Some(newest) = self.chain.range(..=finalized).next_back().map(|(n, _)| *n)
         {
-            self.chain = self.chain.split_off(&newest);
+            let window = self.chain.split_off(&newest);
+            let left = std::mem::replace(&mut self.chain, window).into_iter();
+            let shown = left.filter(|(number, _)| self.confirmed.contains_key(number));
+            self.settled.extend(shown.map(|(number, block)| (number, block.hash)));
             self.confirmed = self.confirmed.split_off(&newest);
+        }
+        while self.settled.len() > SETTLED_MAX {
+            self.settled.pop_first();
         }
         while self.orphans.len() > ORPHANS_MAX {
             let oldest = self.orphans.pop_first();

@@ -42,6 +42,11 @@ impl Claims {
         (number < before && self.told.insert(node.clone())).then_some(before)
     }
 
+    /// Forgets what a node claimed: it was said of another branch, and its return is no step back.
+    fn forget(&mut self, node: &NodeId) {
+        self.latest.retain(|(of, _), _| of != node);
+    }
+
     /// Returns how many claims are held.
     pub(crate) fn held(&self) -> usize {
         self.latest.len()
@@ -137,6 +142,7 @@ impl Aggregator {
         kept: &[NodeId],
     ) -> Commit {
         let chain = self.profile.chain;
+        nodes.iter().for_each(|node| self.claims.forget(node));
         let mut commit = self.commit();
         commit.incidents.extend(nodes.iter().map(|node| conflict(chain, at, found, node, kept)));
         commit

@@ -7,13 +7,14 @@ use event::Held;
 impl Aggregator {
     /// Returns the number of entries of everything that is held.
     pub fn held(&self) -> Held {
-        let (blocks, confirmed, orphans) = self.canonical.held();
+        let (blocks, confirmed, orphans, settled) = self.canonical.held();
         let (ballots, seen, ids) = self.votes.held();
         let intervals = self.coverage.all().map(|covered| covered.intervals.len()).sum();
         vec![
             ("blocks of the window", blocks),
             ("blocks shown to be final", confirmed),
             ("blocks of left branches", orphans),
+            ("final blocks below the window", settled),
             ("ballots", ballots),
             ("blocks seen", seen),
             ("ids in ballots", ids),

@@ -206,43 +206,53 @@ impl Case<'_> {
     /// are wrong (F37). Returns whether there are any.
     fn check_rows(&mut self, i: usize) -> bool {
         let number = self.report.blocks[i].number;
-        let (mut foreign, mut unordered, mut last) = (0, 0, None);
+        let mut foreign = 0;
         for &row in self.rows.of(i) {
-            let log = self.logs.row(row as usize);
-            if !self.report.filter.matches(log) {
+            if !self.report.filter.matches(self.logs.row(row as usize)) {
                 self.admit[row as usize] = false;
                 foreign += 1;
             }
-            unordered += u64::from(last.is_some_and(|last| log.log_index <= last));
-            last = Some(log.log_index);
         }
         let told = || format!("{foreign} logs of block {number} that were not asked for");
         self.flaws.add(Some(i), Flaw::WrongFilter, foreign, told);
+        let mut unordered = self.unordered(self.rows.of(i).iter());
         let is_odd = unordered > 0;
         if is_odd {
-            unordered -= self.refuse_repeated(i);
+            let repeated = self.refuse_repeated(i);
+            let once = self.rows.of(i).iter().filter(|row| !repeated.contains(row));
+            unordered = self.unordered(once);
         }
         let told = || format!("{unordered} log indexes of block {number} do not increase");
         self.flaws.add(Some(i), Flaw::LogIndex, unordered, told);
         is_odd
     }
 
+    /// Counts the rows whose log index is not above that of the row before.
+    fn unordered<'r>(&self, rows: impl Iterator<Item = &'r u32>) -> u64 {
+        let mut last = None;
+        let is_late = |row: &&u32| {
+            let index = self.logs.row(**row as usize).log_index;
+            last.replace(index).is_some_and(|last| index <= last)
+        };
+        rows.filter(is_late).count() as u64
+    }
+
     /// Refuses rows that are the same to the log index as one before them: no node has two logs of
-    /// one transaction at one index, so the answer says one log twice. Returns how many.
-    fn refuse_repeated(&mut self, i: usize) -> u64 {
+    /// one transaction at one index, so the answer says one log twice. Returns them.
+    fn refuse_repeated(&mut self, i: usize) -> BTreeSet<u32> {
         let mut seen = BTreeSet::new();
-        let mut repeated = 0;
+        let mut repeated = BTreeSet::new();
         for &row in self.rows.of(i) {
             let log = self.logs.row(row as usize);
             let same = (log.tx_hash, log.log_index, log.address, log.topics, log.data);
             if !seen.insert(same) {
                 self.admit[row as usize] = false;
-                repeated += 1;
+                repeated.insert(row);
             }
         }
-        let number = self.report.blocks[i].number;
-        let told = || format!("{repeated} logs of block {number} are given twice");
-        self.flaws.add(Some(i), Flaw::LogIndex, repeated, told);
+        let (number, count) = (self.report.blocks[i].number, repeated.len() as u64);
+        let told = || format!("{count} logs of block {number} are given twice");
+        self.flaws.add(Some(i), Flaw::LogIndex, count, told);
         repeated
     }
 

@@ -217,6 +217,16 @@ fn f37_repeated_log_indexes_are_named_and_lose_nothing() {
 }
 
 #[test]
+fn f37_logs_of_a_block_that_are_given_twice_over_are_refused_once_and_named() {
+    let mut report = without_receipts();
+    let logs = std::mem::take(&mut report.logs);
+    [0, 1, 2, 0, 1, 2, 3].iter().for_each(|row| report.logs.push(logs.row(*row)));
+    let judgement = judge(&report);
+    assert_eq!(flaws(&judgement), [(Some(0), Flaw::LogIndex, 3)]);
+    assert_eq!(judgement.admit, [true, true, true, false, false, false, true]);
+}
+
+#[test]
 fn f37_transaction_local_log_indexes_are_replaced_by_those_of_the_receipts() {
     let mut report = sound();
     report.logs.log_index = vec![0, 0, 1, 0];

@@ -46,6 +46,22 @@ fn f60_a_node_whose_finalized_goes_back_is_named_once_and_nothing_falls() {
 }
 
 #[test]
+fn f60_a_node_that_comes_back_from_another_final_branch_is_not_named_again() {
+    let b = Branch { name: b'B', fork: 4 };
+    let mut world = World::new(policy(Verify::Bloom));
+    claim(&mut world, "a", 15);
+    claim(&mut world, "b", 25);
+    let at = BlockNumHash { number: 6, hash: A.hash(6) };
+    let commit = world.aggregator.name_conflict(at, b.hash(6), &[NodeId::new("b")], &[]);
+    assert_eq!(commit.incidents.len(), 1);
+    claim(&mut world, "b", 16);
+    assert!(world.aggregator.flush().is_none_or(|commit| commit.incidents.is_empty()));
+    // From there on it is held to what it says.
+    claim(&mut world, "b", 14);
+    assert_eq!(world.aggregator.flush().unwrap().incidents.len(), 1);
+}
+
+#[test]
 fn what_a_replay_heard_of_a_node_is_not_held_against_what_the_watch_beside_it_heard() {
     let mut world = World::new(agree(2));
     claim_by(&mut world, "watch", "a", 80, 100);
@@ -108,6 +124,27 @@ fn f60_a_block_of_one_nodes_fork_is_not_final_because_the_height_is() {
     assert_eq!(world.aggregator.finalized(), Some(6));
     let outcome = world.take(&said("fork", 5, 7, &[]).on(b));
     assert_eq!(outcome.commit.incidents[0].flaw, Flaw::AnchorMismatch);
+}
+
+/// The window ends at the newest final block: another block further down stood beside the one that is final there.
+#[test]
+fn f54_a_block_of_another_branch_below_the_newest_final_one_is_not_taken() {
+    let b = Branch { name: b'B', fork: 3 };
+    let mut world = World::new(policy(Verify::Bloom));
+    world.take(&said("a", 1, 9, &[L(3, 0, 1, 1), L(5, 0, 1, 1)]));
+    claim(&mut world, "a", 6);
+    let mut next = said("a", 10, 10, &[]);
+    next.finalized = Some(6);
+    world.take(&next);
+    assert_eq!(world.aggregator.finalized(), Some(6));
+    for number in [5, 4] {
+        let outcome = world.take(&said("b", number, number, &[L(number, 0, 1, 9)]).on(b));
+        assert_eq!(outcome.commit.incidents[0].flaw, Flaw::AnchorMismatch, "{number}");
+        assert!(outcome.commit.events.is_empty() && outcome.commit.blocks.is_empty(), "{number}");
+    }
+    // What is on the chain is taken there.
+    let outcome = world.take(&said("b", 2, 5, &[L(3, 0, 1, 1), L(5, 0, 1, 1)]));
+    assert_eq!((outcome.ack.known_events, outcome.commit.incidents.len()), (2, 0));
 }
 
 /// A soak over 100,000 blocks had them pile up, one for each reorg under a log that was made up.

@@ -36,8 +36,11 @@ const WAITING: (&str, usize) = ("candidates", 8);
 const GROWTH_KIB_MAX: u64 = 16 * 1024;
 /// Grows with what happens and not with blocks, up to a bound. Blocks of left branches may come back,
 /// and whoever reads their heights again has to know them (`ORPHANS_MAX` of the aggregator).
-const BOUNDED: [(&str, usize); 2] =
-    [("blocks of left branches", 16_384), ("incidents to tell at the end", 100)];
+const BOUNDED: [(&str, usize); 3] = [
+    ("blocks of left branches", 16_384),
+    ("final blocks below the window", 1_024),
+    ("incidents to tell at the end", 100),
+];
 /// Set in the process that has the run to itself.
 const ALONE: &str = "HEADCOUNT_SOAK_ALONE";
 
