@@ -149,6 +149,11 @@ impl Aggregator {
             demands: state.demands,
             told_again: BTreeSet::new(),
         };
+        // A process before may have ended while what a fork left void was not read again.
+        let covered = aggregator.coverage.all().filter_map(|covered| covered.intervals.last());
+        if let Some(last) = covered.map(|interval| interval.range.last()).max() {
+            aggregator.canonical.note_stored(last);
+        }
         aggregator.see_covered(&held);
         aggregator.recall(state.sightings);
         aggregator

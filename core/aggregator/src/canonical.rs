@@ -35,7 +35,8 @@ pub(crate) struct Canonical {
     /// Heights whose blocks came back, or stayed while their coverage is void: until they are read again
     /// events of theirs may be stored that no coverage tells of.
     returned: BTreeSet<u64>,
-    /// Highest orphan or returned height that was forgotten: below it there may be others.
+    /// Highest height at or below which events may be stored that neither coverage nor these tell of: of orphans
+    /// and returned blocks that were forgotten, and of what was void when it was covered no more.
     forgotten: Option<u64>,
 }
 
@@ -222,6 +223,11 @@ impl Canonical {
         last.is_some_and(|last| self.finalize(last))
     }
 
+    /// Events may be stored up to here that no coverage tells of.
+    pub(crate) fn note_stored(&mut self, last: u64) {
+        self.forgotten = self.forgotten.max(Some(last));
+    }
+
     /// Returns the canonical hash at a height, where known.
     pub(crate) fn hash_at(&self, number: u64) -> Option<B256> {
         let parent_of_next =
@@ -295,6 +301,10 @@ impl Canonical {
 
     /// Takes what [`Self::plan`] returned.
     pub(crate) fn apply(&mut self, switch: &Switch) {
+        if let (Some(void), Some((top, _))) = (switch.void, self.chain.last_key_value()) {
+            // Of what is void more may be stored than the window knows of.
+            self.note_stored(void.last().min(*top));
+        }
         for block in &switch.reverted {
             self.chain.remove(&block.number);
             self.confirmed.remove(&block.number);
@@ -394,10 +404,12 @@ impl Canonical {
             .is_some_and(|(number, hash)| lower.any(|lower| lower == BlockNumHash { number, hash }))
     }
 
-    /// Returns the highest height below the fork that still holds: a known block or a final one.
+    /// Returns the highest height below the fork that still holds: a known block or one that is final. What is
+    /// called final and not of the window was read when it was final already: no fork reaches it.
     fn ancestor_of(&self, fork: u64) -> Option<u64> {
         let known = self.chain.range(..fork).next_back().map(|(number, _)| *number);
-        known.max(self.finalized.filter(|finalized| *finalized < fork))
+        let highest = self.finalized.max(self.claimed);
+        known.max(highest.and_then(|highest| Some(highest.min(fork.checked_sub(1)?))))
     }
 
     /// Returns the highest height that leaves when there is a fork. A tracker that walks down a

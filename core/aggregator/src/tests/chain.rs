@@ -261,6 +261,41 @@ fn final_rises_only() {
     assert_eq!(world.aggregator.flush(), None);
 }
 
+/// A watch stored its head as one block and ended; the gap below was read when it was final, and then the head left.
+#[test]
+fn what_was_read_when_it_was_final_stays_covered_when_a_block_above_it_leaves() {
+    let mut world = World::new(policy(Verify::Bloom));
+    world.take(&said("a", 1, 10, &[L(5, 0, 1, 1)]));
+    world.aggregator.set_finalized(10);
+    world.take(&said("a", 30, 30, &[L(30, 0, 1, 2)]));
+    world.aggregator.claim_finalized(29);
+    world.take(&said("a", 11, 29, &[L(15, 0, 1, 3)]));
+    let b = Branch { name: b'B', fork: 29 };
+    let outcome = world.take(&said("a", 30, 31, &[L(31, 0, 1, 2)]).on(b));
+    let reverts: Vec<_> =
+        outcome.commit.journal.iter().filter(|row| row.op == Op::Revert).map(|r| r.range).collect();
+    assert_eq!(reverts, [range(30, 30)]);
+    let open = world.aggregator.missing(&filter(&[], &[1]), range(1, 31), Verify::Bloom);
+    assert_eq!(open, []);
+    assert_eq!(world.take(&said("a", 11, 29, &[L(15, 0, 1, 3)])).ack.new_events, 0);
+}
+
+/// What is void is known to nobody but the ledger, also in the next process.
+#[test]
+fn events_of_blocks_that_a_fork_left_void_are_looked_up_before_they_are_stored() {
+    let mut world = World::new(policy(Verify::Off));
+    world.take(&said("a", 1, 20, &[L(5, 0, 1, 1), L(15, 0, 1, 2)]).bare());
+    let b = Branch { name: b'B', fork: 10 };
+    world.take(&said("a", 12, 20, &[]).on(b).bare());
+    let may_hold = |it: &Aggregator| it.overlaps_covered(&filter(&[], &[1]), range(6, 11));
+    assert!(may_hold(&world.aggregator));
+    let state = ChainState {
+        coverage: world.coverage.iter().map(|(f, i)| (Arc::new(f.clone()), i.clone())).collect(),
+        ..ChainState::default()
+    };
+    assert!(may_hold(&Aggregator::new(ChainProfile::ethereum(CHAIN), policy(Verify::Off), state)));
+}
+
 #[test]
 fn a_sparse_chain_voids_coverage_down_to_the_last_block_it_knows() {
     let mut world = World::new(policy(Verify::Off));

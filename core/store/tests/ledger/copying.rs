@@ -8,6 +8,7 @@ use event::{Commit, FileForm, LedgerError, Store};
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
 };
 use store::{DuckLedger, LedgerReader, OpenMode, OpenOptions};
 
@@ -66,16 +67,26 @@ fn a_snapshot_is_of_one_moment_while_the_owner_writes() {
     ledger.prepare_schemas(&given::Transfers::default().0).unwrap();
     let reader = ledger.reader().unwrap();
     let copies: Vec<PathBuf> = (0..6).map(|i| out(&place, &format!("{i}.duckdb"))).collect();
+    let written = AtomicU64::new(0);
     let told = std::thread::scope(|scope| {
-        let copies = &copies;
+        let (copies, written) = (&copies, &written);
         let copying = scope.spawn(move || {
-            let copy = |to: &PathBuf| reader.snapshot(to, true).unwrap().unwrap();
+            let copy = |to: &PathBuf| {
+                let told = reader.snapshot(to, true).unwrap().unwrap();
+                // The first of two may have been in the copy already.
+                let before = written.load(Ordering::Acquire);
+                while written.load(Ordering::Acquire) < before + 2 {
+                    std::thread::yield_now();
+                }
+                told
+            };
             copies.iter().map(copy).collect::<Vec<_>>()
         });
         let mut seq = 0;
         while !copying.is_finished() {
             seq += 1;
             ledger.apply(&[commit(seq * 10..seq * 10 + 10, 20, seq)]).unwrap();
+            written.store(seq, Ordering::Release);
         }
         copying.join().unwrap()
     });
