@@ -265,10 +265,13 @@ fn final_rises_only() {
 #[test]
 fn what_was_read_when_it_was_final_stays_covered_when_a_block_above_it_leaves() {
     let mut world = World::new(policy(Verify::Bloom));
-    world.take(&said("a", 1, 10, &[L(5, 0, 1, 1)]));
-    world.aggregator.set_finalized(10);
+    world.take(&said("a", 1, 9, &[L(5, 0, 1, 1)]));
+    world.aggregator.set_finalized(9);
+    world.take(&said("a", 10, 10, &[]));
     world.take(&said("a", 30, 30, &[L(30, 0, 1, 2)]));
+    // Nobody has shown yet that block 10 stayed.
     world.aggregator.claim_finalized(29);
+    assert_eq!(world.aggregator.finalized(), Some(9));
     world.take(&said("a", 11, 29, &[L(15, 0, 1, 3)]));
     let b = Branch { name: b'B', fork: 29 };
     let outcome = world.take(&said("a", 30, 31, &[L(31, 0, 1, 2)]).on(b));
@@ -286,7 +289,9 @@ fn events_of_blocks_that_a_fork_left_void_are_looked_up_before_they_are_stored()
     let mut world = World::new(policy(Verify::Off));
     world.take(&said("a", 1, 20, &[L(5, 0, 1, 1), L(15, 0, 1, 2)]).bare());
     let b = Branch { name: b'B', fork: 10 };
-    world.take(&said("a", 12, 20, &[]).on(b).bare());
+    world.take(&said("a", 12, 20, &[L(15, 0, 1, 2)]).on(b).bare());
+    let open = world.aggregator.missing(&filter(&[], &[1]), range(1, 20), Verify::Off);
+    assert_eq!(open.len(), 1, "blocks 6 to 11");
     let may_hold = |it: &Aggregator| it.overlaps_covered(&filter(&[], &[1]), range(6, 11));
     assert!(may_hold(&world.aggregator));
     let state = ChainState {
