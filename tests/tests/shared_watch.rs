@@ -11,9 +11,9 @@ use std::{
     process::Child,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 const GOLD: &str = "0x5FbDB2315678afecb367f032d93F642f64180aa3";
@@ -67,18 +67,22 @@ fn config(node: &str, contracts: &[(&str, &str)]) -> String {
 }
 
 /// Runs commands again and again until it is told to stop; each must succeed, and speak of no lock.
-fn looping(program: &Program, commands: &[Vec<&str>], stop: &AtomicBool) -> usize {
-    let mut runs = 0;
+fn looping(
+    program: &Program,
+    commands: &[Vec<&str>],
+    runs: &AtomicUsize,
+    stop: &AtomicBool,
+) -> usize {
     while !stop.load(Ordering::Acquire) {
         for command in commands {
             let outcome = program.run(command).expect_success();
             for word in ["error", "lock", "in use", "warning"] {
                 assert!(!outcome.stderr.contains(word), "{command:?}: {}", outcome.stderr);
             }
-            runs += 1;
+            runs.fetch_add(1, Ordering::AcqRel);
         }
     }
-    runs
+    runs.load(Ordering::Acquire)
 }
 
 fn events_of(lines: &[Value], contract: &str) -> usize {
@@ -121,10 +125,13 @@ fn widened(chain: &Arc<RecordedChain>, beside: bool) -> Option<String> {
     let replay = vec!["replay", "--config", "replay.toml", "-b", "0:60"];
     let query = vec!["query", "select count(*) from gold.Transfer"];
     let health = vec!["health", "--stall", "900000h", "--deadline", "900000h"];
-    let runs = std::thread::scope(|scope| {
+    let runs = [const { AtomicUsize::new(0) }; 3];
+    std::thread::scope(|scope| {
         let (program, stop) = (&program, &stop);
         let loops = [vec![replay], vec![query, vec!["ledger", "digest"]], vec![health]];
-        let loops = loops.map(|commands| scope.spawn(move || looping(program, &commands, stop)));
+        for (commands, runs) in loops.into_iter().zip(&runs) {
+            scope.spawn(move || looping(program, &commands, runs, stop));
+        }
         std::fs::write(&replayed, config(&other.node.url(), &[gold, silver])).unwrap();
         std::fs::write(&watched, config(&own.node.url(), &[gold, silver])).unwrap();
         watching.signal("HUP");
@@ -132,14 +139,18 @@ fn widened(chain: &Arc<RecordedChain>, beside: bool) -> Option<String> {
         watching.wait_until("gold and silver", |lines| {
             has_gold(lines) && events_of(lines, SILVER) == transfers(chain, SILVER)
         });
-        if beside {
-            // A few more of each, when everything is covered.
-            std::thread::sleep(Duration::from_millis(500));
+        // Two more of each, when everything is covered.
+        let covered = runs.each_ref().map(|runs| runs.load(Ordering::Acquire));
+        let is_short = |(runs, before): (&AtomicUsize, usize)| {
+            beside && runs.load(Ordering::Acquire) < before + 2
+        };
+        let deadline = Instant::now() + Duration::from_secs(120);
+        while runs.iter().zip(covered).any(is_short) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
         }
         stop.store(true, Ordering::Release);
-        loops.map(|handle| handle.join().expect("no command failed")).iter().sum::<usize>()
+        assert!(!runs.iter().zip(covered).any(is_short), "{runs:?} commands were run");
     });
-    assert!(!beside || runs > 6, "only {runs} commands were run");
     let end = watching.end("TERM");
     assert_eq!(end.code, Some(0), "{}", end.stderr);
 
@@ -229,8 +240,9 @@ fn a_watch_killed_at_any_moment_is_carried_on_from_by_whoever_is_there() {
             let (program, stop) = (&program, &stop);
             let replays = vec![vec!["replay", "-b", "0:30"], vec!["replay", "-b", "20:60"]];
             let queries = vec![vec!["query", "select count(*) from main.events"]];
-            let loops = [replays, queries]
-                .map(|commands| scope.spawn(move || looping(program, &commands, stop)));
+            let loops = [replays, queries].map(|commands| {
+                scope.spawn(move || looping(program, &commands, &AtomicUsize::new(0), stop))
+            });
             // The moment is what is tested.
             std::thread::sleep(moment);
             watch.0.kill().unwrap();
