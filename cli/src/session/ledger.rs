@@ -162,15 +162,20 @@ pub(super) fn open(owned: &Owned, environment: &Environment) -> Result<DuckLedge
     Ok(DuckLedger::open_owned(&owned.ownership, &options)?)
 }
 
-/// What is demanded. With one node's word a log is admitted and labelled so, unless nodes must agree, or
-/// others are asked for its block because less is shown than is demanded.
+/// What is demanded of what a plan reads.
 pub(super) fn policy(plan: &ReplayPlan) -> Policy {
-    let admission = match plan.chain.verify {
+    policy_of(plan.chain.verify, plan.anchor, plan.chain.nodes.len() as u64)
+}
+
+/// What is demanded of what is read through so many nodes. With one node's word a log is admitted and labelled
+/// so, unless nodes must agree, or others are asked for its block because less is shown than is demanded.
+pub(super) fn policy_of(verify: Verify, anchor: AnchorPolicy, nodes: u64) -> Policy {
+    let admission = match verify {
         Verify::Agree(nodes) => Admission::Agree(nodes),
-        _ if plan.chain.nodes.len() > 1 => Admission::OneOfSeveral,
+        _ if nodes > 1 => Admission::OneOfSeveral,
         _ => Admission::OneNode,
     };
-    Policy { verify: plan.chain.verify, anchor: plan.anchor, admission }
+    Policy { verify, anchor, admission }
 }
 
 /// A ledger may hold several chains, but a second one is more often a node given by mistake.

@@ -25,8 +25,8 @@ use crate::{
 };
 use aggregator::{Admission, Policy};
 use event::{
-    AnchorPolicy, BlockNumHash, ChainId, ChainProfile, ChainState, Commit, Decoder, Filter,
-    LedgerError, Node, Prover, Report, Store,
+    AnchorPolicy, BlockNumHash, BlockRange, ChainId, ChainProfile, ChainState, Commit, Decoder,
+    Filter, LedgerError, Node, Prover, Report, Store,
 };
 use futures_channel::mpsc;
 use futures_util::{
@@ -34,7 +34,9 @@ use futures_util::{
     future::{Either, join_all, select},
 };
 use live::Live;
-use pipeline::{ChainSetup, ChainView, LaneReport, Owner, WatchRequest, WatchWatcher, watch};
+use pipeline::{
+    ChainSetup, ChainView, LaneReport, Owner, OwnerHandle, Timer, WatchRequest, WatchWatcher, watch,
+};
 use relay::{Hello, Role};
 use reload::{CHANGES_MAX, reload};
 use running::{Running, RunningChain, running_plugins};
@@ -164,6 +166,7 @@ pub(super) async fn run(
         let (changes, receiver) = mpsc::channel(CHANGES_MAX);
         let mut request = request(plan, &chain, state);
         request.changes = Some(receiver);
+        demand_at_first(plan, &chain, &owner, &*timer);
         requests.push(request);
         running.chains.push(RunningChain {
             setup: lane_setup(plan, &chain, state, schemas.clone()),
@@ -363,6 +366,16 @@ fn request(plan: &WatchPlan, chain: &Chain, state: &ChainState) -> WatchRequest 
         seed: u64::from(std::process::id()),
         reporter: Arc::from("watch"),
         changes: None,
+    }
+}
+
+/// What is wanted is owed once a node says where the head is. Where none does yet, the block that the
+/// user asked to begin with is all that is known of it, and whoever goes on has to know it, too.
+fn demand_at_first(plan: &WatchPlan, chain: &Chain, owner: &OwnerHandle, timer: &WallTimer) {
+    if let Some(from) = plan.from_block.filter(|_| chain.head.is_none()) {
+        let (id, filters) = (chain.profile.chain, chain.filters.clone());
+        let begin = BlockRange::one(from);
+        owner.demand(id, filters, begin, chain.plan.verify, timer.unix_s());
     }
 }
 

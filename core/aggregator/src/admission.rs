@@ -320,7 +320,9 @@ impl Aggregator {
             if events > 0 {
                 let there = decided.ids.get(&(i as u32)).cloned().unwrap_or_default();
                 let told_by = self.told_by(report, block, &gone, cut);
-                cut.refuted.push(Refuted::new(report, block, events, (&there, told_by)));
+                let is_stored = |id: &EventId| known.has(id);
+                let ids = (gone.as_slice(), there.as_slice());
+                cut.refuted.push(Refuted::new(report, block, ids, is_stored, told_by));
                 cut.commit.refuted.extend(gone);
                 cut.commit.journal.push(JournalRow {
                     seq: journal.next(),

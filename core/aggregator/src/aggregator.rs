@@ -194,7 +194,7 @@ impl Aggregator {
 
     /// Whether events of this filter and range may be stored already.
     pub fn overlaps_covered(&self, filter: &Filter, range: BlockRange) -> bool {
-        self.canonical.may_hold_events(range.first(), range.last())
+        self.canonical.may_hold_events(range.first())
             || self.coverage.overlapping(filter, range).next().is_some()
     }
 

@@ -6,9 +6,9 @@
 use crate::coverage::merge_nodes;
 use alloy_primitives::B256;
 use event::{BlockNumHash, BlockRange, BlockRow, NodeId};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-/// Blocks of left branches that are remembered, and those that came back: weeks of ordinary one-block reorgs.
+/// Blocks of left branches that are remembered: weeks of ordinary one-block reorgs.
 const ORPHANS_MAX: usize = 16_384;
 /// Final blocks below the window whose hashes are remembered: several epochs, deeper than nodes are seen to leave.
 const SETTLED_MAX: usize = 1_024;
@@ -32,12 +32,9 @@ pub(crate) struct Canonical {
     /// Hashes of blocks that were shown to be final and that the window has left behind, the newest of them.
     settled: BTreeMap<u64, B256>,
     orphans: BTreeMap<(u64, B256), BlockRow>,
-    /// Heights whose blocks came back, or stayed while their coverage is void: until they are read again
-    /// events of theirs may be stored that no coverage tells of.
-    returned: BTreeSet<u64>,
-    /// Highest height at or below which events may be stored that neither coverage nor these tell of: of orphans
-    /// and returned blocks that were forgotten, and of what was void when it was covered no more.
-    forgotten: Option<u64>,
+    /// Highest height at or below which events may be stored that no coverage tells of: of blocks that left
+    /// and may come back, and of those that stayed while their coverage became void.
+    stored: Option<u64>,
 }
 
 /// What a report changes.
@@ -66,10 +63,10 @@ pub(crate) struct Conflict {
 
 impl Canonical {
     pub(crate) fn new(finalized: Option<u64>, blocks: Vec<BlockRow>) -> Self {
-        let mut canonical = Self { finalized, ..Self::default() };
+        let stored = blocks.iter().map(|block| block.number).max();
+        let mut canonical = Self { finalized, stored, ..Self::default() };
         for block in blocks {
             if block.canonical {
-                canonical.returned.insert(block.number);
                 canonical.chain.insert(block.number, block);
             } else {
                 canonical.orphans.insert((block.number, block.hash), block);
@@ -83,11 +80,10 @@ impl Canonical {
         self.finalized
     }
 
-    /// Returns how many blocks are held: of the window, shown to be final, of left branches
-    /// or back from there, final below the window.
+    /// Returns how many blocks are held: of the window, shown to be final, of left branches, final
+    /// below the window.
     pub(crate) fn held(&self) -> (usize, usize, usize, usize) {
-        let left = self.orphans.len() + self.returned.len();
-        (self.chain.len(), self.confirmed.len(), left, self.settled.len())
+        (self.chain.len(), self.confirmed.len(), self.orphans.len(), self.settled.len())
     }
 
     pub(crate) const fn is_halted(&self) -> bool {
@@ -225,7 +221,7 @@ impl Canonical {
 
     /// Events may be stored up to here that no coverage tells of.
     pub(crate) fn note_stored(&mut self, last: u64) {
-        self.forgotten = self.forgotten.max(Some(last));
+        self.stored = self.stored.max(Some(last));
     }
 
     /// Returns the canonical hash at a height, where known.
@@ -235,13 +231,9 @@ impl Canonical {
         self.chain.get(&number).map(|block| block.hash).or_else(parent_of_next)
     }
 
-    /// Whether the range may have a block of a left branch, or one that came back: its events are stored.
-    pub(crate) fn may_hold_events(&self, first: u64, last: u64) -> bool {
-        self.forgotten.is_some_and(|forgotten| first <= forgotten)
-            || self.returned.range(first..=last).next().is_some()
-            || (self.orphans.range((first, B256::ZERO)..=(last, B256::repeat_byte(0xff))))
-                .next()
-                .is_some()
+    /// Whether events may be stored from this height on that no coverage tells of.
+    pub(crate) fn may_hold_events(&self, first: u64) -> bool {
+        self.stored.is_some_and(|stored| first <= stored)
     }
 
     /// Returns what the blocks (sorted, canonical as reported) change; changes nothing yet.
@@ -314,11 +306,6 @@ impl Canonical {
             self.orphans.remove(&(block.number, block.hash));
             self.chain.insert(block.number, block.clone());
         }
-        if let Some(void) = switch.void {
-            let stay = self.chain.range(void.first()..=void.last());
-            self.returned.extend(stay.map(|(number, _)| *number));
-        }
-        self.returned.extend(switch.reinstated.iter().map(|block| block.number));
         self.prune();
     }
 
@@ -387,9 +374,9 @@ impl Canonical {
 
     /// Returns the hash of a final block below the window, where it is known.
     fn settled_at(&self, number: u64) -> Option<B256> {
-        let above = || self.chain.get(&number.checked_add(1)?)?.parent;
         let is_below = number.checked_add(1).is_some_and(|above| self.is_settled(above));
-        is_below.then(|| self.settled.get(&number).copied().or_else(above)).flatten()
+        let known = || self.settled.get(&number).copied().or_else(|| self.hash_at(number));
+        is_below.then(known).flatten()
     }
 
     /// Whether the block is the child of the newest known final block, or of the block below it in the
@@ -459,11 +446,7 @@ impl Canonical {
             self.settled.pop_first();
         }
         while self.orphans.len() > ORPHANS_MAX {
-            let oldest = self.orphans.pop_first();
-            self.forgotten = self.forgotten.max(oldest.map(|((number, _), _)| number));
-        }
-        while self.returned.len() > ORPHANS_MAX {
-            self.forgotten = self.forgotten.max(self.returned.pop_first());
+            self.orphans.pop_first();
         }
     }
 }

@@ -18,7 +18,8 @@ use crate::{
     votes::BallotKey,
 };
 use event::{
-    BlockRange, Content, EventId, Flaw, Judgement, NodeId, Report, ReportedBlock, Sighting, Via,
+    BlockRange, Content, EventId, Filter, Flaw, Judgement, NodeId, Report, ReportedBlock, Sighting,
+    Via,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -107,7 +108,7 @@ impl Aggregator {
         // One that says what is stored ends no dispute of others.
         let blocks = found.report.blocks.iter();
         let is_disputed = |block: &&ReportedBlock| {
-            found.look.compares(block.number) && self.is_disputed_block(block)
+            found.look.compares(block.number) && self.is_disputed_block(block, &found.report.filter)
         };
         differing.extend(blocks.filter(is_disputed).map(|block| block.number));
         for block in differing.into_iter().map(BlockRange::one) {
@@ -120,9 +121,11 @@ impl Aggregator {
         apart
     }
 
-    /// Whether a final block has logs that wait for receipts.
-    fn is_disputed_block(&self, block: &ReportedBlock) -> bool {
-        self.canonical.is_settled(block.number) && self.candidates.has_block(&block.hash)
+    /// Whether a final block has logs of the filter that wait for receipts.
+    fn is_disputed_block(&self, block: &ReportedBlock, filter: &Filter) -> bool {
+        let mut waiting = self.candidates.in_block(&block.hash);
+        self.canonical.is_settled(block.number)
+            && waiting.any(|candidate| filter.matches(candidate.log.row(0)))
     }
 
     /// Whether receipts have shown that what the report lacks of a block is there.
@@ -173,7 +176,7 @@ impl Aggregator {
             let Some(at) = found.at(number).filter(|at| !found.shown[*at]) else { continue };
             let is_covered = standings[at].open.is_none() && standings[at].content.is_some();
             let is_same = !look.differences.contains_key(&number)
-                && !self.is_disputed_block(&report.blocks[at]);
+                && !self.is_disputed_block(&report.blocks[at], &report.filter);
             if is_covered && is_same {
                 let (mut nodes, _) = look.covering(number);
                 merge_nodes(&mut nodes, std::slice::from_ref(&report.node));

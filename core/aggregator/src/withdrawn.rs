@@ -17,20 +17,34 @@ pub struct Refuted {
     /// Logs that were made up.
     count: u64,
     digest: B256,
+    /// Over what was stored of the block and filter: whoever gave just that made up what of it is refuted.
+    stored: B256,
     /// Nodes by whose word they are stored.
     told_by: Vec<NodeId>,
 }
 
 impl Refuted {
-    /// `there` are the ids of the report's filter that receipts show in the block, sorted.
+    /// `gone` are the ids that are refuted, and `there` those of the report's filter that receipts show in the
+    /// block, sorted; of these `is_stored` tells which were known before.
     pub(crate) fn new(
         report: &Report,
         block: &ReportedBlock,
-        count: u64,
-        (there, told_by): (&[EventId], Vec<NodeId>),
+        (gone, there): (&[EventId], &[EventId]),
+        is_stored: impl Fn(&EventId) -> bool,
+        told_by: Vec<NodeId>,
     ) -> Self {
-        let (chain, filter, digest) = (report.chain, report.filter.id(), digest(there));
-        Self { chain, number: block.number, filter, count, digest, told_by }
+        let mut stored: Vec<EventId> =
+            there.iter().filter(|id| is_stored(id)).chain(gone).copied().collect();
+        stored.sort_unstable();
+        Self {
+            chain: report.chain,
+            number: block.number,
+            filter: report.filter.id(),
+            count: gone.len() as u64,
+            digest: digest(there),
+            stored: digest(&stored),
+            told_by,
+        }
     }
 
     /// Returns of which filter it is.
@@ -44,14 +58,27 @@ impl Refuted {
     }
 
     /// Returns what is to be told of nodes, given what they said of the block while it was in doubt and the
-    /// losses that were told of it: who made up what is refuted, and, of those that said just what receipts
-    /// show by every way, that their loss is none.
-    pub fn told(&self, sightings: &[Sighting], losses: &[Incident]) -> Vec<Incident> {
+    /// losses that were told of it: who made up what is refuted, unless `already` tells of it, and, of those that
+    /// said just what receipts show by every way, that their loss is none.
+    pub fn told(
+        &self,
+        sightings: &[Sighting],
+        losses: &[Incident],
+        already: &[Incident],
+    ) -> Vec<Incident> {
         let is_right = |node: &NodeId| {
             let mut said = sightings.iter().filter(|sighting| sighting.node == *node).peekable();
             said.peek().is_some() && said.all(|sighting| sighting.digest == self.digest)
         };
-        let made_up = self.told_by.iter().filter(|node| !is_right(node)).map(|node| Incident {
+        let gave = sightings.iter().filter(|sighting| sighting.digest == self.stored);
+        let told_by: BTreeSet<&NodeId> =
+            gave.map(|sighting| &sighting.node).chain(&self.told_by).collect();
+        let is_told = |node: &NodeId| {
+            let mut of_block = already.iter().filter(|told| told.range == self.block());
+            of_block.any(|told| told.node == *node && told.flaw == Flaw::Forged)
+        };
+        let made_up = told_by.into_iter().filter(|node| !is_right(node) && !is_told(node));
+        let made_up = made_up.map(|node| Incident {
             chain: self.chain,
             node: node.clone(),
             range: self.block(),

@@ -241,7 +241,7 @@ impl Owner {
         let mut commit = outcome.commit;
         let mut ack = outcome.ack;
         for refuted in &outcome.refuted {
-            let told = self.told_of_refuted(chain, refuted)?;
+            let told = self.told_of_refuted(chain, refuted, &commit.incidents)?;
             ack.incidents += told.len() as u64;
             commit.incidents.extend(told);
         }
@@ -328,10 +328,11 @@ impl Owner {
         &mut self,
         chain: ChainId,
         refuted: &Refuted,
+        already: &[Incident],
     ) -> Result<Vec<Incident>, LedgerError> {
         let sightings = self.sightings_in(chain, refuted.filter(), refuted.block())?;
         let losses = self.told(chain, refuted.block(), &LOSSES)?;
-        Ok(refuted.told(&sightings, &losses))
+        Ok(refuted.told(&sightings, &losses, already))
     }
 
     /// Drops what the ledger has told already of the same node, blocks and flaw, and no less of it, and returns

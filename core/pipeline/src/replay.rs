@@ -547,6 +547,7 @@ impl Drive<'_> {
         let mut answers = FuturesUnordered::new();
         let mut handed = Handed::new(self.owner);
         let mut is_flushed = false;
+        let mut grace = std::pin::pin!(futures_util::future::Fuse::terminated());
         self.tell("reading");
         loop {
             let mut wake = std::pin::pin!(futures_util::future::Fuse::terminated());
@@ -589,8 +590,10 @@ impl Drive<'_> {
             select_biased! {
                 () = stop => {
                     self.outcome.stopped = true;
-                    break;
+                    backfill.stop();
+                    grace.set(self.timer.sleep_until(self.timer.now_ms() + STOP_GRACE_MS).fuse());
                 }
+                () = grace => break,
                 told = handed.told.select_next_some() => {
                     if let Some(((), about, ack)) = handed.hear(told) {
                         self.on_ack(about, ack)?;
@@ -643,6 +646,9 @@ pub(crate) fn tell_elsewhere(
         owner.elsewhere(request.profile.chain, range, fault.clone());
     }
 }
+
+/// How long what was read before a run was stopped may take to be confirmed and handed over.
+pub(crate) const STOP_GRACE_MS: u64 = 2_000;
 
 /// Blocks of a report, and the last fault on the way to it.
 pub(crate) type About = (BlockRange, Option<String>);

@@ -7,7 +7,7 @@ use crate::{
     OwnerHandle, Progress, ReplayError, ReplayOutcome, ReplayRequest, Timer, Watcher,
     given_up::{self, GivenUp},
     handed::Handed,
-    replay::{Work, blocks_of, split_at_head, take_ack, tell_elsewhere},
+    replay::{STOP_GRACE_MS, Work, blocks_of, split_at_head, take_ack, tell_elsewhere},
 };
 use event::{BlockRange, Filter, Prover, Verify};
 use futures_util::{
@@ -94,6 +94,7 @@ impl Spread<'_> {
         let mut queue: VecDeque<_> = work.into();
         let mut answers = FuturesUnordered::new();
         let mut handed = Handed::new(self.owner);
+        let mut grace = std::pin::pin!(futures_util::future::Fuse::terminated());
         loop {
             let (mut wake_at, mut has_acted, mut is_done) = (None::<u64>, false, false);
             if handed.has_room() {
@@ -143,8 +144,11 @@ impl Spread<'_> {
             select_biased! {
                 () = stop => {
                     self.outcome.stopped = true;
-                    break;
+                    queue.clear();
+                    seats.iter_mut().for_each(|seat| seat.backfill.stop());
+                    grace.set(self.timer.sleep_until(self.timer.now_ms() + STOP_GRACE_MS).fuse());
                 }
+                () = grace => break,
                 told = handed.told.select_next_some() => {
                     if let Some((index, about, ack)) = handed.hear(told) {
                         take_ack(about, ack, self.progress, self.outcome, self.reasons)?;

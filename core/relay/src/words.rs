@@ -153,6 +153,8 @@ pub struct Joining {
     pub verify: Verify,
     /// Why headers are believed.
     pub anchor: AnchorPolicy,
+    /// How many nodes it reads through.
+    pub nodes: u64,
     /// Events to decode.
     pub contracts: Vec<Contract>,
 }

@@ -339,9 +339,16 @@ impl Backfill {
         self.work.push_back((filter, range));
     }
 
-    /// Stops taking up new ranges; what is under way is still finished.
+    /// Takes up nothing more and asks for nothing more of a range: what was read of each so far, from its first
+    /// block on and as it is demanded, is still reported.
     pub fn stop(&mut self) {
         self.work.clear();
+        let ids: Vec<u64> = self.chunks.keys().copied().collect();
+        for chunk in ids.into_iter().filter_map(|id| self.forget(id)).collect::<Vec<_>>() {
+            if let Some(report) = chunk.so_far(&self.context) {
+                self.report(report);
+            }
+        }
     }
 
     fn due_retry(&mut self, now_ms: u64) -> Option<Call> {
@@ -599,16 +606,10 @@ impl Backfill {
     fn take(&mut self, id: u64, step: Step, now_ms: u64) {
         match step {
             Step::Ask(asks) => self.enqueue(id, asks),
-            Step::Report(mut report) => {
+            Step::Report(report) => {
                 self.chunks.remove(&id);
                 self.lost_ranges = 0;
-                self.seq += 1;
-                report.seq = self.seq;
-                let said = self.confirm.note();
-                match self.confirm.is_confirmed(said) {
-                    true => self.out.push_back(Action::Submit(report)),
-                    false => self.unconfirmed.push_back((said, report)),
-                }
+                self.report(report);
             }
             Step::Suspicious => self.split(id),
             Step::Restart(reason) => self.restart(id, &reason, now_ms),
@@ -618,6 +619,17 @@ impl Backfill {
                     self.surrender(chunk, fault);
                 }
             }
+        }
+    }
+
+    /// Lets a report leave, once it is confirmed that the node is on the right chain.
+    fn report(&mut self, mut report: Box<Report>) {
+        self.seq += 1;
+        report.seq = self.seq;
+        let said = self.confirm.note();
+        match self.confirm.is_confirmed(said) {
+            true => self.out.push_back(Action::Submit(report)),
+            false => self.unconfirmed.push_back((said, report)),
         }
     }
 

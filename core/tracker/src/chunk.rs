@@ -242,18 +242,63 @@ impl Chunk {
         }
         let first = BlockRange::of_width(self.range.first(), self.range.count() / 2);
         let rest = BlockRange::new(first.last() + 1, self.range.last())?;
-        self.range = first;
-        self.lost_headers.retain(|number, _| first.contains(*number));
+        self.cut_to(first);
+        Some(rest)
+    }
+
+    /// Forgets what is above the range, which begins where the chunk does.
+    fn cut_to(&mut self, range: BlockRange) {
+        self.range = range;
+        self.lost_headers.retain(|number, _| range.contains(*number));
         if let Some(report) = &mut self.report {
-            report.range = first;
-            report.blocks.retain(|block| block.number <= first.last());
+            report.range = range;
+            report.blocks.retain(|block| block.number <= range.last());
             let blocks = report.blocks.len() as u32;
             let keep: Vec<bool> = report.logs.block.iter().map(|block| *block < blocks).collect();
             report.logs = report.logs.filtered(&keep);
             report.judged = None;
             self.flaws.retain(|(index, ..)| index.is_none_or(|index| index < blocks));
         }
-        Some(rest)
+    }
+
+    /// Returns what was read so far, where the run ends here: as many blocks from the first one on as are shown
+    /// as it is demanded. Nothing of what is not final: its end was not read once more.
+    pub(crate) fn so_far(mut self, context: &Context) -> Option<Box<Report>> {
+        if self.is_tail || self.is_refused {
+            return None;
+        }
+        if self.report.is_none() {
+            self.logs.as_ref()?;
+            let mut next = self.range.first();
+            for (first, blocks) in &self.headers {
+                if *first > next {
+                    break;
+                }
+                next = next.max(first + blocks.len() as u64);
+            }
+            let given = BlockRange::new(self.range.first(), next.checked_sub(1)?)?;
+            self.cut_to(given.intersection(&self.range)?);
+            self.report = Some(self.assemble(context).ok()?);
+        }
+        let mut judgement = self.judge(self.report.as_ref()?, context);
+        if let Some(index) = self.due(&judgement, context).first() {
+            let due = self.report.as_ref()?.blocks[*index].number;
+            self.cut_to(BlockRange::new(self.range.first(), due.checked_sub(1)?)?);
+            judgement = self.judge(self.report.as_ref()?, context);
+        }
+        self.report.as_mut()?.judged = Some(judgement);
+        match self.finish() {
+            Step::Report(report) => Some(report),
+            _ => None,
+        }
+    }
+
+    fn judge(&self, report: &Report, context: &Context) -> Judgement {
+        let mut judgement = context.prover.judge(report, &context.profile);
+        if context.profile.check_bloom.decides() {
+            self.doubt_removed(&mut judgement);
+        }
+        judgement
     }
 
     /// Returns what is still wanted of a part, after the chunk was halved.
@@ -339,10 +384,7 @@ impl Chunk {
         let Some(report) = &self.report else {
             return Step::Restart("nothing was read".into());
         };
-        let mut judgement = context.prover.judge(report, &context.profile);
-        if context.profile.check_bloom.decides() {
-            self.doubt_removed(&mut judgement);
-        }
+        let judgement = self.judge(report, context);
         if self.is_tail && self.reads_headers(context) && !judgement.complete_headers {
             return Step::Restart("the headers of the range do not link".into());
         }
@@ -393,14 +435,10 @@ impl Chunk {
         self.is_refused.then_some(index)
     }
 
-    /// Returns the ladder's next questions: by hash first, then receipts.
-    fn deepen(&mut self, judgement: &Judgement, context: &Context) -> Vec<(Part, Ask)> {
+    /// Returns the blocks of which less is shown than is demanded, by their places in the report.
+    fn due(&self, judgement: &Judgement, context: &Context) -> Vec<usize> {
         let Some(report) = &self.report else { return Vec::new() };
         let unread = self.unread_block();
-        let proves = |index: usize| {
-            context.profile.check_receipts_root.is_made()
-                && context.verify.required_at(report.blocks[index].number) == Content::Receipts
-        };
         // Of a block whose header is not its own nothing can be shown, by whatever hash it is asked for.
         let refuses = context.profile.check_header_hash.decides();
         let bad: BTreeSet<usize> = (judgement.flaws.iter())
@@ -412,12 +450,22 @@ impl Chunk {
             _ if unread == Some(index) => true,
             _ if report.blocks[index].receipts.is_some() => false,
             Verify::Off => false,
-            _ if proves(index) => judgement.blocks[index].content < Content::Receipts,
+            _ if proves(report.blocks[index].number, context) => {
+                judgement.blocks[index].content < Content::Receipts
+            }
             _ => judgement.blocks[index].doubt,
         };
+        (0..report.blocks.len()).filter(|index| is_due(*index)).collect()
+    }
+
+    /// Returns the ladder's next questions: by hash first, then receipts.
+    fn deepen(&mut self, judgement: &Judgement, context: &Context) -> Vec<(Part, Ask)> {
+        let Some(report) = &self.report else { return Vec::new() };
+        let unread = self.unread_block();
         // Where receipts are demanded, nothing is asked by hash first.
-        let by_hash = |index: usize| unread == Some(index) || !proves(index);
-        let mut due: Vec<usize> = (0..report.blocks.len()).filter(|index| is_due(*index)).collect();
+        let by_hash =
+            |index: usize| unread == Some(index) || !proves(report.blocks[index].number, context);
+        let mut due = self.due(judgement, context);
         let next = match self.state {
             State::Reading if due.iter().any(|index| by_hash(*index)) => State::ByHash,
             State::Reading | State::ByHash => State::Receipts,
@@ -658,6 +706,12 @@ impl Chunk {
             Part::Before | Part::Logs | Part::After => false,
         }
     }
+}
+
+/// Whether receipts are demanded of the block.
+fn proves(number: u64, context: &Context) -> bool {
+    context.profile.check_receipts_root.is_made()
+        && context.verify.required_at(number) == Content::Receipts
 }
 
 /// Returns the question for the receipts of these blocks; their places in the report go with it.

@@ -4,11 +4,12 @@
 //! come; everything else is read beside it.
 
 use super::{
+    super::ledger,
     contracts::{as_specs, merge},
     reads::Reads,
 };
 use abi::{ContractSpec, Schemas};
-use aggregator::{Admission, Policy};
+use aggregator::Policy;
 use event::{AnchorPolicy, ChainId, LedgerError, Reader as _};
 use futures_channel::{mpsc, oneshot};
 use futures_util::FutureExt;
@@ -118,7 +119,7 @@ impl OwnerDesk {
     }
 
     fn join(&self, joining: Joining) -> DeskAnswer {
-        let Joining { profile, verify, anchor, contracts } = joining;
+        let Joining { profile, verify, anchor, nodes, contracts } = joining;
         let (owner, chains, known) =
             (self.owner.clone(), self.chains.clone(), self.contracts.clone());
         let plugins = self.running();
@@ -131,7 +132,7 @@ impl OwnerDesk {
             let policy = match find() {
                 Some(policy) => policy,
                 None => {
-                    let policy = Policy { verify, anchor, admission: Admission::OneNode };
+                    let policy = ledger::policy_of(verify, anchor, nodes);
                     told(owner.add_chain(ChainSetup { profile, policy })).await??;
                     chains.lock().unwrap_or_else(PoisonError::into_inner).insert(chain, policy);
                     policy

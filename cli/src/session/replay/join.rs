@@ -27,6 +27,7 @@ pub(super) async fn run(
         profile: run.profile.clone(),
         verify: plan.chain.verify,
         anchor: plan.anchor,
+        nodes: plan.chain.nodes.len() as u64,
         contracts: as_contracts(inputs::specs(&run.contracts)?),
     };
     let taken = joined.join(joining).await?;

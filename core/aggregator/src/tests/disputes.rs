@@ -76,6 +76,28 @@ fn who_was_wrong_is_named_once_receipts_come_whoever_gives_them() {
     }
 }
 
+/// Two words let it in; the receipts of the third say that it is not there. Whoever gave exactly what was
+/// stored is named, and nobody else.
+#[test]
+fn two_that_made_up_the_same_are_both_named_once_a_third_gives_receipts() {
+    let altered = L(3, 0, 1, 9);
+    for lie in [&[altered, TWO][..], &[ONE, TWO, altered]] {
+        for node in ["a", "b"] {
+            let mut world = with_final(several());
+            world.take(&said("a", 3, 3, lie));
+            world.take(&said("b", 3, 3, lie));
+            let stored = world.canonical_events().len();
+            assert_eq!(stored, lie.len(), "two words");
+            // Another one was heard, too, who did not tell of it.
+            world.take(&said("d", 3, 3, &[ONE, TWO]));
+            world.take(&said("c", 3, 3, &[ONE, TWO]).showing(3, &[ONE, TWO]));
+            assert!(world.blamed().contains(&(node, Flaw::Forged, 3, 1)), "{:?}", world.blamed());
+            assert!(world.blamed().iter().all(|(node, ..)| ["a", "b"].contains(node)));
+            assert_eq!((world.refuted.len(), world.waiting.len()), (1, 0));
+        }
+    }
+}
+
 #[test]
 fn where_one_of_three_that_must_agree_says_otherwise_the_block_is_undecided_and_nobody_named() {
     let (more, less) = ([ONE, TWO], [ONE]);

@@ -344,7 +344,11 @@ impl World {
                 .cloned()
                 .collect();
             let losses = self.losses(refuted.block());
-            outcome.commit.incidents.extend(refuted.told(&sightings, &losses));
+            outcome.commit.incidents.extend(refuted.told(
+                &sightings,
+                &losses,
+                &outcome.commit.incidents,
+            ));
         }
         self.apply(&outcome);
         outcome

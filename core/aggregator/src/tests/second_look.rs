@@ -327,6 +327,20 @@ fn nobody_stays_named_for_what_two_altered_alike() {
     assert!(forged("a") && forged("b"), "{:?}", world.incidents);
 }
 
+/// A log of one contract waits for receipts: that leaves nothing open of another contract's blocks.
+#[test]
+fn a_dispute_is_one_of_those_filters_alone_that_its_logs_match() {
+    let (seven, eight) = (filter(&[7], &[1]), filter(&[8], &[1]));
+    let mut world = with_final();
+    world.take(&first(&[ONE]).of(seven.clone()));
+    world.take(&first(&[]).of(eight.clone()));
+    let adds = world.take(&said("b", 1, 9, &[ONE, TWO]).of(seven).again());
+    assert_eq!(adds.ack.differs, [range(3, 3)]);
+    let same = world.take(&said("b", 1, 9, &[]).of(eight.clone()).again());
+    assert_eq!((&same.ack.differs[..], same.ack.agreed), (&[][..], 9));
+    assert_eq!(world.intervals(&eight), [(1, 9, Content::Agreed(2))]);
+}
+
 #[test]
 fn what_was_not_compared_is_agreed_once_one_more_node_says_all_of_it() {
     let mut world = with_final();
