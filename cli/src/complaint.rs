@@ -4,7 +4,7 @@
 
 use crate::{
     command_error::{CommandError, ErrorKind},
-    summary::{SinkSummary, Status, Summary, UndecodedSummary, grouped},
+    summary::{PluginSummary, SinkSummary, Status, Summary, UndecodedSummary, grouped},
 };
 use event::LedgerError;
 use pipeline::IN_EVERY_TRY;
@@ -28,6 +28,7 @@ pub(crate) fn complaint(summary: &Summary) -> Option<CommandError> {
         return Some(LedgerError::NotFolded(why.clone()).into());
     }
     match summary.status {
+        Status::Open if summary.blocks.open.is_empty() => Some(behind(&summary.plugins_behind())),
         Status::Open => Some(open(summary)),
         Status::Failed => Some(failed(summary)),
         Status::Done | Status::Stopped | Status::Interrupted | Status::Skipped => None,
@@ -59,6 +60,15 @@ fn open(summary: &Summary) -> CommandError {
     })
 }
 
+/// Returns the error of plugins that were not handed everything that is stored.
+fn behind(plugins: &[&str]) -> CommandError {
+    let (names, were) = (plugins.join(", "), if plugins.len() == 1 { "was" } else { "were" });
+    let error = CommandError::new(ErrorKind::LeftOpen, Why("a warning above says why".to_owned()));
+    error.context(format!("plugin {names} {were} not handed everything that is stored")).hint(
+        "nothing is lost: the next run hands it on from there; `headcount plugin list` shows where that is",
+    )
+}
+
 fn failed(summary: &Summary) -> CommandError {
     let why = summary.failure.clone().unwrap_or_else(|| "the check failed".to_owned());
     let error = CommandError::new(ErrorKind::CheckFailed, Why(why)).context("the check failed");
@@ -82,30 +92,36 @@ pub(crate) fn warnings(summary: &Summary) -> Vec<String> {
         ));
     }
     warnings.extend(summary.undecoded.iter().map(undecoded));
-    for plugin in &summary.plugins {
-        let name = &plugin.name;
-        if plugin.dead_letters > 0 {
-            let count = grouped(plugin.dead_letters);
-            warnings.push(format!("plugin {name}: {count} events were set aside"));
-        }
-        warnings.extend(plugin.halted.as_deref().map(|reason| halted(name, reason)));
-        warnings.extend(plugin.held.as_deref().map(|reason| held(name, reason)));
-        if let Some(reason) = &plugin.waiting {
-            warnings.push(format!("plugin {name} has not handled everything: {reason}"));
-        }
-    }
+    warnings.extend(summary.plugins.iter().flat_map(plugin_warnings));
     let told = |sink: &&SinkSummary| sink.waiting > 0 || sink.dead > 0;
     warnings.extend(summary.sinks.iter().filter(told).map(|sink| format!("sink {sink}")));
     warnings
 }
 
-/// Returns what to hear of a plugin that is halted.
-pub(crate) fn halted(plugin: &str, reason: &str) -> String {
-    format!("plugin {plugin} is halted: {reason}")
+/// Returns what somebody should hear of a plugin.
+pub(crate) fn plugin_warnings(plugin: &PluginSummary) -> Vec<String> {
+    let (name, mut warnings) = (&plugin.name, Vec::new());
+    if plugin.dead_letters > 0 {
+        let count = grouped(plugin.dead_letters);
+        warnings.push(format!("plugin {name}: {count} events were set aside"));
+    }
+    warnings.extend(plugin.halted.as_deref().map(|reason| halted(name, reason)));
+    warnings.extend(plugin.held.as_deref().map(|reason| held(name, reason)));
+    if let (Some(reason), false) = (&plugin.waiting, plugin.is_patient) {
+        warnings.push(format!("plugin {name} has not handled everything: {reason}"));
+    }
+    warnings
+}
+
+/// Returns what to hear of a plugin that is halted, and what to type for it.
+fn halted(plugin: &str, reason: &str) -> String {
+    format!(
+        "plugin {plugin} is halted: {reason}; when that is mended, `headcount plugin resume {plugin}` has it go on"
+    )
 }
 
 /// Returns what to hear of a plugin that waits for a decision, and what to type for it.
-pub(crate) fn held(plugin: &str, reason: &str) -> String {
+fn held(plugin: &str, reason: &str) -> String {
     format!(
         "plugin {plugin} is held: {reason}; `headcount plugin upgrade {plugin} --continue` has it go on \
          where it is, `headcount plugin rebuild {plugin}` has it begin anew"
@@ -143,7 +159,7 @@ fn told_undecoded(event: &UndecodedSummary, kept: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::summary::{IncidentSummary, OpenSummary, PluginSummary, RangeSummary};
+    use crate::summary::{IncidentSummary, OpenSummary, RangeSummary};
 
     fn summary(status: Status) -> Summary {
         Summary { status, ..Summary::default() }
@@ -175,6 +191,33 @@ mod tests {
         let html = "a: eth_getLogs: not JSON, in every try";
         assert!(of(&[html]).contains("hint: it would say the same again: check that the URL"));
         assert!(of(&[html, "a is down"]).contains("hint: run the same command again"));
+    }
+
+    #[test]
+    fn a_plugin_that_was_not_handed_everything_is_an_error_and_stands_in_every_form_of_the_summary()
+    {
+        let mut summary = summary(Status::Open);
+        let plugin = |name: &str, behind| PluginSummary {
+            name: name.into(),
+            behind,
+            ..PluginSummary::default()
+        };
+        summary.plugins = vec![plugin("p", true), plugin("q", false)];
+        let told = complaint(&summary).map(|error| error.to_string()).unwrap_or_default();
+        assert!(
+            told.starts_with("error: plugin p was not handed everything that is stored\n"),
+            "{told}"
+        );
+        assert!(told.contains("\nhint: nothing is lost"), "{told}");
+        let line = "behind   not handed everything that is stored: p\n";
+        assert!(summary.to_string().contains(line), "{summary}");
+        assert!(summary.line().ends_with(", not handed everything: p"), "{}", summary.line());
+        assert!(summary.is_worth_telling());
+        let json = serde_json::to_value(&summary).expect("a summary is JSON");
+        assert_eq!(
+            (&json["plugins"][0]["behind"], &json["plugins"][1]["behind"]),
+            (&true.into(), &false.into())
+        );
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(crate) enum ExitCode {
     Bug = 70,
     /// Local I/O: disk full, unreadable file.
     LocalIo = 74,
-    /// Left open: all nodes down, ledger in use. Running again may help.
+    /// Left open: all nodes down, ledger in use, a plugin not handed everything. Running again may help.
     LeftOpen = 75,
     /// Ctrl-C. What was committed is kept.
     Interrupted = 130,

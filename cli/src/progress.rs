@@ -2,7 +2,12 @@
 
 use crate::{environment::Environment, summary::grouped};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    io::{Write, stderr},
+    time::Duration,
+};
 
 /// Redraws per second, at most.
 const DRAWS_PER_SECOND: u8 = 10;
@@ -37,7 +42,12 @@ pub(crate) struct ProgressLines {
 impl ProgressLines {
     /// Returns the lines, hidden unless a person watches.
     pub(crate) fn new(environment: &Environment, is_quiet: bool) -> Self {
-        let target = match environment.stderr_is_terminal && !is_quiet {
+        Self::shown(environment.stderr_is_terminal && !is_quiet)
+    }
+
+    /// Returns the lines, hidden unless they are to be shown.
+    pub(crate) fn shown(is_shown: bool) -> Self {
+        let target = match is_shown {
             true => ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND),
             false => ProgressDrawTarget::hidden(),
         };
@@ -73,6 +83,15 @@ impl ProgressLines {
             line.set_message(state.clone());
             line.tick();
         }
+    }
+
+    /// Writes a line of its own: above the others where these are shown.
+    pub(crate) fn say(&self, line: &str) {
+        // Whoever closed stderr does not want to hear it.
+        let _ = match self.all.is_hidden() {
+            true => writeln!(stderr(), "{line}"),
+            false => self.all.println(line),
+        };
     }
 
     /// Removes the lines from the screen; the summary comes in their place.

@@ -83,7 +83,7 @@ pub(crate) enum Status {
     /// Every block is covered as the policy demands.
     #[default]
     Done,
-    /// Parts are not: run again.
+    /// Parts are not, or a plugin was not handed all of it: run again.
     Open,
     /// Stopped by `--max-time`.
     Stopped,
@@ -272,6 +272,11 @@ pub(crate) struct PluginSummary {
     pub(crate) held: Option<String>,
     /// Why it has not handled everything although it is not halted.
     pub(crate) waiting: Option<String>,
+    /// Whether events that are stored were not handed to it, and should have been.
+    pub(crate) behind: bool,
+    /// Whether it waits for what comes by itself, so that nobody has to hear of it.
+    #[serde(skip)]
+    pub(crate) is_patient: bool,
 }
 
 /// A sink.
@@ -315,11 +320,14 @@ impl Summary {
         !matches!(self.status, Status::Done | Status::Skipped)
             || !self.incidents.is_empty()
             || self.events.undecodable > 0
-            || self.plugins.iter().any(|plugin| {
-                let stands = [&plugin.halted, &plugin.held, &plugin.waiting];
-                stands.iter().any(|why| why.is_some()) || plugin.dead_letters > 0
-            })
+            || self.plugins.iter().any(PluginSummary::is_worth_telling)
             || self.sinks.iter().any(|sink| sink.waiting > 0 || sink.dead > 0)
+    }
+
+    /// Returns the names of plugins that were not handed everything that is stored, and should have been.
+    pub(crate) fn plugins_behind(&self) -> Vec<&str> {
+        let behind = self.plugins.iter().filter(|plugin| plugin.behind);
+        behind.map(|plugin| plugin.name.as_str()).collect()
     }
 
     /// Returns the incidents but for those that say that one was none.
@@ -389,6 +397,10 @@ impl Summary {
             words.push(format!("{} calls", grouped(calls)));
             words.push(format!("{:.1} s", self.elapsed_ms as f64 / 1000.0));
         }
+        let behind = self.plugins_behind();
+        if !behind.is_empty() {
+            words.push(format!("not handed everything: {}", behind.join(", ")));
+        }
         let status = match self.status {
             Status::Done => "done",
             Status::Open => "open",
@@ -398,6 +410,14 @@ impl Summary {
             Status::Failed => "failed",
         };
         format!("{status}: {}", words.join(", "))
+    }
+}
+
+impl PluginSummary {
+    /// Whether somebody should hear of it.
+    pub(crate) const fn is_worth_telling(&self) -> bool {
+        let waits = self.waiting.is_some() && !self.is_patient;
+        self.behind || self.dead_letters > 0 || waits
     }
 }
 
@@ -444,6 +464,10 @@ impl fmt::Display for Summary {
         }
         for plugin in &self.plugins {
             fmt_plugin(plugin, f)?;
+        }
+        let behind = self.plugins_behind();
+        if !behind.is_empty() {
+            writeln!(f, "behind   not handed everything that is stored: {}", behind.join(", "))?;
         }
         for sink in &self.sinks {
             writeln!(f, "sink     {sink}")?;

@@ -124,7 +124,7 @@ fn another_component_under_a_known_name_is_held_and_everything_else_goes_on() {
     assert_ne!(before, json!([]));
 
     operating.config(&(plugin("p", &new, "") + &plugin("q", &old, "")));
-    let ended = operating.replay(&[]).expect_success();
+    let ended = operating.replay(&[]).expect_code(75);
     for words in
         ["warning: plugin p is held: it is another component", "plugin upgrade p --continue"]
     {
@@ -202,7 +202,7 @@ fn what_becomes_of_a_held_plugin_is_said_by_upgrade_rebuild_or_resume() {
     let told = upgrade(&["p", "--continue", "--format", "json"]).expect_success().stdout;
     let told: Value = serde_json::from_str(&told).unwrap();
     assert_eq!((&told["action"], &told["lanes"]), (&json!("upgraded"), &json!(1)), "{told}");
-    let ended = operating.replay(&["--refetch"]).expect_success();
+    let ended = operating.replay(&["--refetch"]).expect_code(75);
     // The other plugin has the same file, without a pin and without a word.
     assert!(ended.stderr.contains("plugin q is held"), "{}", ended.stderr);
     assert!(!ended.stderr.contains("plugin p is held"), "{}", ended.stderr);
@@ -214,6 +214,10 @@ fn what_becomes_of_a_held_plugin_is_said_by_upgrade_rebuild_or_resume() {
     fs::remove_file(operating.scene.folder.path().join("headcount.toml")).unwrap();
     let none = upgrade(&["p", "--continue"]).expect_code(2).stderr;
     assert!(none.contains("no configuration file") && none.contains("\nhint: "), "{none}");
+    // A line is enough, and it says which.
+    let made = none.split("echo '").nth(1).and_then(|rest| rest.split('\'').next()).unwrap();
+    operating.config(&(made.to_owned() + "\n"));
+    operating.run(&["plugin", "add", "r", &old, "--set", "misdeed=count"]).expect_success();
 }
 
 #[test]

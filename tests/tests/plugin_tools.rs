@@ -305,7 +305,8 @@ fn a_check_passes_a_function_of_the_events_and_names_what_is_none() {
         )
     };
     let misdeeds = ["panic", "refuse", "halt", "phase", "attempt", "finalized", "length"];
-    let config = scene.write("headcount.toml", misdeeds.map(of).concat());
+    let loops = of("loop") + "limits = { deadline_ms = 2000 }\n";
+    let config = scene.write("headcount.toml", misdeeds.map(of).concat() + &loops);
     let check = |name: &str| check(name, &["--config", &config]).expect_code(1).stdout;
     assert!(check("panic").contains("the cat sat on block"), "{}", check("panic"));
     assert!(check("refuse").contains("refuses its configuration"), "{}", check("refuse"));
@@ -313,6 +314,17 @@ fn a_check_passes_a_function_of_the_events_and_names_what_is_none() {
     let sockets = scene.write("sockets.wasm", replaced(sockets, b"wasi:cli/", b"wasi:sql/"));
     let outcome = scene.program.run(["plugin", "check", &sockets]).expect_code(1);
     assert!(outcome.stdout.contains("plugin wants wasi:sql/"), "{}", outcome.stdout);
+    // One that loops ends it at its first deadline, and whoever waits is told before.
+    for command in ["check", "test"] {
+        let run = ["plugin", command, "loop", "--config", &config, "--ledger", &ledger];
+        let outcome = scene.program.run(run.iter().chain(&["-b", ":latest"])).expect_code(1);
+        let told = format!("{}{}", outcome.stdout, outcome.stderr);
+        assert!(told.contains("events): ran longer than `deadline_ms` of 2000; a run"), "{told}");
+        let near = "events): has run for 1000 ms, and is ended at `deadline_ms` of 2000";
+        assert_eq!(outcome.stderr.matches(near).count(), 1, "{told}");
+        let not_run = outcome.stdout.matches("not run  it did not come to the end").count();
+        assert_eq!(not_run, if command == "check" { 5 } else { 0 }, "{told}");
+    }
     let halts = ["plugin", "test", "halt", "--config", &config, "--ledger", &ledger];
     let outcome = scene.program.run(halts).expect_code(1);
     assert!(outcome.stderr.contains("caused by: it was halted: enough"), "{}", outcome.stderr);
@@ -435,9 +447,16 @@ fn the_list_says_how_far_each_plugin_is_and_why_one_stands() {
         ),
     );
     let recording = workspace().join("fixtures/erc20.ndjson.gz").display().to_string();
-    let outcome =
-        scene.replay(&recording, &["-b", "0:40", "--config", &config, "--plugin", "stops"]);
-    assert!(outcome.stdout.contains("enough"), "{}{}", outcome.stdout, outcome.stderr);
+    let replay = |more: &[&str]| {
+        let base = ["--config", &config, "--format", "json"];
+        scene.replay(&recording, &[&base[..], more].concat()).expect_code(75)
+    };
+    let outcome = replay(&["-b", "0:40", "--plugin", "stops"]);
+    let told: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!((&told["status"], &told["blocks"]["open"]), (&"open".into(), &Value::Array(vec![])));
+    let stops = &told["plugins"][0];
+    assert_eq!((&stops["behind"], &stops["waiting"]), (&true.into(), &Value::Null), "{told}");
+    assert!(stops["halted"].as_str().unwrap().contains("enough"), "{told}");
     let json: Value = serde_json::from_str(&list(&["--format", "json"])).unwrap();
     let lanes = json["plugins"].as_array().unwrap();
     assert_eq!((lanes.len(), &lanes[0]["plugin"]), (2, &Value::from("erc20-balances")));
@@ -446,6 +465,38 @@ fn the_list_says_how_far_each_plugin_is_and_why_one_stands() {
     assert!(lanes[1]["halted"].as_str().unwrap().contains("enough"), "{json}");
     let table = list(&[]);
     assert!(table.contains("behind") && table.contains("halted: enough"), "{table}");
+
+    // One that fails before its first commit, and one that no run has begun with.
+    let config = |misdeed: &str| {
+        let fails = format!("[[plugin]]\nname = \"fails\"\nwasm = \"{unruly}\"\n");
+        let new = format!("[[plugin]]\nname = \"new\"\nwasm = \"{unruly}\"\n");
+        let config = format!("config = {{ misdeed = \"{misdeed}\" }}\n");
+        scene.write("headcount.toml", fails + &config + &new)
+    };
+    let path = config("retry");
+    let outcome = replay(&["-b", "0:40", "--plugin", "fails"]);
+    let told: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    let waiting = told["plugins"][0]["waiting"].as_str().unwrap();
+    assert!(waiting.starts_with("asked to be called again: "), "{told}");
+    let list = |more: &[&str]| list(&[&["--config", path.as_str()][..], more].concat());
+    let line = |plugin: &str| {
+        let json: Value = serde_json::from_str(&list(&["--format", "json"])).unwrap();
+        let lines = json["plugins"].as_array().unwrap();
+        lines.iter().find(|line| line["plugin"] == plugin).cloned().unwrap_or_default()
+    };
+    let fails = line("fails");
+    assert_eq!((&fails["failing"], &fails["chain"]), (&waiting.into(), &31337.into()), "{fails}");
+    assert_eq!((&fails["next_block"], &fails["lag_blocks"]), (&0.into(), &41.into()), "{fails}");
+    let table = list(&[]);
+    assert!(table.contains("failing: asked to be") && table.contains("has not begun"), "{table}");
+    assert_eq!((&line("new")["chain"], &line("new")["failing"]), (&Value::Null, &Value::Null));
+    // Once it gets on nothing of it is left.
+    config("count");
+    scene
+        .replay(&recording, &["-b", "0:40", "--config", &path, "--plugin", "fails"])
+        .expect_success();
+    let fails = line("fails");
+    assert_eq!((&fails["failing"], &fails["next_block"]), (&Value::Null, &41.into()), "{fails}");
 }
 
 #[test]

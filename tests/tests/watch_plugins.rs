@@ -104,11 +104,11 @@ fn plugins_come_go_and_are_upgraded_and_rebuilt_while_a_watch_runs() {
     // The second is upgraded, pinned to what it is; the first goes.
     let digest = sha256(&fs::read(&unruly).unwrap());
     watch.hang_up(&pinned(&digest), "configuration: 0 plugins added, 1 removed, 1 changed");
-    let list = || {
+    let list = |watch: &Watch| {
         let ledger = watch.scene.ledger().display().to_string();
         watch.scene.program.run(["plugin", "list", "--ledger", &ledger]).expect_success().stdout
     };
-    assert!(list().contains("two"), "{}", list());
+    assert!(list(&watch).contains("two"), "{}", list(&watch));
     // It goes on where it stopped, unless it is told to begin anew.
     assert_ne!(watch.facts("two"), whole);
     let ledger = watch.scene.ledger().display().to_string();
@@ -120,8 +120,19 @@ fn plugins_come_go_and_are_upgraded_and_rebuilt_while_a_watch_runs() {
     watch.until("a rebuilt plugin", || watch.facts("two") == whole);
     // What is gone keeps its rows.
     assert_eq!(watch.facts("one"), whole);
+    // One that never comes to a first commit is seen all the same, now and at the end.
+    let fails = pinned(&digest) + &plugin("three", &wasm, "retry", "");
+    watch.hang_up(&fails, "configuration: 1 plugins added, 0 removed, 0 changed");
+    let failing = "asked to be called again: later";
+    watch.until("seen to fail", || list(&watch).contains(&format!("failing: {failing}")));
     let end = watch.running.end("TERM");
     assert_eq!(end.code, Some(0), "{}", end.stderr);
+    let told = format!("warning: plugin three has not handled everything: {failing}\n");
+    assert!(end.stderr.contains(&told), "{}", end.stderr);
+    let last = end.lines.last().unwrap();
+    let three = last["plugins"].as_array().unwrap().iter().find(|one| one["name"] == "three");
+    let three = three.unwrap();
+    assert_eq!((&three["behind"], &three["waiting"]), (&json!(true), &json!(failing)), "{last}");
 }
 
 /// Returns the digest as `sha256sum` prints it.

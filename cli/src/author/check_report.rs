@@ -294,7 +294,7 @@ fn subscription(subscription: &event::Subscription) -> String {
 fn table(table: &event::PluginTable) -> String {
     let column = |column: &PluginColumn| {
         let null = if column.nullable { " or null" } else { "" };
-        format!("{} {}{null}", column.name, kind(column.kind))
+        format!("{} {}{null}", column.name, column.kind.word())
     };
     let columns: Vec<String> = table.columns.iter().map(column).collect();
     let key = match table.key.as_slice() {
@@ -302,24 +302,6 @@ fn table(table: &event::PluginTable) -> String {
         key => format!("key {}", key.join(", ")),
     };
     format!("{} ({}), {key}", table.name, columns.join(", "))
-}
-
-/// The word of the interface for a type.
-const fn kind(kind: event::ColumnKind) -> &'static str {
-    use event::ColumnKind;
-    match kind {
-        ColumnKind::Boolean => "boolean",
-        ColumnKind::Int64 => "int64",
-        ColumnKind::Uint64 => "uint64",
-        ColumnKind::Uint256 => "bignum",
-        ColumnKind::Double => "double",
-        ColumnKind::Text => "text",
-        ColumnKind::Bytes => "bytes",
-        ColumnKind::Address => "address",
-        ColumnKind::Hash => "hash",
-        ColumnKind::Timestamp => "timestamp",
-        ColumnKind::Json => "json",
-    }
 }
 
 #[cfg(test)]

@@ -32,10 +32,11 @@ pub(crate) struct SinkLine {
 }
 
 /// One plugin on one chain.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct LaneLine {
     pub(crate) plugin: String,
-    pub(crate) chain: u64,
+    /// `null` where it has not begun on any.
+    pub(crate) chain: Option<u64>,
     /// As the plugin gave it.
     pub(crate) version: Option<String>,
     pub(crate) logic_version: Option<u64>,
@@ -43,9 +44,10 @@ pub(crate) struct LaneLine {
     pub(crate) generation: u64,
     /// Whether an older generation is still shown, because this one has not caught up.
     pub(crate) is_rebuilding: bool,
-    pub(crate) start_block: u64,
-    /// Every block below this one was handled.
-    pub(crate) next_block: u64,
+    /// `null` where it has not begun.
+    pub(crate) start_block: Option<u64>,
+    /// Every block below this one was handled; `null` where it has not begun.
+    pub(crate) next_block: Option<u64>,
     /// Last block to which coverage leads from there.
     pub(crate) covered_through: Option<u64>,
     pub(crate) lag_blocks: u64,
@@ -54,6 +56,8 @@ pub(crate) struct LaneLine {
     pub(crate) dead_letters: u64,
     /// Why it is halted, if it is.
     pub(crate) halted: Option<String>,
+    /// What it fails with, where it is called again and again and does not get on.
+    pub(crate) failing: Option<String>,
     /// Why it is handed nothing, where its component is another one and nobody has decided.
     pub(crate) held: Option<String>,
     /// Block from which an operator wants everything handled again, where that was not begun.
@@ -83,19 +87,20 @@ impl ListReport {
         if self.plugins.is_empty() {
             return writeln!(out, "no plugin has run on this ledger");
         }
+        let or_none = |number: Option<String>| number.unwrap_or_else(|| "-".to_owned());
         let head = ["plugin", "chain", "version", "next block", "lag", "events", "dead", "state"];
         let mut rows = vec![head.map(str::to_owned)];
         for lane in &self.plugins {
             let logic = lane.logic_version.map(|logic| format!(" (logic {logic})"));
             rows.push([
                 one_line(&lane.plugin),
-                lane.chain.to_string(),
+                or_none(lane.chain.map(|chain| chain.to_string())),
                 format!(
                     "{}{}",
                     one_line(lane.version.as_deref().unwrap_or("?")),
                     logic.unwrap_or_default()
                 ),
-                grouped(lane.next_block),
+                or_none(lane.next_block.map(grouped)),
                 grouped(lane.lag_blocks),
                 grouped(lane.events),
                 grouped(lane.dead_letters),
@@ -123,13 +128,24 @@ impl ListReport {
 }
 
 impl LaneLine {
+    /// A plugin that was never handed anything, as far as the ledger knows.
+    pub(crate) fn not_begun(plugin: String) -> Self {
+        Self { plugin, generation: 1, ..Self::default() }
+    }
+
     fn state(&self) -> String {
-        match (&self.held, &self.halted, self.retry_from) {
+        match (&self.held, &self.halted, self.retry_from, &self.failing) {
             _ if self.removed => "removed".to_owned(),
             (Some(reason), ..) => format!("held: {}", one_line(reason)),
-            (None, Some(reason), _) => format!("halted: {}", one_line(reason)),
-            (None, None, Some(block)) if block <= self.start_block => "begins anew".to_owned(),
-            (None, None, Some(block)) => format!("goes back to block {}", grouped(block)),
+            (None, Some(reason), ..) => format!("halted: {}", one_line(reason)),
+            (None, None, Some(block), _)
+                if self.start_block.is_some_and(|start| block <= start) =>
+            {
+                "begins anew".to_owned()
+            }
+            (None, None, Some(block), _) => format!("goes back to block {}", grouped(block)),
+            (None, None, None, Some(reason)) => format!("failing: {}", one_line(reason)),
+            _ if self.next_block.is_none() => "has not begun".to_owned(),
             _ if self.is_rebuilding => format!("rebuilding, generation {}", self.generation),
             _ if self.lag_blocks > 0 && self.runs == Some(false) => {
                 "behind, does not run".to_owned()
@@ -169,23 +185,19 @@ mod tests {
     fn line(halted: Option<&str>, lag_blocks: u64) -> LaneLine {
         LaneLine {
             plugin: "balances".into(),
-            chain: 1,
+            chain: Some(1),
             version: Some("0.1.0".into()),
             logic_version: Some(1),
             generation: 1,
             is_rebuilding: false,
-            start_block: 0,
-            next_block: 1_061,
+            start_block: Some(0),
+            next_block: Some(1_061),
             covered_through: Some(1_060 + lag_blocks),
             lag_blocks,
             events: 57,
             dead_letters: 2,
             halted: halted.map(str::to_owned),
-            held: None,
-            retry_from: None,
-            component: None,
-            runs: None,
-            removed: false,
+            ..LaneLine::default()
         }
     }
 
@@ -217,6 +229,8 @@ mod tests {
         assert_eq!(state(&|line| line.retry_from = Some(1_000)), "goes back to block 1_000");
         assert_eq!(state(&|line| line.is_rebuilding = true), "rebuilding, generation 1");
         assert_eq!(state(&|line| line.held = Some("another".into())), "held: another");
+        assert_eq!(state(&|line| line.failing = Some("no\nluck".into())), "failing: no luck");
+        assert_eq!(LaneLine::not_begun("p".into()).state(), "has not begun");
         assert_eq!(state(&|line| line.runs = Some(false)), "behind, does not run");
         assert_eq!(state(&|line| line.removed = true), "removed");
     }

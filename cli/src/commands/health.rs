@@ -96,7 +96,7 @@ Exit codes:
   0  nothing to complain of
   1  something is wrong: a node (also that none says what is final), the chain, or coverage past the
      deadline
-  3  could not be decided: no node answered
+  3  could not be decided: no node answered, or the ledger is there and cannot be read
 Of several chains the worst counts: 1 before 3.
 
 Examples:
@@ -112,4 +112,5 @@ Examples:
   Why, for a program:
     headcount health --format json | jq -r '.chain.name, .reason, .nodes[].reason'
 
-A ledger that another process is using is not waited for: then only the nodes are judged.";
+A ledger that another headcount is using is read through that one. One that another program holds cannot be
+read: the nodes are judged, and what is covered is not known (3).";

@@ -110,6 +110,17 @@ pub(crate) fn cmd_replay(
 }
 
 const AFTER_HELP: &str = "\
+Exit codes:
+  0    done, or stopped by --max-time: the summary says whether there is more
+  1    --fail-on-incident and there was one, or a header that contradicts --anchor
+  2    wrong usage, configuration or plugin
+  74   disk full, unreadable file
+  75   left open: blocks that no node gives, a ledger that is in use, or a plugin of --plugin or the
+       configuration that was not handed everything, because it is halted, held, fails, waits for blocks
+       that are not covered, or is not run by the process that owns the ledger. Events are stored all the
+       same, and the next run hands them on
+  130  interrupted, and 143 terminated; what was committed is kept
+
 Examples:
   One contract, one event, ten thousand blocks, then SQL:
     headcount replay -r https://node.example -c usdc=0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48 \\

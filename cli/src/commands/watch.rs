@@ -101,6 +101,7 @@ Examples:
     headcount watch | my-consumer
 
 Lines on stdout are described in docs/events.md. The ledger is the record: a program that was not
-there finds in it what it missed. SIGTERM commits what is done and ends with exit code 0. SIGHUP
+there finds in it what it missed. SIGTERM commits what is done and ends with exit code 0; --until-block ends
+with 75 where blocks stay open, or a plugin is halted, held or fails. SIGHUP
 reads headcount.toml again: nodes, contracts, plugins and sinks change while it runs; of a file with
 mistakes nothing is taken over. `headcount plugin add|upgrade|remove` have it do so, too.";

@@ -3,6 +3,7 @@
 
 mod check;
 mod dead;
+mod handing;
 mod list;
 mod manage;
 mod recorded;
@@ -47,6 +48,8 @@ pub(crate) struct PluginRun {
     pub(crate) one_block: bool,
     /// Who answers what the plugin fetches.
     pub(crate) asking: Asking,
+    /// Whether a person watches how far it is.
+    pub(crate) is_shown: bool,
 }
 
 /// Who answers what a plugin fetches.
@@ -125,7 +128,7 @@ pub(crate) fn test_plugin(
     let mut plugin = inputs::load_one(&host, config, (compiling, grants))?;
     let mut recorded = Recorded::find(event::Plugin::descriptor(&plugin), ledger, run)?;
     let mut watched = Watched::new(&mut plugin, Change::None);
-    let told = recorded.rehearse(&mut watched, one_block)?;
+    let told = recorded.rehearse(&mut watched, "test", one_block)?;
     let log = watched.log.iter().map(told_line).collect();
     let tables = event::Plugin::descriptor(&plugin).tables.clone();
     let lines = lines(&tables, &told.rows, &told.messages, &told.dead_letters);
@@ -156,6 +159,12 @@ pub(crate) fn compile_plugin(component: &Path, compiling: &Compiling) -> Result<
 
 /// Why a run came to no end, if it did not.
 fn stopped(told: &Rehearsed) -> Option<String> {
+    if let Some(overdue) = &told.overdue {
+        return Some(format!(
+            "{overdue}; a run would try it again, in halves and later, and this ends at the first time: hand it \
+             less at once, or give it more time with `limits = {{ deadline_ms = N }}` under its [[plugin]]"
+        ));
+    }
     match &told.halted {
         Some(reason) => Some(format!("it was halted: {reason}")),
         None if told.waiting => Some("it asked to be called later again and again".to_owned()),

@@ -138,7 +138,7 @@ async fn run(
             Access::Joined(joined) if plan.if_busy == IfBusy::Join => {
                 let plugins = inputs.as_ref().map_or(&[][..], |(plugins, _)| plugins);
                 match join::run(&run, &joined, part, plugins).await {
-                    Ok((outcome, evidence)) => return Ok(run.ended(range, outcome, evidence)),
+                    Ok(read) => return Ok(run.ended(range, read)),
                     Err(Miss::Lost) => {
                         run.carried.cut_short();
                         tokio::time::sleep(NEXT_OWNER).await;
@@ -354,12 +354,8 @@ impl Run<'_> {
     }
 
     /// Tells how it ended as a client. What only the owner can tell is not told.
-    fn ended(
-        self,
-        range: Option<BlockRange>,
-        mut outcome: ReplayOutcome,
-        evidence: Option<event::Evidence>,
-    ) -> (Summary, ExitCode) {
+    fn ended(self, range: Option<BlockRange>, read: join::Read) -> (Summary, ExitCode) {
+        let join::Read { mut outcome, evidence, lane_reports } = read;
         self.carried.before().complete(&mut outcome);
         let elapsed_ms = self.timer.now_ms();
         let ended = Ended {
@@ -370,7 +366,7 @@ impl Run<'_> {
             outcome,
             evidence,
             owner_report: pipeline::OwnerReport::default(),
-            lane_reports: Vec::new(),
+            lane_reports,
             sinks: Vec::new(),
         };
         ended.summary(&self.interrupt, elapsed_ms)

@@ -14,7 +14,7 @@ use crate::{
     },
 };
 use event::{AnchorPolicy, BlockRange, ChainProfile, Content, Flaw, Incident, Verify};
-use pipeline::{LaneReport, OwnerReport, ReplayOutcome, SecondLook, Watcher};
+use pipeline::{LaneReport, OwnerReport, ReplayOutcome, SecondLook, Waits, Watcher};
 use std::{
     collections::BTreeMap,
     sync::{Mutex, PoisonError},
@@ -64,13 +64,15 @@ pub(super) struct Ended<'a> {
 impl Ended<'_> {
     pub(super) fn summary(mut self, interrupt: &Interrupt, elapsed_ms: u64) -> (Summary, ExitCode) {
         self.outcome.told = standing(std::mem::take(&mut self.outcome.told));
-        let (status, mut code) = self.status(interrupt);
+        let plugins = self.plugins();
+        let is_behind = plugins.iter().any(|plugin| plugin.behind);
+        let (status, mut code) = self.status(interrupt, is_behind);
         if self.owner_report.not_folded.is_some() && status.is_left_to_the_disk() {
             code = ExitCode::LocalIo;
         }
         let failure = self.failure().filter(|_| status == Status::Failed);
         let Self { plan, profile, nodes, range, outcome, evidence, owner_report, .. } = self;
-        let (lane_reports, sinks) = (self.lane_reports, self.sinks);
+        let sinks = self.sinks;
         let (raw, undecodable) = (outcome.decoded.unknown, outcome.decoded.undecodable);
         let summary = Summary {
             status,
@@ -118,7 +120,7 @@ impl Ended<'_> {
                     detail: incident.detail,
                 })
                 .collect(),
-            plugins: lane_reports.into_iter().map(|lane| plugin_summary(lane, range)).collect(),
+            plugins,
             sinks,
             more: matches!(
                 status,
@@ -146,7 +148,17 @@ impl Ended<'_> {
         Some(format!("{} was caught with a wrong answer: {}", first.node, first.detail))
     }
 
-    fn status(&self, interrupt: &Interrupt) -> (Status, ExitCode) {
+    /// What plugins did. A range of which parts are open or left to another process is no more than they could
+    /// be handed.
+    fn plugins(&mut self) -> Vec<PluginSummary> {
+        let Self { range, outcome, .. } = self;
+        let is_read = outcome.open.is_empty() && outcome.held.is_empty() && !outcome.stopped;
+        let through = range.map(|range| range.last());
+        let reports = std::mem::take(&mut self.lane_reports).into_iter();
+        reports.map(|report| plugin_summary(report, through, is_read)).collect()
+    }
+
+    fn status(&self, interrupt: &Interrupt, is_behind: bool) -> (Status, ExitCode) {
         if let Some(code) = interrupt.code() {
             return (Status::Interrupted, code);
         }
@@ -156,7 +168,7 @@ impl Ended<'_> {
         if self.outcome.stopped {
             return (Status::Stopped, ExitCode::Done);
         }
-        match (self.outcome.open.is_empty(), self.outcome.held.is_empty()) {
+        match (self.outcome.open.is_empty() && !is_behind, self.outcome.held.is_empty()) {
             (true, true) => (Status::Done, ExitCode::Done),
             // Another process does it just now.
             (true, false) => (Status::Skipped, ExitCode::Done),
@@ -232,23 +244,37 @@ fn held_looks(look: &SecondLook) -> Vec<HeldSummary> {
     held.map(|(process, range)| HeldSummary { range: range.into(), process }).collect()
 }
 
-fn plugin_summary(report: LaneReport, range: Option<BlockRange>) -> PluginSummary {
-    let waits_at = range.map(|_| report.next_block).filter(|next| {
-        // A plugin that is as far as the range has nothing to wait for.
-        range.is_some_and(|range| *next <= range.last())
-            && report.halted.is_none()
-            && report.held.is_none()
-    });
-    let gap = waits_at
-        .map(|block| format!("block {block} is not covered for everything that it subscribes to"));
+/// What a plugin did, of which the blocks up to `through` were asked for; `is_read` where all of these are there.
+pub(super) fn plugin_summary(
+    report: LaneReport,
+    through: Option<u64>,
+    is_read: bool,
+) -> PluginSummary {
+    let is_run = !matches!(report.waits, Some(Waits::Owner(_)));
+    let stands = report.halted.is_some() || report.held.is_some();
+    // A plugin that is as far as the range has nothing to wait for.
+    let is_short = !stands && through.is_some_and(|through| report.next_block <= through);
+    let is_patient = matches!(report.waits, Some(Waits::Finality(_)));
+    let (waiting, is_behind) = match report.waits {
+        Some(waits @ (Waits::Again(_) | Waits::Owner(_))) => (Some(waits.to_string()), true),
+        Some(Waits::Subscription) => (Some(Waits::Subscription.to_string()), false),
+        Some(waits @ Waits::Finality(_)) => (is_short.then(|| waits.to_string()), false),
+        None => {
+            let block = report.next_block;
+            let gap = format!("block {block} is not covered for everything that it subscribes to");
+            (is_short.then_some(gap), is_short && is_read)
+        }
+    };
     PluginSummary {
         name: report.plugin,
-        cursor: Some(report.next_block),
+        cursor: is_run.then_some(report.next_block),
         rows: report.rows,
         dead_letters: report.dead_letters.len() as u64,
         halted: report.halted,
         held: report.held,
-        waiting: report.waiting.or(gap),
+        waiting,
+        behind: stands || is_behind,
+        is_patient,
     }
 }
 
@@ -276,6 +302,29 @@ mod tests {
 
     use super::*;
     use event::{ChainId, NodeId};
+
+    #[test]
+    fn why_a_plugin_waits_is_said_as_it_is_and_whether_it_should_have_been_handed_more() {
+        let report = |next_block, waits| LaneReport { next_block, waits, ..LaneReport::default() };
+        let of = |report, is_read| {
+            let plugin = plugin_summary(report, Some(9), is_read);
+            (plugin.waiting.unwrap_or_default(), plugin.behind)
+        };
+        assert_eq!(of(report(10, None), true), (String::new(), false));
+        let gap = "block 5 is not covered for everything that it subscribes to".to_owned();
+        assert_eq!(of(report(5, None), true), (gap.clone(), true));
+        // The blocks themselves are open, which is told of them.
+        assert_eq!(of(report(5, None), false), (gap, false));
+        let again = Waits::Again("no luck".to_owned());
+        assert_eq!(of(report(5, Some(again.clone())), true), ("no luck".to_owned(), true));
+        assert_eq!(of(report(10, Some(again)), true), ("no luck".to_owned(), true));
+        let finality = "block 5 is not as final as it wants it".to_owned();
+        assert_eq!(of(report(5, Some(Waits::Finality(5))), true), (finality, false));
+        let other = "nothing that the ledger follows matches its subscription".to_owned();
+        assert_eq!(of(report(0, Some(Waits::Subscription)), true), (other, false));
+        let halted = LaneReport { halted: Some("enough".to_owned()), ..report(5, None) };
+        assert_eq!(of(halted, true), (String::new(), true));
+    }
 
     #[test]
     fn what_a_run_told_and_withdrew_is_not_told_and_what_an_earlier_one_told_is_withdrawn_aloud() {

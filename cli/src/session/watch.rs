@@ -14,6 +14,7 @@ use super::{
     lanes::LaneSetup,
     ledger,
     sinks::{self, Deliveries},
+    telling::plugin_summary,
 };
 use crate::{
     command_error::{CommandError, ErrorKind},
@@ -22,6 +23,8 @@ use crate::{
     exit_codes::ExitCode,
     interrupt::{Hangup, Interrupt},
     plan::{ChainPlan, Emit, WatchPlan, merged_contracts},
+    secret::redacted,
+    summary::PluginSummary,
 };
 use aggregator::{Admission, Policy};
 use event::{
@@ -35,7 +38,7 @@ use futures_util::{
 };
 use live::Live;
 use pipeline::{
-    ChainSetup, ChainView, LaneReport, Owner, OwnerHandle, Timer, WatchRequest, WatchWatcher, watch,
+    ChainSetup, ChainView, Owner, OwnerHandle, Timer, WatchRequest, WatchWatcher, watch,
 };
 use relay::{Hello, Role};
 use reload::{CHANGES_MAX, reload};
@@ -214,6 +217,10 @@ pub(super) async fn run(
     let owner_report = owned.close(desk, owner).await?;
     let lane_reports = lane_reports?;
     live.clear();
+    // What a lane waits for that is as far as the head is no news: only what failed is.
+    let plugins: Vec<(ChainId, PluginSummary)> = (lane_reports.into_iter())
+        .map(|report| (report.chain, plugin_summary(report, None, false)))
+        .collect();
     let mut open = 0;
     for (profile, outcome) in profiles.iter().zip(outcomes) {
         let outcome = outcome.map_err(CommandError::bug)?;
@@ -221,20 +228,22 @@ pub(super) async fn run(
         // The owner has ended: nothing is written any more.
         let rows = written.of(profile.chain);
         if plan.emit == Emit::Events {
-            stream.end(EndLine::new(profile, &outcome, rows));
+            let own = plugins.iter().filter(|(chain, _)| *chain == profile.chain);
+            let own = own.map(|(_, plugin)| plugin.clone()).collect();
+            stream.end(EndLine::new(profile, &outcome, rows, own));
         }
         tell(plan, profile, &outcome, rows);
     }
     let is_closed = stream.is_closed();
     drop((watcher, stream));
     finish_writing(writing, was_stopped, &interrupt).await?;
-    for LaneReport { plugin, halted, held, .. } in &lane_reports {
-        let halted = halted.as_deref().map(|reason| complaint::halted(plugin, reason));
-        let held = held.as_deref().map(|reason| complaint::held(plugin, reason));
-        for words in halted.iter().chain(&held) {
-            writeln!(stderr(), "warning: {words}")?;
-        }
+    let told = plugins.iter().map(|(_, plugin)| plugin);
+    // On one chain of several a plugin may well have nothing to do.
+    let told = told.filter(|plugin| plugin.behind || plugin.dead_letters > 0);
+    for words in told.flat_map(complaint::plugin_warnings) {
+        writeln!(stderr(), "warning: {}", redacted(&words))?;
     }
+    let is_behind = plugins.iter().any(|(_, plugin)| plugin.behind);
     for sink in sinks.iter().filter(|sink| sink.waiting > 0 || sink.dead > 0) {
         writeln!(stderr(), "warning: sink {sink}")?;
     }
@@ -245,7 +254,7 @@ pub(super) async fn run(
         return Err(LedgerError::NotFolded(why).into());
     }
     let is_by_itself = interrupt.code().is_none() && !was_stopped && !is_closed;
-    match plan.until_block.is_some() && open > 0 && is_by_itself {
+    match plan.until_block.is_some() && (open > 0 || is_behind) && is_by_itself {
         true => Ok(ExitCode::LeftOpen),
         false => Ok(code_of(&interrupt)),
     }

@@ -205,6 +205,16 @@ impl Lane {
         self.halted.as_deref()
     }
 
+    /// Whether the next block is covered, and the plugin does not want to see it before it is more final.
+    pub fn waits_for_finality(&self) -> bool {
+        let next = self.base.next_block;
+        self.ready.is_some_and(|ready| {
+            let seen = visible_through(self.descriptor.visibility, ready);
+            ready.through.is_some_and(|through| through >= next)
+                && seen.is_none_or(|seen| seen < next)
+        })
+    }
+
     /// Returns the number of entries of everything that is held; of these only the plugin's state may
     /// grow with the chain.
     pub fn held(&self) -> Held {

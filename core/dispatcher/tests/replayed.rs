@@ -79,6 +79,7 @@ impl Store {
             halted: self.halted.clone(),
             retry_from: None,
             held: None,
+            failing: None,
         }
     }
 

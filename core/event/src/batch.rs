@@ -58,6 +58,16 @@ pub struct Batch {
     pub decoded: Vec<String>,
 }
 
+impl Batch {
+    /// Says which it is: `blocks 5:9 (120 events)`.
+    pub fn words(&self) -> String {
+        let number = |block: Option<&BatchBlock>| block.map_or(0, |block| block.number);
+        let (first, last) = (number(self.blocks.first()), number(self.blocks.last()));
+        let events = self.seq.len();
+        format!("blocks {first}:{last} ({events} event{})", if events == 1 { "" } else { "s" })
+    }
+}
+
 /// Type of a column that a plugin declares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -84,6 +94,25 @@ pub enum ColumnKind {
     Timestamp,
     /// `VARCHAR` with JSON.
     Json,
+}
+
+impl ColumnKind {
+    /// Returns the word of the interface for it, as a plugin declares it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Boolean => "boolean",
+            Self::Int64 => "int64",
+            Self::Uint64 => "uint64",
+            Self::Uint256 => "bignum",
+            Self::Double => "double",
+            Self::Text => "text",
+            Self::Bytes => "bytes",
+            Self::Address => "address",
+            Self::Hash => "hash",
+            Self::Timestamp => "timestamp",
+            Self::Json => "json",
+        }
+    }
 }
 
 /// A column of a plugin's table.

@@ -204,6 +204,17 @@ pub struct LaneState {
     pub retry_from: Option<u64>,
     /// Why it is handed nothing, where its component is another one than wrote it.
     pub held: Option<String>,
+    /// Why it did not get on when that was last noted.
+    pub failing: Option<Failing>,
+}
+
+/// Why a lane does not get on although nobody halted it: its plugin is called again and again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failing {
+    /// Every block below this one was handled.
+    pub next_block: u64,
+    /// What it failed with last.
+    pub reason: String,
 }
 
 /// What an operator decides about what was set aside, or about a plugin that is halted.
@@ -381,6 +392,16 @@ pub trait Store: Reader {
 
     /// Applies commits in one transaction: all of them or none.
     fn apply(&mut self, commits: &[Commit]) -> Result<(), LedgerError>;
+
+    /// Notes why a lane does not get on, or that it does again: for whoever looks, nothing depends on it. A
+    /// store that nobody looks into keeps none of it.
+    fn note_failing(
+        &mut self,
+        _lane: &LaneId,
+        _failing: Option<&Failing>,
+    ) -> Result<(), LedgerError> {
+        Ok(())
+    }
 
     /// Applies what lanes wrote in one transaction: all of it or nothing.
     fn apply_lanes(&mut self, commits: &[LaneCommit]) -> Result<(), LedgerError>;

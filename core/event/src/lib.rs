@@ -56,8 +56,8 @@ pub use held::Held;
 pub use identity::{EventId, content_digest};
 pub use judgement::{BlockVerdict, Judgement, Prover, Recovered};
 pub use ledger::{
-    Ack, ChainState, Claimed, Cursor, DeadLetter, EventPage, EventQuery, LaneCommit, LaneId,
-    LaneRows, LaneState, Ledger, LedgerError, Reader, Remedy, Seen, Store, ToLook,
+    Ack, ChainState, Claimed, Cursor, DeadLetter, EventPage, EventQuery, Failing, LaneCommit,
+    LaneId, LaneRows, LaneState, Ledger, LedgerError, Reader, Remedy, Seen, Store, ToLook,
 };
 pub use logs::{Log, LogRef, Logs};
 pub use outbox::{Delivery, DeliveryFuture, Fate, Message, OutboxLine, OutboxStep, Outgoing, Sink};

@@ -35,7 +35,8 @@ impl OutcomeKind {
 pub struct Outcome {
     /// How.
     pub kind: OutcomeKind,
-    /// Why, for programs: a code of the chain, of the ledger or of a node, or `plugin-stopped`; `ok` where it is fine.
+    /// Why, for programs: a code of the chain, of the ledger or of a node, `ledger-unread`, or
+    /// `plugin-stopped`; `ok` where it is fine.
     pub reason: &'static str,
     /// Why, for people: a sentence without a full stop.
     pub sentence: String,
@@ -85,9 +86,14 @@ pub(crate) fn of(
         };
         return outcome(OutcomeKind::Undecided, chain.code(), sentence);
     }
-    if let LedgerVerdict::Undecided(_) = ledger {
-        let (reason, sentence) = ("coverage-undecided", format!("the ledger: {ledger}"));
-        return outcome(OutcomeKind::Undecided, reason, sentence);
+    // One that is there and cannot be read may cover nothing.
+    let reason = match ledger {
+        LedgerVerdict::Undecided(_) => Some("coverage-undecided"),
+        LedgerVerdict::Unread(_) => Some("ledger-unread"),
+        _ => None,
+    };
+    if let Some(reason) = reason {
+        return outcome(OutcomeKind::Undecided, reason, format!("the ledger: {ledger}"));
     }
     outcome(OutcomeKind::Fine, "ok", "nothing to complain of".to_owned())
 }

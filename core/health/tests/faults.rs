@@ -527,12 +527,18 @@ fn a_plugin_that_is_handed_nothing_fails_the_check_behind_everything_worse() {
 }
 
 #[test]
-fn a_ledger_that_is_not_there_or_in_use_leaves_the_nodes_to_be_judged() {
+fn a_ledger_that_is_not_there_leaves_the_nodes_to_be_judged_and_one_that_cannot_be_read_the_question()
+ {
     let mut sample = chain(vec![good("a")]);
-    for ledger in [LedgerState::Absent, LedgerState::Unread("in use".into()), covered(&[])] {
+    for ledger in [LedgerState::Absent, covered(&[])] {
         sample.ledger = ledger;
         expect(&judge(&sample), &[OK], "ok", 0);
     }
+    sample.ledger = LedgerState::Unread("in use by another program".into());
+    expect(&judge(&sample), &[OK], "ledger-unread", 3);
+    // What is known to be wrong is still said.
+    sample.nodes = vec![failing("a", FaultClass::Unreachable)];
+    expect(&judge(&sample), &[(NodeState::Out, Reason::Unreachable)], "down", 3);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::{
     call::Call,
     engine::{STACK_BYTES, TICK_MS},
     fetching::Fetcher,
-    said,
+    misfit, said,
 };
 use event::PluginFault;
 use std::sync::{Arc, mpsc};
@@ -81,7 +81,7 @@ impl Mould {
         }
         let cause = match error.downcast_ref::<Trap>() {
             Some(trap) => trap.to_string(),
-            None => error.root_cause().to_string(),
+            None => misfit::told(&error.root_cause().to_string()),
         };
         PluginFault::Trap(if console.is_empty() { cause } else { format!("{console} ({cause})") })
     }

@@ -23,6 +23,7 @@ mod host_grant;
 mod http;
 mod limits;
 mod load;
+mod misfit;
 mod network;
 mod outbox;
 mod plugin;

@@ -54,9 +54,15 @@ pub enum LoadError {
         /// What it asks for.
         import: String,
     },
-    /// Does not link or compile.
+    /// Does not compile.
     #[error("plugin cannot be compiled: {0}")]
     Compile(String),
+    /// Has functions or types of the interface otherwise than it has them.
+    #[error(
+        "plugin does not fit the interface that it was built for: {0}; build it with the WIT files and the \
+         SDK of this program"
+    )]
+    Misfit(String),
     /// Failed before its first batch.
     #[error("plugin failed while it was loaded: {0}")]
     Start(event::PluginFault),
@@ -78,9 +84,18 @@ impl LoadError {
 
     /// An error of compiling: the plugin's fault, unless the machine gave no room for it.
     pub(crate) fn compile(error: &wasmtime::Error) -> Self {
+        Self::by_plugin(error, Self::Compile)
+    }
+
+    /// The same of linking.
+    pub(crate) fn link(error: &wasmtime::Error) -> Self {
+        Self::by_plugin(error, Self::Misfit)
+    }
+
+    fn by_plugin(error: &wasmtime::Error, fault: impl FnOnce(String) -> Self) -> Self {
         match error.chain().any(|cause| cause.is::<std::io::Error>()) {
             true => Self::engine(error),
-            false => Self::Compile(format!("{error:#}")),
+            false => fault(format!("{error:#}")),
         }
     }
 }

@@ -50,11 +50,11 @@ impl LoadedPlugin {
         load::check_interfaces(engine, &ty, &grants)?;
         let (interface, imports) = load::interfaces(engine, &ty);
         let mut linker = linker.clone();
-        network::link(&mut linker, engine, &ty).map_err(|e| LoadError::compile(&e))?;
+        network::link(&mut linker, engine, &ty).map_err(|e| LoadError::link(&e))?;
         let component = linker
             .instantiate_pre(component)
             .and_then(EventFetcherPre::new)
-            .map_err(|e| LoadError::compile(&e))?;
+            .map_err(|e| LoadError::link(&e))?;
         let mould = Mould {
             engine: engine.clone(),
             component,

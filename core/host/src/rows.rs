@@ -3,7 +3,7 @@
 use crate::bindings::headcount::plugin::output::{Column, ColumnData as Wire, EmitError};
 use alloy_primitives::U256;
 use event::{ColumnData, ColumnKind, Packed, PluginTable, TableRows};
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 /// Characters of a name that a message repeats.
 const MAX_SHOWN: usize = 64;
@@ -81,7 +81,12 @@ fn data(kind: ColumnKind, wire: Wire, nulls: &[u32]) -> Result<ColumnData, Strin
             Ok(ColumnData::Text(values))
         }
         (ColumnKind::Uint256, Wire::Text(values)) => integers(&values, nulls),
-        (kind, wire) => Err(format!("is declared as {kind:?}, but {} came", name(&wire))),
+        (kind, wire) => Err(format!(
+            "is declared as {}, which takes {}; {} came",
+            kind.word(),
+            takes(kind),
+            name(&wire)
+        )),
     }
 }
 
@@ -149,16 +154,31 @@ fn packed<'a>(values: impl Iterator<Item = &'a [u8]>) -> Result<Packed, String> 
     Ok(kept)
 }
 
-const fn name(wire: &Wire) -> &'static str {
-    match wire {
+/// What a column of this type is given as, in the words of the interface.
+const fn takes(kind: ColumnKind) -> &'static str {
+    match kind {
+        ColumnKind::Boolean => "boolean",
+        ColumnKind::Int64 | ColumnKind::Timestamp => "signed",
+        ColumnKind::Uint64 => "unsigned",
+        ColumnKind::Uint256 => "fixed of 32 bytes or text",
+        ColumnKind::Double => "double",
+        ColumnKind::Text | ColumnKind::Json => "text",
+        ColumnKind::Bytes => "bytes",
+        ColumnKind::Address => "fixed of 20 bytes",
+        ColumnKind::Hash => "fixed of 32 bytes",
+    }
+}
+
+fn name(wire: &Wire) -> Cow<'static, str> {
+    Cow::Borrowed(match wire {
         Wire::Boolean(_) => "boolean",
         Wire::Signed(_) => "signed",
         Wire::Unsigned(_) => "unsigned",
         Wire::Double(_) => "double",
         Wire::Text(_) => "text",
-        Wire::Fixed(_) => "fixed of another width",
+        Wire::Fixed((width, _)) => return format!("fixed of {width} bytes").into(),
         Wire::Bytes(_) => "bytes",
-    }
+    })
 }
 
 #[cfg(test)]
@@ -216,7 +236,12 @@ mod tests {
         );
         assert_eq!(
             emit(ColumnKind::Int64, text("1"), vec![]).unwrap_err(),
-            "table t: column x is declared as Int64, but text came"
+            "table t: column x is declared as int64, which takes signed; text came"
+        );
+        assert_eq!(
+            emit(ColumnKind::Uint256, Wire::Fixed((31, vec![])), vec![]).unwrap_err(),
+            "table t: column x is declared as bignum, which takes fixed of 32 bytes or text; \
+             fixed of 31 bytes came"
         );
         assert_eq!(
             emit(ColumnKind::Bytes, Wire::Bytes((vec![0, 9, 1], vec![0])), vec![]).unwrap_err(),

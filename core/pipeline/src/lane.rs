@@ -9,6 +9,7 @@
 use crate::{
     LaneHandle, Timer,
     ahead::ReadAhead,
+    getting_on::GettingOn,
     owner::{Committing, News},
 };
 use dispatcher::{Action, Lane, LanePolicy, SubscriptionError, subscription_filters};
@@ -55,6 +56,8 @@ pub enum LaneError {
 pub struct LaneReport {
     /// Plugin.
     pub plugin: String,
+    /// Chain.
+    pub chain: ChainId,
     /// Every block below this one was handled.
     pub next_block: u64,
     /// Events delivered.
@@ -69,8 +72,34 @@ pub struct LaneReport {
     pub halted: Option<String>,
     /// Why it was handed nothing, where another component wrote its rows and nobody decided.
     pub held: Option<String>,
-    /// The plugin asked to be called again and was not, because the run ended.
-    pub waiting: Option<String>,
+    /// Why it has not handled everything, where it is neither halted nor held.
+    pub waits: Option<Waits>,
+}
+
+/// What a lane waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Waits {
+    /// To call the plugin again, which failed with this; the run ended before.
+    Again(String),
+    /// Events: nothing that the ledger follows matches the subscription.
+    Subscription,
+    /// This block, which is covered, to be as final as the plugin wants it.
+    Finality(u64),
+    /// This process, which owns the ledger, to run the plugin.
+    Owner(u32),
+}
+
+impl std::fmt::Display for Waits {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Again(reason) => f.write_str(reason),
+            Self::Subscription => {
+                f.write_str("nothing that the ledger follows matches its subscription")
+            }
+            Self::Finality(block) => write!(f, "block {block} is not as final as it wants it"),
+            Self::Owner(pid) => write!(f, "process {pid} owns the ledger and does not run it"),
+        }
+    }
 }
 
 /// Everything a lane runs with.
@@ -125,16 +154,16 @@ impl LaneRun {
     /// Runs until the owner was closed and the plugin has handled everything, or is halted.
     pub fn run(mut self, timer: &dyn Timer) -> Result<LaneReport, LaneError> {
         let descriptor = self.plugin.descriptor().clone();
-        let name = descriptor.name.clone();
+        let (name, chain) = (descriptor.name.clone(), self.chain);
         let in_ledger = |source| LaneError::Ledger { plugin: name.clone(), source };
         let wanted = subscription_filters(&descriptor, self.chain)
             .map_err(|source| LaneError::Subscription { plugin: name.clone(), source })?;
         let filters = narrowed(&wanted, &self.tracked);
         if filters.is_empty() {
-            let waiting = Some("nothing that the ledger follows matches its subscription".into());
-            return Ok(LaneReport { plugin: name, waiting, ..LaneReport::default() });
+            let waits = Some(Waits::Subscription);
+            return Ok(LaneReport { plugin: name, chain, waits, ..LaneReport::default() });
         }
-        let id = LaneId { plugin: name.clone(), chain: self.chain };
+        let id = LaneId { plugin: name.clone(), chain };
         let changed = self.owner.heed(&id);
         let writer = Writer {
             descriptor: descriptor.clone(),
@@ -145,10 +174,13 @@ impl LaneRun {
             Ok(Admitted::Lane(stored)) => *stored,
             Ok(Admitted::Held { next_block, held }) => {
                 let held = Some(held);
-                return Ok(LaneReport { plugin: name, next_block, held, ..LaneReport::default() });
+                let report =
+                    LaneReport { plugin: name, chain, next_block, held, ..LaneReport::default() };
+                return Ok(report);
             }
             Err(error) => return Err(in_ledger(error)),
         };
+        let mut getting_on = GettingOn::new(stored.failing.clone());
         let asked = descriptor.subscriptions.iter().filter_map(|s| s.start_block).min();
         // A lane that ran before keeps its start, unless blocks right below it were read since.
         let start_block = match (asked, &stored.cursor) {
@@ -168,7 +200,7 @@ impl LaneRun {
         let filters = lane.filters().to_vec();
         let news = self.owner.watch(id.clone(), filters, lane.start_block(), self.content);
         let mut heard = 0;
-        let mut report = LaneReport { plugin: name.clone(), ..LaneReport::default() };
+        let mut report = LaneReport { plugin: name.clone(), chain, ..LaneReport::default() };
         let mut is_closing = false;
         let mut learnt = BTreeSet::new();
         let mut told_halted = None;
@@ -192,6 +224,10 @@ impl LaneRun {
             if !goes_on {
                 finish(&mut writing, &mut report).map_err(in_ledger)?;
             }
+            if matches!(action, Action::Idle | Action::Halted(_)) {
+                getting_on.has_nothing_in_hand();
+            }
+            note(&self.owner, &lane, &mut getting_on, (timer.now_ms(), false));
             match action {
                 Action::ReadJournal { after, limit } => {
                     let ledger = reader.reader().map_err(in_ledger)?;
@@ -210,11 +246,21 @@ impl LaneRun {
                     lane.on_events(reader.events(&query).map_err(in_ledger)?);
                 }
                 Action::Handle(batch) => {
+                    let begun_ms = timer.now_ms();
                     let handled = self.plugin.handle(&batch, lane.state());
                     report.batches += 1;
                     match &handled {
-                        Ok(_) => report.events += batch.logs.len() as u64,
-                        Err(fault) => on_plugin_fault(&name, fault, &mut report),
+                        Ok(_) => {
+                            report.events += batch.logs.len() as u64;
+                            getting_on.is_well();
+                        }
+                        Err(fault) => {
+                            tracing::warn!(plugin = %name, %fault, "batch failed");
+                            if let PluginFault::Retry { .. } | PluginFault::Deadline { .. } = fault
+                            {
+                                getting_on.fails(fault.to_string(), begun_ms);
+                            }
+                        }
                     }
                     lane.on_handled(handled, timer.now_ms());
                 }
@@ -225,7 +271,6 @@ impl LaneRun {
                         next_block: commit.after.next_block,
                         committing: self.owner.begin_commit(*commit),
                     });
-                    report.waiting = None;
                     // As far as the lane goes on it is: whatever depends on the ledger waits for its end.
                     lane.on_committed();
                 }
@@ -261,7 +306,13 @@ impl LaneRun {
             }
         }
         finish(&mut writing, &mut report).map_err(in_ledger)?;
+        note(&self.owner, &lane, &mut getting_on, (timer.now_ms(), true));
         report.next_block = lane.cursor().next_block;
+        report.waits = match getting_on.reason() {
+            _ if report.halted.is_some() => None,
+            Some(reason) => Some(Waits::Again(reason.to_owned())),
+            None => lane.waits_for_finality().then_some(Waits::Finality(report.next_block)),
+        };
         Ok(report)
     }
 
@@ -312,10 +363,15 @@ fn finish(writing: &mut Option<Writing>, report: &mut LaneReport) -> Result<(), 
     Ok(())
 }
 
-fn on_plugin_fault(plugin: &str, fault: &PluginFault, report: &mut LaneReport) {
-    tracing::warn!(plugin, %fault, "batch failed");
-    if let PluginFault::Retry { .. } | PluginFault::Deadline { .. } = fault {
-        report.waiting = Some(fault.to_string());
+/// Has the ledger say whether the plugin gets on, where that is news.
+fn note(
+    owner: &LaneHandle,
+    lane: &Lane,
+    getting_on: &mut GettingOn,
+    (now_ms, is_end): (u64, bool),
+) {
+    if let Some(news) = getting_on.news(lane.cursor().next_block, now_ms, is_end) {
+        owner.note_failing(lane.id(), news);
     }
 }
 

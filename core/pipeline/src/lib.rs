@@ -8,6 +8,7 @@
 mod ahead;
 mod audit;
 mod deliver;
+mod getting_on;
 mod given_up;
 mod greet;
 mod handed;
@@ -29,7 +30,7 @@ pub use audit::{
 pub use deliver::{Delivered, deliver};
 pub use given_up::IN_EVERY_TRY;
 pub use greet::{Greeting, ask, greet};
-pub use lane::{LaneError, LaneReport, LaneRun};
+pub use lane::{LaneError, LaneReport, LaneRun, Waits};
 pub use owner::{
     AwayOwner, ChainSetup, Claim, Holder, LaneHandle, LookClaim, News, OnAck, OnCommit,
     OutboxHandle, Owner, OwnerHandle, OwnerReport, Reply, Undecoded,

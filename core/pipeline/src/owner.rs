@@ -574,6 +574,10 @@ impl Owner {
                 self.flush()?;
                 let _ = reply.send(self.remedy(&remedy));
             }
+            Message::NoteFailing(lane, failing) => {
+                self.flush()?;
+                self.store.note_failing(&lane, failing.as_ref())?;
+            }
             Message::HeedLane(lane, mark) => self.heeding.push((lane, Arc::downgrade(&mark))),
             Message::WatchLane(watch) => self.watch(watch)?,
             Message::Change { decoder, policies, reply } => {

@@ -2,13 +2,14 @@
 //!
 //! The lane is the real one, so batches, retries, halving down to a bad event and the breaker are as
 //! they will be; only its commits go to whoever asked. Time does not pass: a plugin that asks to be
-//! called later is called at once.
+//! called later is called at once. One that misses its deadline is not called again: a lane would, in halves
+//! and later, for minutes, and whoever waits here wants to know at once.
 
 use crate::lane::narrowed;
 use dispatcher::{Action, Lane, LanePolicy, Ready, SubscriptionError, subscription_filters};
 use event::{
     BlockRange, ChainId, DeadLetter, Decoder, Descriptor, EventPage, EventQuery, Filter, LaneId,
-    LaneRows, LaneState, Message, Plugin, PluginState, Visibility,
+    LaneRows, LaneState, Message, Plugin, PluginFault, PluginState, Visibility,
 };
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -59,6 +60,8 @@ pub struct Rehearsed {
     pub waiting: bool,
     /// It wrote more rows than are held.
     pub is_full: bool,
+    /// It missed its deadline: on which batch, and with what.
+    pub overdue: Option<String>,
 }
 
 /// Returns what of a plugin's subscription the ledger follows; nothing where it follows nothing of it.
@@ -97,8 +100,13 @@ pub fn rehearse<E>(
             Action::Handle(batch) => {
                 told.batches += 1;
                 let handled = plugin.handle(&batch, lane.state());
-                if handled.is_ok() {
-                    told.events += batch.logs.len() as u64;
+                match &handled {
+                    Ok(_) => told.events += batch.logs.len() as u64,
+                    Err(fault @ PluginFault::Deadline { .. }) => {
+                        told.overdue = Some(format!("{}: {fault}", batch.words()));
+                        break;
+                    }
+                    Err(_) => {}
                 }
                 lane.on_handled(handled, now_ms);
             }
@@ -142,7 +150,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
-    use event::{Batch, BatchBlock, Effects, LogRef, Logs, PluginFault, Rejection, Subscription};
+    use event::{Batch, BatchBlock, Effects, LogRef, Logs, Rejection, Subscription};
     use std::convert::Infallible;
 
     struct NoDecoder;
@@ -256,6 +264,16 @@ mod tests {
         let told = run(&mut plugin, false);
         assert_eq!((told.dead_letters.len(), told.dead_letters[0].block), (1, 2));
         assert_eq!(told.state.get(b"n"), Some(&vec![2]));
+    }
+
+    #[test]
+    fn a_deadline_that_is_missed_ends_the_run_at_once_and_says_on_which_batch() {
+        let fault = PluginFault::Deadline { limit_ms: 10, said: String::new() };
+        let mut plugin = Counter::new(Some(fault));
+        let told = run(&mut plugin, false);
+        assert_eq!((plugin.batches.as_slice(), told.batches, told.events), (&[3][..], 1, 0));
+        let why = "blocks 1:3 (3 events): ran longer than `deadline_ms` of 10";
+        assert_eq!(told.overdue.as_deref(), Some(why));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use crate::{
     error::{Result, statement_failed},
-    lane_rows,
+    failing, lane_rows,
     lanes::{Lanes, of_lane},
     outbox,
     sql::{run, text},
@@ -122,6 +122,7 @@ pub(crate) fn remove(conn: &Connection, lanes: &mut Lanes, plugin: &str) -> Resu
     for table in ["lane_records", "lane_batches", "plugin_state", "dead_letters", "plugins"] {
         run(conn, &format!("DELETE FROM {table} WHERE {own}"))?;
     }
+    failing::forget(conn, plugin)?;
     lanes.close_plugin(plugin);
     Ok(chains.len() as u64)
 }

@@ -11,6 +11,7 @@ use crate::{
     arrow_columns::{self, append, constant, u32s},
     components,
     error::{Result, statement_failed},
+    failing,
     failpoint::Failpoints,
     lane_rows, outbox,
     sql::{atomically, execute_cached, number, run, text},
@@ -132,8 +133,9 @@ fn prepare(
 }
 
 fn as_it_stands(conn: &Connection, lane: &LaneId) -> Result<LaneState> {
+    let failing = failing::read(conn, lane)?;
     let Some(row) = newest(conn, lane)? else {
-        return Ok(LaneState { generation: 1, ..LaneState::default() });
+        return Ok(LaneState { generation: 1, failing, ..LaneState::default() });
     };
     // What begins anew does so in a generation of its own, also where its rows could be undone: they are
     // shown until then, and tables that another component has no longer are left behind with them.
@@ -149,6 +151,7 @@ fn as_it_stands(conn: &Connection, lane: &LaneId) -> Result<LaneState> {
         halted: row.halted,
         retry_from: row.retry_from,
         held: None,
+        failing,
     })
 }
 

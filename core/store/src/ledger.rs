@@ -9,6 +9,7 @@ use crate::{
     append, check, digest,
     error::{Result, statement_failed},
     events::{self, Pager},
+    failing,
     failpoint::Failpoints,
     lanes, load,
     lock::LedgerLock,
@@ -22,9 +23,9 @@ use alloy_primitives::B256;
 use duckdb::Connection;
 use event::{
     BlockRange, ChainId, ChainState, Column, Commit, Decoder, Descriptor, EventId, EventPage,
-    EventQuery, EventSchema, Filter, FilterId, Flaw, Incident, JournalRow, LaneCommit, LaneId,
-    LaneState, LedgerError, OutboxLine, OutboxStep, Outgoing, Reader, Remedy, Sighting, Store,
-    Writer,
+    EventQuery, EventSchema, Failing, Filter, FilterId, Flaw, Incident, JournalRow, LaneCommit,
+    LaneId, LaneState, LedgerError, OutboxLine, OutboxStep, Outgoing, Reader, Remedy, Sighting,
+    Store, Writer,
 };
 use std::{
     path::{Path, PathBuf},
@@ -215,6 +216,10 @@ impl Store for DuckLedger {
         }
         append::begin(self, commits)?;
         append::finish(self, &[])
+    }
+
+    fn note_failing(&mut self, lane: &LaneId, failing: Option<&Failing>) -> Result<()> {
+        sql::atomically(&self.conn, || failing::note(&self.conn, lane, failing))
     }
 
     fn apply_lanes(&mut self, commits: &[LaneCommit]) -> Result<()> {

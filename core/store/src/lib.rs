@@ -17,6 +17,7 @@ mod demands;
 mod digest;
 mod error;
 mod events;
+mod failing;
 mod failpoint;
 mod few_rows;
 mod lane_rows;

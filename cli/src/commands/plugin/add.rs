@@ -17,11 +17,11 @@ use std::{io::stdout, path::PathBuf};
 
 /// Add a plugin to the configuration file, and to the process that runs it
 ///
-/// The component is checked, compiled for this machine (never at its first event) and pinned by its sha256. The file keeps its comments and layout. A process that owns the ledger takes it over at once; where it refuses, the file is put back. Otherwise it runs from the next run on.
+/// The file is ./headcount.toml, unless --config names another; one line in it is enough (ledger = "events.duckdb"). The component is checked, compiled for this machine (never at its first event) and pinned by its sha256. The file keeps its comments and layout. A process that owns the ledger takes it over at once; where it refuses, the file is put back. Otherwise it runs from the next run on.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct AddArgs {
-    /// Name; its tables are in the SQL schema of this name
+    /// Name; its tables are in the SQL schema of this name, with `_` for `-`
     name: String,
 
     /// Component, as `headcount plugin build` prints it
@@ -121,6 +121,7 @@ pub(crate) fn cmd_plugin_add(
 
 const AFTER_HELP: &str = "\
 Examples:
+  echo 'ledger = \"events.duckdb\"' > headcount.toml
   headcount plugin add balances target/wasm32-wasip2/release/balances.wasm
   headcount plugin add alert alert.wasm --sink ops --set above=1000000
   headcount plugin add labels labels.wasm --http names.example --set url=https://names.example/lookup

@@ -19,7 +19,7 @@ use std::{io::stdout, path::PathBuf};
 ///
 /// Says what the component asks for and what it says of itself. With -b it is run over events of the ledger, with nothing stored: every batch twice, then block by
 /// block, then with another attempt, phase and finalized block. Each time tables and state must come
-/// out the same. The share of each limit is that of the batch that used the most.
+/// out the same; where a batch takes longer than its deadline the rest is not run. The share of each limit is that of the batch that used the most.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct CheckArgs {
@@ -70,7 +70,8 @@ pub(crate) fn cmd_plugin_check(
                 Some(path) => Asking::Recorded(read_answers(&environment.resolve(path))?),
                 None => Asking::Nobody,
             };
-            let run = PluginRun { range, chain_id: args.chain_id, one_block: false, asking };
+            let (chain_id, is_shown) = (args.chain_id, environment.stderr_is_terminal);
+            let run = PluginRun { range, chain_id, one_block: false, asking, is_shown };
             let mut ledger = open_to_read(&args.place, environment)?;
             check_plugin(&plugin, against.as_ref(), Some((&mut ledger, run)), &compiling)?
         }

@@ -179,6 +179,8 @@ fn unknown(id: &str) -> CommandError {
 }
 
 const AFTER_HELP: &str = "\
+A plugin or an id that the ledger does not know is exit code 2.
+
 Examples:
   headcount plugin dead list --ledger headcount.duckdb
   headcount plugin dead show balances:1:17

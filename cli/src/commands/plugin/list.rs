@@ -14,7 +14,7 @@ use std::{collections::BTreeSet, io::stdout, path::Path};
 
 /// List the plugins of a ledger and how far each is
 ///
-/// One line for each plugin and chain: where it is, what it set aside, why it is halted, or held because its component is another one than wrote its rows. The lag counts the blocks that are covered and not handled yet; events those handed to it since it last began anew. One that the configuration does not have any more, and no process runs, is "removed".
+/// One line for each plugin and chain: where it is, what it set aside, what it fails with, why it is halted, or held because its component is another one than wrote its rows. The lag counts the blocks that are covered and not handled yet; events those handed to it since it last began anew. One that the configuration does not have any more, and no process runs, is "removed"; one that was never handed anything "has not begun".
 /// Where another process uses the ledger it is asked.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]

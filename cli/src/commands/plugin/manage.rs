@@ -28,10 +28,12 @@ impl Managed {
     pub(super) fn open(place: &PlaceArgs, environment: &Environment) -> Result<Self, CommandError> {
         let config = Config::load(place.config.as_deref(), environment)?;
         let Some(path) = config.path.clone() else {
-            return Err(CommandError::usage("there is no configuration file to change").hint(
-                "write ./headcount.toml (`headcount config --help` has an example) or name one with \
-                 --config; a plugin that is given by --plugin needs none",
-            ));
+            return Err(CommandError::usage("there is no configuration file to change")
+                .hint(
+                    "echo 'ledger = \"FILE.duckdb\"' > headcount.toml makes one; `headcount config --help` says \
+                     what else may stand there, and --config names another",
+                )
+                .hint("a plugin that `replay` or `watch` is given by --plugin needs none"));
         };
         let ledger =
             LedgerPath::resolve(place.ledger.as_deref(), config.ledger.as_deref(), environment);

@@ -20,7 +20,8 @@ use std::{
 ///
 /// Rows are one JSON object a line: table, columns and the block of the event; of a row with a key the
 /// last one. Events that were set aside follow. They come in the same order however the events are cut
-/// into batches. What the plugin logs goes to stderr. No node is asked.
+/// into batches. What the plugin logs goes to stderr. No node is asked. A batch that takes longer than its
+/// deadline ends it.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct TestArgs {
@@ -94,7 +95,9 @@ pub(super) fn test(
         None if args.allow_http => Asking::Hosts,
         None => Asking::Nobody,
     };
-    let run = PluginRun { range, chain_id: args.chain_id, one_block: args.one_block, asking };
+    let is_shown = environment.stderr_is_terminal;
+    let run =
+        PluginRun { range, chain_id: args.chain_id, one_block: args.one_block, asking, is_shown };
     let golden = args.golden.as_deref().map(|path| Golden::at(environment.resolve(path)));
     let mut ledger = open_to_read(&args.place, environment)?;
     let tested = test_plugin(&plugin, &mut ledger, run, &Compiling::of(environment, false))?;
@@ -152,7 +155,8 @@ pub(super) fn test(
 const AFTER_HELP: &str = "\
 Exit codes:
   0  it ran, and nothing differs from the golden file
-  1  something differs, the plugin was halted, or it asked for what has no answer in --answers
+  1  something differs, the plugin was halted or took too long, or it asked for what has no answer in
+     --answers
   2  wrong usage, no component, blocks that the ledger does not have
 
 Examples:

@@ -77,7 +77,10 @@ pub(crate) fn check_plugin(
             }
             report.limits = shares(&plugin);
             match &mut older {
-                Some(older) => Some((base, Shown::of(older, &mut recorded, false)?)),
+                Some(older) => {
+                    let watched = Watched::new(older, Change::None);
+                    base.zip(Shown::of(watched, &mut recorded, "against", false)?.ok())
+                }
                 None => None,
             }
         }
@@ -120,13 +123,23 @@ impl Shown {
         Self { lines, state: told.state }
     }
 
+    /// Runs it over all of the events; an outcome where that was too slow to say anything.
     fn of(
-        plugin: &mut LoadedPlugin,
+        mut watched: Watched<'_>,
         recorded: &mut Recorded<'_>,
+        what: &'static str,
         one_block: bool,
-    ) -> Result<Self, CommandError> {
-        let told = recorded.rehearse(&mut Watched::new(plugin, Change::None), one_block)?;
-        Ok(Self::new(plugin.descriptor(), told))
+    ) -> Result<Result<Self, Outcome>, CommandError> {
+        let told = recorded.rehearse(&mut watched, what, one_block)?;
+        Ok(match told.overdue {
+            Some(_) => Err(taken(&told)),
+            None => Ok(Self::new(watched.descriptor(), told)),
+        })
+    }
+
+    /// Passed where another run gave the same; else why not.
+    fn outcome_of(&self, other: Result<Self, Outcome>) -> Outcome {
+        other.map_or_else(|outcome| outcome, |other| self.outcome(&other))
     }
 
     /// Passed where the other is the same; else the first thing that differs.
@@ -147,28 +160,40 @@ impl Shown {
     }
 }
 
+/// Runs what is checked with events; returns what the plugin writes, unless it was too slow for that.
 fn over_events(
     plugin: &mut LoadedPlugin,
     recorded: &mut Recorded<'_>,
     report: &mut CheckReport,
     is_unanswered: bool,
-) -> Result<Shown, CommandError> {
+) -> Result<Option<Shown>, CommandError> {
     let mut watched = Watched::new(plugin, Change::None);
     watched.twice = true;
-    let told = recorded.rehearse(&mut watched, false)?;
+    let told = recorded.rehearse(&mut watched, WITH_EVENTS[0], false)?;
     let again = watched.unlike.take().map_or(Outcome::Passed, Outcome::Failed);
     report.counts(told.batches, told.events);
     report.asks = is_unanswered && plugin.usage().http_calls > 0;
     report.finding(WITH_EVENTS[0], taken(&told));
+    if told.overdue.is_some() {
+        // Each of them would wait for the same deadline.
+        for name in &WITH_EVENTS[1..] {
+            report.finding(name, Outcome::NotRun("it did not come to the end".to_owned()));
+        }
+        return Ok(None);
+    }
     let base = Shown::new(plugin.descriptor(), told);
     report.finding(WITH_EVENTS[1], again);
-    report.finding(WITH_EVENTS[2], base.outcome(&Shown::of(plugin, recorded, true)?));
-    let changes = [Change::Attempt, Change::Phase, Change::Finalized];
-    for (name, change) in WITH_EVENTS[3..].iter().zip(changes) {
-        let told = recorded.rehearse(&mut Watched::new(plugin, change), false)?;
-        report.finding(name, base.outcome(&Shown::new(plugin.descriptor(), told)));
+    let runs = [
+        (Change::None, true),
+        (Change::Attempt, false),
+        (Change::Phase, false),
+        (Change::Finalized, false),
+    ];
+    for (name, (change, one_block)) in WITH_EVENTS[2..].iter().zip(runs) {
+        let shown = Shown::of(Watched::new(plugin, change), recorded, name, one_block)?;
+        report.finding(name, base.outcome_of(shown));
     }
-    Ok(base)
+    Ok(Some(base))
 }
 
 /// Whether every event was taken.
@@ -233,9 +258,9 @@ fn compare(new: &Descriptor, old: &Descriptor, runs: Option<&(Shown, Shown)>) ->
         Some(why) if !is_raised => {
             Outcome::Failed(format!("it has to rise beside the other component's: {why}"))
         }
-        None if runs.is_none() => {
-            Outcome::NotRun("what it writes: name blocks of a ledger, -b RANGE".into())
-        }
+        None if runs.is_none() => Outcome::NotRun(
+            "what both write: name blocks of a ledger that both handle, -b RANGE".into(),
+        ),
         _ => Outcome::Passed,
     }
 }

@@ -4,6 +4,7 @@ use crate::{
     author::{DeadEvent, DeadMessage, DeadReport},
     command_error::CommandError,
     session::Look,
+    suggest::closest,
 };
 use alloy_primitives::{B256, hex};
 use event::{BlockRange, ChainId, EventId, EventQuery, Filter, LogRef, Value, content_digest};
@@ -16,12 +17,19 @@ const EVENTS: &str = "SELECT d.plugin, d.chain, d.seq, d.block_number, d.block_h
         WHERE l.plugin = d.plugin AND l.chain = d.chain) \
     ORDER BY d.plugin, d.chain, d.seq";
 
+/// Every plugin that was ever opened here, or has left a message.
+const KNOWN: &str = "SELECT plugin FROM main.plugins UNION SELECT plugin FROM main.lanes \
+    UNION SELECT plugin FROM main.outbox ORDER BY plugin";
+
 /// Dead messages, in order.
 const MESSAGES: &str = "SELECT id, plugin, chain, sink, key, content_type, body, reason, attempts \
     FROM main.outbox WHERE status = 'dead' ORDER BY id";
 
 /// Reads what is dead, of one plugin or of all.
 pub(crate) fn dead(ledger: &mut Look, plugin: Option<&str>) -> Result<DeadReport, CommandError> {
+    if let Some(plugin) = plugin {
+        check_known(ledger, plugin)?;
+    }
     let is_wanted = |name: &str| plugin.is_none_or(|plugin| plugin == name);
     let (mut events, mut messages) = (Vec::new(), Vec::new());
     ledger.query(EVENTS, &mut |_, row| {
@@ -33,6 +41,23 @@ pub(crate) fn dead(ledger: &mut Look, plugin: Option<&str>) -> Result<DeadReport
         ControlFlow::Continue(())
     })?;
     Ok(DeadReport::new(events, messages))
+}
+
+/// A plugin that the ledger does not know has nothing set aside for another reason than it seems.
+fn check_known(ledger: &mut Look, plugin: &str) -> Result<(), CommandError> {
+    let mut known = Vec::new();
+    ledger.query(KNOWN, &mut |_, row| {
+        known.extend(row.first().and_then(text));
+        ControlFlow::Continue(())
+    })?;
+    if known.iter().any(|name| name == plugin) {
+        return Ok(());
+    }
+    let error = CommandError::usage(format!("the ledger knows no plugin `{plugin}`"));
+    Err(match closest(plugin, known.iter().map(String::as_str)) {
+        Some(near) => error.hint(format!("did you mean `{near}`?")),
+        None => error.hint("`headcount plugin list` shows every plugin of the ledger"),
+    })
 }
 
 /// Reads the log of an event that was set aside.

@@ -7,7 +7,7 @@ use crate::{
     config_file::PluginConfig,
     session::{Look, inputs},
 };
-use event::{ChainId, ChainState, Value};
+use event::{ChainId, ChainState, Failing, Value};
 use host::Grants;
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map::Entry},
@@ -28,6 +28,12 @@ const LANES: &str = "SELECT l.plugin, l.chain, coalesce(l.version, p.version), \
     FROM main.lanes l LEFT JOIN main.plugins p ON p.plugin = l.plugin \
     QUALIFY l.generation = max(l.generation) OVER (PARTITION BY l.plugin, l.chain) \
     ORDER BY l.plugin, l.chain";
+
+/// What lanes fail with that are called again and again, and the plugins that were opened: of one that has not
+/// come to its first commit there is no more.
+const FAILING: &str = "SELECT split_part(key, ':', 3), split_part(key, ':', 2)::UBIGINT, value FROM main.meta \
+    WHERE split_part(key, ':', 1) = 'failing' ORDER BY ALL";
+const OPENED: &str = "SELECT plugin, version, logic_version FROM main.plugins ORDER BY plugin";
 
 /// What the outbox holds for each sink, and why the oldest message that waits was not taken.
 const SINKS: &str = "SELECT sink, count(*) FILTER (status <> 'dead'), count(*) FILTER (status = 'dead'), \
@@ -74,19 +80,22 @@ pub(crate) fn list_plugins(
     if unread {
         return Err(CommandError::bug("a lane of the ledger has values of other types"));
     }
+    add_failing(ledger, &mut lanes)?;
+    add_not_begun(ledger, configured, &mut lanes)?;
+    lanes.sort_by(|one, other| (&one.plugin, one.chain).cmp(&(&other.plugin, other.chain)));
     let mut chains: BTreeMap<u64, ChainState> = BTreeMap::new();
     for lane in &mut lanes {
         lane.runs = runs(&lane.plugin);
         lane.removed = lane.runs != Some(true)
             && configured.is_some_and(|configured| !configured.contains(&lane.plugin));
-        let state = match chains.entry(lane.chain) {
+        let (Some(chain), Some(next)) = (lane.chain, lane.next_block) else { continue };
+        let state = match chains.entry(chain) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => new.insert(ledger.load(ChainId(lane.chain))?),
+            Entry::Vacant(new) => new.insert(ledger.load(ChainId(chain))?),
         };
-        let through = covered_through(state, lane.next_block);
+        let through = covered_through(state, next);
         lane.covered_through = through;
-        lane.lag_blocks =
-            through.map_or(0, |through| (through + 1).saturating_sub(lane.next_block));
+        lane.lag_blocks = through.map_or(0, |through| (through + 1).saturating_sub(next));
     }
     let mut sinks = Vec::new();
     ledger.query(SINKS, &mut |_, row| {
@@ -94,6 +103,56 @@ pub(crate) fn list_plugins(
         ControlFlow::Continue(())
     })?;
     Ok(ListReport::new(lanes, sinks))
+}
+
+/// Adds what lanes fail with to their lines, and a line for those that have none yet.
+fn add_failing(ledger: &mut Look, lanes: &mut Vec<LaneLine>) -> Result<(), CommandError> {
+    ledger.query(FAILING, &mut |_, row| {
+        if let [Value::Text(plugin), Value::Int(chain), Value::Text(failing)] = row.as_slice()
+            && let Ok(Failing { next_block, reason }) = serde_json::from_str(failing)
+        {
+            let chain = u64::try_from(*chain).ok();
+            let known = lanes.iter_mut().find(|lane| (&lane.plugin, lane.chain) == (plugin, chain));
+            match known {
+                Some(lane) => lane.failing = Some(reason),
+                None => lanes.push(LaneLine {
+                    chain,
+                    start_block: Some(next_block),
+                    next_block: Some(next_block),
+                    failing: Some(reason),
+                    ..LaneLine::not_begun(plugin.clone())
+                }),
+            }
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(())
+}
+
+/// Adds a line for each plugin without one that the ledger or the configuration knows, and what the ledger
+/// knows of it.
+fn add_not_begun(
+    ledger: &mut Look,
+    configured: Option<&BTreeSet<String>>,
+    lanes: &mut Vec<LaneLine>,
+) -> Result<(), CommandError> {
+    let mut opened = BTreeMap::new();
+    ledger.query(OPENED, &mut |_, row| {
+        if let [Value::Text(plugin), Value::Text(version), Value::Int(logic)] = row.as_slice() {
+            opened.insert(plugin.clone(), (version.clone(), u64::try_from(*logic).ok()));
+        }
+        ControlFlow::Continue(())
+    })?;
+    let has_line: BTreeSet<String> = lanes.iter().map(|lane| lane.plugin.clone()).collect();
+    let known: BTreeSet<&String> = opened.keys().chain(configured.into_iter().flatten()).collect();
+    let new = known.into_iter().filter(|plugin| !has_line.contains(*plugin));
+    lanes.extend(new.map(|plugin| LaneLine::not_begun(plugin.clone())));
+    for lane in lanes.iter_mut().filter(|lane| lane.version.is_none()) {
+        if let Some((version, logic)) = opened.get(&lane.plugin) {
+            (lane.version, lane.logic_version) = (Some(version.clone()), *logic);
+        }
+    }
+    Ok(())
 }
 
 fn lane(row: &[Value]) -> Option<LaneLine> {
@@ -113,23 +172,20 @@ fn lane(row: &[Value]) -> Option<LaneLine> {
     };
     Some(LaneLine {
         plugin: text(plugin)?,
-        chain: number(chain)?,
+        chain: Some(number(chain)?),
         version: text(version),
         logic_version: number(logic),
         generation: number(generation)?,
         is_rebuilding: matches!(rebuilding, Value::Bool(true)),
-        start_block: number(start)?,
-        next_block: number(next)?,
+        start_block: Some(number(start)?),
+        next_block: Some(number(next)?),
         events: number(events)?,
         dead_letters: number(dead)?,
         halted: text(halted),
         held: text(held),
         retry_from: number(retry_from),
         component: text(component),
-        runs: None,
-        removed: false,
-        covered_through: None,
-        lag_blocks: 0,
+        ..LaneLine::default()
     })
 }
 

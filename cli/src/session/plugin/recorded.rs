@@ -1,6 +1,6 @@
 //! Events of a ledger for one plugin: which chain, which blocks, what of the subscription is there.
 
-use super::{PluginRun, Watched};
+use super::{PluginRun, Watched, handing::Handing};
 use crate::{
     command_error::CommandError,
     session::{Look, ledger::known_of},
@@ -18,6 +18,7 @@ use crate::range::Bounds;
 pub(super) struct Recorded<'a> {
     ledger: &'a mut Look,
     request: RehearsalRequest,
+    is_shown: bool,
 }
 
 impl<'a> Recorded<'a> {
@@ -41,25 +42,31 @@ impl<'a> Recorded<'a> {
             .context(format!("there is no event for plugin {name}"))
             .hint("`headcount coverage` lists what the ledger follows"));
         }
+        let is_shown = run.is_shown;
         let range = range(&state, &filters, descriptor, run)?;
         check_covered(chain, state, &filters, range)?;
         let decoder = decoder(ledger, descriptor)?;
         let request = RehearsalRequest { chain, range, filters, decoder, one_block: false };
-        Ok(Self { ledger, request })
+        Ok(Self { ledger, request, is_shown })
     }
 
     pub(super) const fn range(&self) -> BlockRange {
         self.request.range
     }
 
-    /// Hands all of them to a plugin.
+    /// Hands all of them to a plugin; the run is called `what` where it is told.
     pub(super) fn rehearse(
         &mut self,
         plugin: &mut Watched<'_>,
+        what: &'static str,
         one_block: bool,
     ) -> Result<Rehearsed, CommandError> {
         let request = RehearsalRequest { one_block, ..self.request.clone() };
-        rehearse(&request, plugin, &mut |query| self.ledger.events(query))
+        let deadline = plugin.deadline();
+        plugin.handing = Some(Handing::begin(what, request.range, deadline, self.is_shown));
+        let told = rehearse(&request, plugin, &mut |query| self.ledger.events(query));
+        plugin.handing = None;
+        told
     }
 }
 

@@ -1,9 +1,10 @@
 //! A plugin that is watched while it is handed batches: what it logged, and whether the same batch
 //! gives the same a second time.
 
+use super::handing::Handing;
 use event::{Batch, Descriptor, Effects, LogLine, Phase, Plugin, PluginFault, PluginState};
 use host::LoadedPlugin;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// Lines kept, at most.
 const LINES_MAX: usize = 10_000;
@@ -27,11 +28,26 @@ pub(super) struct Watched<'a> {
     pub(super) unlike: Option<String>,
     /// What it logged.
     pub(super) log: Vec<LogLine>,
+    /// Who is told what it is handed.
+    pub(super) handing: Option<Handing>,
 }
 
 impl<'a> Watched<'a> {
     pub(super) const fn new(plugin: &'a mut LoadedPlugin, change: Change) -> Self {
-        Self { plugin, change, twice: false, unlike: None, log: Vec::new() }
+        Self { plugin, change, twice: false, unlike: None, log: Vec::new(), handing: None }
+    }
+
+    /// Time that it has for a batch.
+    pub(super) fn deadline(&self) -> Duration {
+        Duration::from_millis(self.plugin.limits().deadline_ms)
+    }
+
+    fn hand(&mut self, batch: &Batch, state: &Arc<PluginState>) -> Result<Effects, PluginFault> {
+        let plugin = &mut *self.plugin;
+        match &mut self.handing {
+            Some(handing) => handing.during(batch, || plugin.handle(batch, state)),
+            None => plugin.handle(batch, state),
+        }
     }
 }
 
@@ -42,14 +58,12 @@ impl Plugin for Watched<'_> {
 
     fn handle(&mut self, batch: &Batch, state: &Arc<PluginState>) -> Result<Effects, PluginFault> {
         let batch = &changed(batch, self.change);
-        let handled = self.plugin.handle(batch, state);
-        if self.twice && self.unlike.is_none() {
-            let again = self.plugin.handle(batch, state);
+        let handled = self.hand(batch, state);
+        let is_overdue = matches!(handled, Err(PluginFault::Deadline { .. }));
+        if self.twice && self.unlike.is_none() && !is_overdue {
+            let again = self.hand(batch, state);
             if !is_same(&handled, &again) {
-                let ends = (batch.blocks.first(), batch.blocks.last());
-                let (first, last) = (ends.0.map(|b| b.number), ends.1.map(|b| b.number));
-                let (first, last) = (first.unwrap_or_default(), last.unwrap_or_default());
-                self.unlike = Some(format!("the batch of blocks {first}:{last} gave two results"));
+                self.unlike = Some(format!("the batch of {} gave two results", batch.words()));
             }
         }
         if let Ok(effects) = &handled {
@@ -79,7 +93,7 @@ fn changed(batch: &Batch, change: Change) -> Batch {
 /// Whether two runs of a batch do the same. What is logged may differ, and a machine may be slow.
 fn is_same(one: &Result<Effects, PluginFault>, two: &Result<Effects, PluginFault>) -> bool {
     match (one, two) {
-        (Err(PluginFault::Deadline { .. }), _) | (_, Err(PluginFault::Deadline { .. })) => true,
+        (_, Err(PluginFault::Deadline { .. })) => true,
         (Ok(one), Ok(two)) => {
             (&one.rows, &one.state, &one.messages, &one.rejected)
                 == (&two.rows, &two.state, &two.messages, &two.rejected)

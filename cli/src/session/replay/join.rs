@@ -7,12 +7,17 @@ use crate::session::{
     lanes::Hosted,
 };
 use event::{Evidence, LedgerError};
-use pipeline::{OwnerHandle, ReplayError, ReplayOutcome};
+use pipeline::{LaneReport, OwnerHandle, ReplayError, ReplayOutcome, Waits};
 use relay::{AskError, Joining, Refusal, Reply};
-use std::{
-    io::{Write, stderr},
-    sync::Arc,
-};
+use std::sync::Arc;
+
+/// What came of it.
+pub(super) struct Read {
+    pub(super) outcome: ReplayOutcome,
+    pub(super) evidence: Option<Evidence>,
+    /// Of plugins that the owner does not run: no other is this process's to tell of.
+    pub(super) lane_reports: Vec<LaneReport>,
+}
 
 /// Reads the range for the owner.
 pub(super) async fn run(
@@ -20,7 +25,7 @@ pub(super) async fn run(
     joined: &Joined,
     part: Part<'_>,
     plugins: &[Hosted],
-) -> Result<(ReplayOutcome, Option<Evidence>), Miss> {
+) -> Result<Read, Miss> {
     let plan = run.plan;
     let pid = joined.owner().pid;
     let joining = Joining {
@@ -32,14 +37,15 @@ pub(super) async fn run(
     };
     let taken = joined.join(joining).await?;
     tracing::info!(pid, "the ledger is in use: what is read goes through its owner");
-    let names = plugins.iter().map(|(plugin, _)| &plugin.descriptor().name);
-    for name in names.filter(|name| !taken.plugins.contains(name)) {
-        // Whoever closed stderr does not want to hear it.
-        let _ = writeln!(
-            stderr(),
-            "warning: plugin {name} is handed nothing: process {pid} owns the ledger and does not run it"
-        );
-    }
+    let names = plugins.iter().map(|(plugin, _)| plugin.descriptor().name.clone());
+    let not_run = names.filter(|name| !taken.plugins.contains(name));
+    let lane_reports = not_run.map(|plugin| LaneReport {
+        plugin,
+        chain: run.profile.chain,
+        waits: Some(Waits::Owner(pid)),
+        ..LaneReport::default()
+    });
+    let lane_reports: Vec<LaneReport> = lane_reports.collect();
     hand_over_again(run, joined).await?;
     // What the owner would not count as covered need not be read.
     let verify = match plan.chain.verify.is_as_strict_as(&taken.verify) {
@@ -57,7 +63,7 @@ pub(super) async fn run(
     };
     run.look_again(&owner, verify, &mut outcome).await.map_err(missed)?;
     run.settle(&owner, part.range, verify, &mut outcome).await.map_err(missed)?;
-    Ok((outcome, evidence))
+    Ok(Read { outcome, evidence, lane_reports })
 }
 
 /// Hands over what the owner before this one has not acknowledged.

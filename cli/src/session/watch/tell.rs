@@ -1,6 +1,6 @@
 //! How a watch ended, in words on stderr and as the last line on stdout.
 
-use crate::plan::WatchPlan;
+use crate::{plan::WatchPlan, summary::PluginSummary};
 use event::{ChainId, ChainProfile, Commit, Op};
 use pipeline::{ChainView, LookedAgain, WatchOutcome};
 use serde::Serialize;
@@ -53,6 +53,8 @@ pub(super) struct EndLine {
     halted: Option<String>,
     standing: Option<String>,
     second_look: LookLine,
+    /// What became of each plugin on this chain.
+    plugins: Vec<PluginSummary>,
     more: bool,
 }
 
@@ -102,7 +104,12 @@ struct LookLine {
 }
 
 impl EndLine {
-    pub(super) fn new(profile: &ChainProfile, outcome: &WatchOutcome, rows: Rows) -> Self {
+    pub(super) fn new(
+        profile: &ChainProfile,
+        outcome: &WatchOutcome,
+        rows: Rows,
+        plugins: Vec<PluginSummary>,
+    ) -> Self {
         let open = outcome.open.iter();
         Self {
             chain: profile.chain.0,
@@ -113,6 +120,7 @@ impl EndLine {
             halted: outcome.halted.clone(),
             standing: outcome.standing.clone(),
             second_look: look_line(&outcome.second_look),
+            plugins,
             more: outcome.stopped,
         }
     }

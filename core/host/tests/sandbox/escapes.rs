@@ -20,19 +20,40 @@ const AT_LOAD: [(&str, &str); 27] = [
     ("start-grows", "plugin failed while it was loaded: limit `memory_bytes` of 16777216 exceeded"),
     ("describe-traps", "plugin failed while it was loaded: trapped: wasm trap: wasm `unreachable`"),
     ("describe-loops", "plugin failed while it was loaded: ran longer than `deadline_ms` of 200"),
-    ("describe-outside", "plugin failed while it was loaded: trapped: "),
-    ("describe-name-outside", "plugin failed while it was loaded: trapped: "),
-    ("describe-no-text", "plugin failed while it was loaded: trapped: "),
-    ("describe-no-visibility", "plugin failed while it was loaded: trapped: "),
-    ("describe-many-tables", "plugin failed while it was loaded: trapped: "),
-    ("describe-many-subscriptions", "plugin failed while it was loaded: trapped: "),
+    (
+        "describe-outside",
+        "plugin failed while it was loaded: trapped: it handed over a value that is not in its memory",
+    ),
+    (
+        "describe-name-outside",
+        "plugin failed while it was loaded: trapped: it handed over a value that is not in its memory",
+    ),
+    (
+        "describe-no-text",
+        "plugin failed while it was loaded: trapped: it handed over a text that is no UTF-8",
+    ),
+    (
+        "describe-no-visibility",
+        "plugin failed while it was loaded: trapped: it handed over a case that the interface does not have",
+    ),
+    (
+        "describe-many-tables",
+        "plugin failed while it was loaded: trapped: it handed over a value that is not in its memory",
+    ),
+    (
+        "describe-many-subscriptions",
+        "plugin failed while it was loaded: trapped: it handed over a value that is not in its memory",
+    ),
     (
         "describe-sql",
         "plugin describes itself wrongly: table `x\"; DROP TABLE main.events; --` must be",
     ),
     ("realloc-traps", "plugin failed while it was loaded: trapped: wasm trap: wasm `unreachable`"),
     ("realloc-loops", "plugin failed while it was loaded: ran longer than `deadline_ms` of 200"),
-    ("realloc-outside", "plugin failed while it was loaded: trapped: "),
+    (
+        "realloc-outside",
+        "plugin failed while it was loaded: trapped: it handed over memory for its arguments that it does not have",
+    ),
     ("init-traps", "plugin failed while it was loaded: trapped: wasm trap: wasm `unreachable`"),
     ("init-loops", "plugin failed while it was loaded: ran longer than `deadline_ms` of 200"),
     (
@@ -72,9 +93,9 @@ const NO_HOST: &str = "plugin wants headcount:plugin/http@0.1.0, and no host is 
 /// Ended when it is handed a batch.
 const AT_A_BATCH: [(&str, &str); 8] = [
     ("handle-traps", "trapped: wasm trap: wasm `unreachable` instruction executed"),
-    ("handle-outside", "trapped: "),
-    ("handle-no-result", "trapped: "),
-    ("handle-sets-aside-all", "trapped: "),
+    ("handle-outside", "trapped: it handed over a value that is not in its memory"),
+    ("handle-no-result", "trapped: it handed over a case that the interface does not have"),
+    ("handle-sets-aside-all", "trapped: it handed over a value that is not in its memory"),
     ("handle-recurses", "limit `stack_bytes` of 524288 exceeded"),
     ("cleanup-traps", "trapped: wasm trap: wasm `unreachable` instruction executed"),
     ("cleanup-loops", "ran longer than `deadline_ms` of 200"),

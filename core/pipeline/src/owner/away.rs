@@ -115,6 +115,7 @@ pub(super) fn send(owner: &dyn AwayOwner, message: Message) {
         | Message::WatchOutbox(_)
         | Message::Outbox(_)
         | Message::Remedy(..)
+        | Message::NoteFailing(..)
         | Message::HeedLane(..)
         | Message::OpenLane { .. }
         | Message::WatchLane(_)

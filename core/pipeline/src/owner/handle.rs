@@ -7,8 +7,8 @@ use super::{
 use crate::recent::Recent;
 use aggregator::Policy;
 use event::{
-    Ack, BlockNumHash, BlockRange, BlockRow, ChainId, Claimed, Content, Decoder, Evidence, Fault,
-    Filter, FilterId, Held, LaneCommit, LaneId, LaneState, Ledger, LedgerError, OutboxLine,
+    Ack, BlockNumHash, BlockRange, BlockRow, ChainId, Claimed, Content, Decoder, Evidence, Failing,
+    Fault, Filter, FilterId, Held, LaneCommit, LaneId, LaneState, Ledger, LedgerError, OutboxLine,
     OutboxStep, Outgoing, Reader, Remedy, Report, ToLook, Verify, Writer,
 };
 use futures_channel::oneshot;
@@ -91,6 +91,7 @@ pub(super) enum Message {
     WatchOutbox(futures_channel::mpsc::Sender<()>),
     Outbox(oneshot::Sender<Result<Vec<OutboxLine>, LedgerError>>),
     Remedy(Remedy, oneshot::Sender<Result<u64, LedgerError>>),
+    NoteFailing(LaneId, Option<Failing>),
     HeedLane(LaneId, Arc<AtomicBool>),
     OpenLane {
         lane: LaneId,
@@ -422,6 +423,11 @@ impl LaneHandle {
     /// is answered from memory.
     pub fn reader(&self, ledger: Box<dyn Reader>) -> Box<dyn Reader> {
         self.recent.reader(ledger)
+    }
+
+    /// Has the ledger say why the lane does not get on, or that it does.
+    pub(crate) fn note_failing(&self, lane: &LaneId, failing: Option<Failing>) {
+        self.line.send(Message::NoteFailing(lane.clone(), failing));
     }
 
     /// Says that the lane has handled everything up to the news of this number.

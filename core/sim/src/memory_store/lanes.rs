@@ -148,6 +148,7 @@ impl Lanes {
             halted: image.halted.clone(),
             retry_from: None,
             held: None,
+            failing: None,
         })
     }
 
