@@ -77,8 +77,8 @@ impl Refuted {
             let mut of_block = already.iter().filter(|told| told.range == self.block());
             of_block.any(|told| told.node == *node && told.flaw == Flaw::Forged)
         };
-        let made_up = told_by.into_iter().filter(|node| !is_right(node) && !is_told(node));
-        let made_up = made_up.map(|node| Incident {
+        let liars = told_by.into_iter().filter(|node| !is_right(node) && !is_told(node));
+        let named = liars.map(|node| Incident {
             chain: self.chain,
             node: node.clone(),
             range: self.block(),
@@ -99,6 +99,6 @@ impl Refuted {
             ),
             ..told.clone()
         });
-        made_up.chain(withdrawn).collect()
+        named.chain(withdrawn).collect()
     }
 }

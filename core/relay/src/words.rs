@@ -511,7 +511,7 @@ pub(crate) mod tests {
         let digest = keccak256(&wire).to_string();
         assert_eq!(
             (digest.as_str(), crate::PROTOCOL),
-            ("0xccd7367e0f3cb26b604cae7141bb8eb1e9a9f39ced4241ff6458e94b992f93f3", 8)
+            ("0xccd7367e0f3cb26b604cae7141bb8eb1e9a9f39ced4241ff6458e94b992f93f3", 9)
         );
     }
 

@@ -328,7 +328,7 @@ impl World {
         let (report, judgement) = said.make();
         let known = self.aggregator.known_range(&report).map(|range| self.known(range));
         if self.aggregator.is_second_look(&report) {
-            let stored = self.stored(report.range);
+            let stored = self.stored(&report.filter, report.range);
             self.aggregator.compare_with(stored);
         }
         if self.aggregator.wants_heard(&report) {
@@ -355,10 +355,11 @@ impl World {
     }
 
     /// What a store gives of a range; all events of these tests match the filter.
-    fn stored(&self, range: BlockRange) -> crate::Stored {
+    fn stored(&self, filter: &Filter, range: BlockRange) -> crate::Stored {
         let mut page = EventPage::default();
         for (id, number) in &self.events {
-            if !range.contains(*number) || self.refuted.contains(id) {
+            let is_meant = range.contains(*number) && filter.matches(self.logs[id].row(0));
+            if !is_meant || self.refuted.contains(id) {
                 continue;
             }
             let block = page.blocks.len() as u32;

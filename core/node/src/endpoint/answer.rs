@@ -8,6 +8,7 @@ use crate::{
     origin::Reply,
     wire::{block::BlockFields, envelope, logs::LogsSeed, receipt::ReceiptFields, request},
 };
+use alloy_primitives::B256;
 use event::{
     Answer, Ask, BlockAnswer, BlockNumHash, ChainId, Fault, FaultClass, LogsAnswer, Receipt, Tag,
 };
@@ -15,6 +16,9 @@ use serde::de::DeserializeOwned;
 use std::marker::PhantomData;
 
 const RECEIPTS: &str = "eth_getBlockReceipts";
+const RECEIPT: &str = "eth_getTransactionReceipt";
+/// Receipts of single transactions that are asked for in one batch.
+const SINGLE_RECEIPTS_AT_ONCE: usize = 50;
 
 impl<E: Exchange> Endpoint<E> {
     /// Asks one question and reads its answer.
@@ -48,16 +52,7 @@ impl<E: Exchange> Endpoint<E> {
                 blocks.into_iter().collect::<Result<_, _>>().map(Answer::Headers)
             }
             Ask::HeaderByHash { hash } => {
-                let method = "eth_getBlockByHash";
-                let block: BlockFields = self.call(method, &format!(r#""{hash}",false"#)).await?;
-                let block =
-                    block.into_block().map_err(|text| self.origin.malformed(method, &text))?;
-                if block.hash != hash {
-                    return Err(self
-                        .origin
-                        .malformed(method, "the block has another hash than was asked"));
-                }
-                Ok(Answer::Headers(vec![block]))
+                Ok(Answer::Headers(vec![self.block_by_hash(hash).await?]))
             }
             Ask::Receipts { block } => Ok(Answer::Receipts(self.receipts(block).await?.0)),
             Ask::ReceiptsOf { blocks } => {
@@ -92,6 +87,18 @@ impl<E: Exchange> Endpoint<E> {
                 );
                 let returned: Data = self.call("eth_call", &params).await?;
                 Ok(Answer::Bytes(returned.0.into()))
+            }
+        }
+    }
+
+    async fn block_by_hash(&self, hash: B256) -> Result<BlockAnswer, Fault> {
+        let method = "eth_getBlockByHash";
+        let block: BlockFields = self.call(method, &format!(r#""{hash}",false"#)).await?;
+        let block = block.into_block().map_err(|text| self.origin.malformed(method, &text))?;
+        match block.hash == hash {
+            true => Ok(block),
+            false => {
+                Err(self.origin.malformed(method, "the block has another hash than was asked"))
             }
         }
     }
@@ -151,8 +158,47 @@ impl<E: Exchange> Endpoint<E> {
         Ok((first..).zip(items).map(answer).collect())
     }
 
-    /// Asks for the receipts of one block; returns them with the size of the reply in bytes.
+    /// Asks for the receipts of one block; returns them with the size of the reply in bytes. A node that knows no
+    /// `eth_getBlockReceipts` is asked for those of its transactions (geth before 1.13, ganache, hardhat).
     pub(super) async fn receipts(&self, block: BlockNumHash) -> Result<(Vec<Receipt>, u64), Fault> {
+        if self.single_receipts.get() == Some(&true) {
+            return self.receipts_of_transactions(block).await;
+        }
+        match self.receipts_of_block(block).await {
+            Err(fault)
+                if fault.class == FaultClass::Off && self.single_receipts.get().is_none() =>
+            {
+                let told = self.receipts_of_transactions(block).await;
+                match &told {
+                    Ok((receipts, _)) if !receipts.is_empty() => {
+                        let _ = self.single_receipts.set(true);
+                    }
+                    Err(fault) if fault.class == FaultClass::Off => {
+                        let _ = self.single_receipts.set(false);
+                    }
+                    _ => {}
+                }
+                told.map_err(|_| fault)
+            }
+            told => told,
+        }
+    }
+
+    async fn receipts_of_transactions(
+        &self,
+        block: BlockNumHash,
+    ) -> Result<(Vec<Receipt>, u64), Fault> {
+        let transactions = self.block_by_hash(block.hash).await?.transactions;
+        let (mut receipts, mut bytes) = (Vec::with_capacity(transactions.len()), 0);
+        for hashes in transactions.chunks(SINGLE_RECEIPTS_AT_ONCE) {
+            let (fields, size) = self.by_hashes::<ReceiptFields>(RECEIPT, hashes).await?;
+            receipts.extend(self.receipts_of(fields.into_iter().collect::<Result<_, _>>()?)?);
+            bytes += size;
+        }
+        Ok((receipts, bytes))
+    }
+
+    async fn receipts_of_block(&self, block: BlockNumHash) -> Result<(Vec<Receipt>, u64), Fault> {
         let (id, reply) = self.one(RECEIPTS, &format!(r#""{}""#, block.hash)).await?;
         let fields = envelope::one(&reply.body, id, PhantomData::<Vec<ReceiptFields>>)
             .map_err(|no_answer| self.origin.refusal(RECEIPTS, &reply, no_answer, false))?;
@@ -166,18 +212,33 @@ impl<E: Exchange> Endpoint<E> {
         &self,
         blocks: &[BlockNumHash],
     ) -> Result<(Vec<Result<Vec<Receipt>, Fault>>, u64), Fault> {
-        let count = blocks.len();
-        let first_id = self.counters.next(RECEIPTS, count as u64);
-        let body = request::receipts(first_id, blocks);
-        let question = Question { method: RECEIPTS, first_id, calls: count as u64, body };
+        let hashes: Vec<B256> = blocks.iter().map(|block| block.hash).collect();
+        let (items, bytes) = self.by_hashes::<Vec<ReceiptFields>>(RECEIPTS, &hashes).await?;
+        let told = items.into_iter().map(|fields| self.receipts_of(fields?));
+        Ok((told.collect(), bytes))
+    }
+
+    /// Asks the same of several hashes in one batch; returns the results in the order asked, each with its own
+    /// fault, and the size of the reply in bytes.
+    async fn by_hashes<T: DeserializeOwned>(
+        &self,
+        method: &'static str,
+        hashes: &[B256],
+    ) -> Result<(Vec<Result<T, Fault>>, u64), Fault> {
+        let count = hashes.len();
+        let first_id = self.counters.next(method, count as u64);
+        let body = request::by_hashes(method, first_id, hashes);
+        let question = Question { method, first_id, calls: count as u64, body };
         let reply = self.exchange.exchange(question).await?;
-        let refusal = |no_answer| self.origin.refusal(RECEIPTS, &reply, no_answer, false);
-        let items = envelope::items::<Vec<ReceiptFields>>(&reply.body, first_id, count);
-        let items = items.map_err(refusal)?;
+        let refusal = |no_answer| self.origin.refusal(method, &reply, no_answer, false);
+        let items = match count {
+            1 => vec![envelope::one(&reply.body, first_id, PhantomData::<T>)],
+            _ => envelope::items::<T>(&reply.body, first_id, count).map_err(refusal)?,
+        };
         let told = items.into_iter().map(|item| {
-            let fields = item.map_err(refusal)?;
-            self.origin.check_status(RECEIPTS, &reply)?;
-            self.receipts_of(fields)
+            let told = item.map_err(refusal)?;
+            self.origin.check_status(method, &reply)?;
+            Ok(told)
         });
         Ok((told.collect(), reply.body.len() as u64))
     }

@@ -15,7 +15,10 @@ pub(crate) use counters::Counters;
 
 use crate::origin::{Origin, Reply};
 use event::{Answer, AnswerFuture, Ask, Fault, FaultClass};
-use std::{future::Future, sync::Arc};
+use std::{
+    future::Future,
+    sync::{Arc, OnceLock},
+};
 
 /// From the first byte sent to the last one read.
 pub const DEFAULT_TIMEOUT_MS: u64 = 30_000;
@@ -71,6 +74,8 @@ pub(crate) struct Endpoint<E> {
     pub(crate) counters: Arc<Counters>,
     header_batch: BatchSize,
     receipt_batch: BatchSize,
+    /// Whether receipts are got by transaction, where the node does not know those of a block.
+    single_receipts: OnceLock<bool>,
 }
 
 impl<E: Exchange> Endpoint<E> {
@@ -87,6 +92,7 @@ impl<E: Exchange> Endpoint<E> {
             counters,
             header_batch: BatchSize::new(headers, headers),
             receipt_batch: BatchSize::new(receipts::FIRST_BATCH, receipts::LARGEST_BATCH),
+            single_receipts: OnceLock::new(),
         }
     }
 

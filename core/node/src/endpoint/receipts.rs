@@ -27,7 +27,9 @@ pub(super) async fn in_batches<E: Exchange>(
     let mut busy = 0;
     // Ends: each round tells of a block, or fewer are asked for at once.
     while !left.is_empty() {
-        let size = endpoint.receipt_batch.size().min(left.len());
+        let is_by_transaction = endpoint.single_receipts.get() == Some(&true);
+        let most = if is_by_transaction { 1 } else { endpoint.receipt_batch.size() };
+        let size = most.min(left.len());
         let places: Vec<usize> = left.drain(..size).collect();
         let batch: Vec<BlockNumHash> = places.iter().map(|place| blocks[*place]).collect();
         let own = Arc::clone(endpoint);

@@ -1,17 +1,18 @@
 //! Questions as JSON-RPC bytes. Says nothing of when to ask or how wide.
 
-use alloy_primitives::hex;
-use event::{AnyOf, BlockNumHash, Filter, Tag};
+use alloy_primitives::{B256, hex};
+use event::{AnyOf, Filter, Tag};
 use std::fmt::Write;
 
 /// The methods this crate calls, in the order that [`method_index`] counts.
-pub(crate) const METHODS: [&str; 11] = [
+pub(crate) const METHODS: [&str; 12] = [
     "eth_chainId",
     "web3_clientVersion",
     "eth_getLogs",
     "eth_getBlockByNumber",
     "eth_getBlockByHash",
     "eth_getBlockReceipts",
+    "eth_getTransactionReceipt",
     "eth_syncing",
     "net_peerCount",
     "eth_subscribe",
@@ -36,10 +37,13 @@ pub(crate) fn headers(first_id: u64, first: u64, count: usize) -> String {
     if count == 1 { member(0) } else { list((0..count as u64).map(member)) }
 }
 
-/// Returns `eth_getBlockReceipts` of each block, by hash, as one batch.
-pub(crate) fn receipts(first_id: u64, blocks: &[BlockNumHash]) -> String {
-    let params = blocks.iter().map(|block| format!(r#""{}""#, block.hash));
-    list((first_id..).zip(params).map(|(id, params)| call(id, "eth_getBlockReceipts", &params)))
+/// Returns a call for each hash, of a block or a transaction, as one batch; one plain call for one.
+pub(crate) fn by_hashes(method: &str, first_id: u64, hashes: &[B256]) -> String {
+    let member = |(id, hash): (u64, &B256)| call(id, method, &format!(r#""{hash}""#));
+    match hashes {
+        [one] => member((first_id, one)),
+        hashes => list((first_id..).zip(hashes).map(member)),
+    }
 }
 
 fn list(members: impl Iterator<Item = String>) -> String {
@@ -112,7 +116,7 @@ fn push_side<T: AsRef<[u8]>>(text: &mut String, values: &[T]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloy_primitives::{Address, B256};
+    use alloy_primitives::Address;
 
     #[test]
     fn an_unconstrained_filter_sends_neither_address_nor_topics() {

@@ -349,6 +349,54 @@ async fn f13_a_missing_method_is_off_and_null_receipts_are_unknown() {
     assert_eq!(fault(&null, Ask::Head(Tag::Latest)).await.class, FaultClass::Unknown);
 }
 
+/// Ganache, hardhat and geth before 1.13 know the receipts of transactions only.
+#[tokio::test]
+async fn f13_receipts_of_a_node_without_those_of_a_block_are_got_by_transaction() {
+    let two = |call: &serde_json::Value| {
+        let hash = call["params"][0].as_str().unwrap();
+        let number = u64::from_str_radix(&hash[2..4], 16).unwrap();
+        let (none, zero) = ("[]", format!(r#"["0x{}"]"#, "00".repeat(32)));
+        let hashes = format!(r#"["0x{}","0x{}"]"#, "0a".repeat(32), "0b".repeat(32));
+        let transactions = if number == 2 { none } else { &hashes };
+        let block = header(number).replace(&zero, transactions);
+        format!(r#"{{"id":{},"result":{block}}}"#, call["id"])
+    };
+    let member = move |call: &serde_json::Value| match call["method"].as_str().unwrap() {
+        "eth_getBlockByHash" => two(call),
+        "eth_getTransactionReceipt" => receipts_member(call, 1)
+            .replace(r#""result":[{"#, r#""result":{"#)
+            .replace("}]}]}", "}]}}"),
+        _ => format!(r#"{{"id":{},"error":{{"code":-32601,"message":"nope"}}}}"#, call["id"]),
+    };
+    let server = Server::start(move |request| {
+        let calls = calls(request);
+        let members: Vec<String> = calls.iter().map(&member).collect();
+        let is_batch = request.trim_end().ends_with(']');
+        json(&if is_batch { format!("[{}]", members.join(",")) } else { members.concat() })
+    })
+    .await;
+    let node = node(&server);
+    let block = |n: u8| BlockNumHash { number: n.into(), hash: B256::repeat_byte(n) };
+    let blocks: Vec<BlockNumHash> = (1..=9).map(block).collect();
+    let Ok(Answer::ReceiptsOf(told)) = node.ask(Ask::ReceiptsOf { blocks }).await else {
+        panic!("receipts")
+    };
+    let hashes = |told: &Result<Vec<event::Receipt>, Fault>| -> Vec<B256> {
+        told.as_ref().unwrap().iter().map(|receipt| receipt.tx_hash).collect()
+    };
+    let expected = [B256::repeat_byte(0x0a), B256::repeat_byte(0x0b)];
+    for (told, number) in told.iter().zip(1..) {
+        let expected = if number == 2 { &[][..] } else { &expected };
+        assert_eq!(hashes(told), expected, "block {number}");
+    }
+    // It is known now, and asked no more.
+    let asked = || node.calls().get("eth_getBlockReceipts").copied();
+    let before = asked();
+    assert!(node.ask(Ask::Receipts { block: block(7) }).await.is_ok());
+    assert_eq!(asked(), before);
+    assert!(before.is_some_and(|calls| calls <= 11), "{before:?}");
+}
+
 #[tokio::test]
 async fn f14_a_refused_batch_size_is_halved_until_it_fits_and_remembered() {
     let refusal = r#"{"id":null,"error":{"code":-32600,"message":"batch too large"}}"#;
