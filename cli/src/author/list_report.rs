@@ -15,7 +15,7 @@ const VERSION: u32 = 1;
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct ListReport {
     version: u32,
-    plugins: Vec<LaneLine>,
+    pub(crate) plugins: Vec<LaneLine>,
     sinks: Vec<SinkLine>,
 }
 

@@ -40,37 +40,62 @@ pub(crate) fn health(
     // What the configuration names is looked at before anything is asked.
     let opened = plans.iter().map(Opened::new).collect::<Result<Vec<_>, _>>()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let asked = opened.into_iter().map(|chain| check(chain, environment));
-        join_all(asked).await.into_iter().collect()
-    })
-}
-
-async fn check(
-    Opened { plan, wanted, nodes }: Opened<'_>,
-    environment: &Environment,
-) -> Result<HealthReport, CommandError> {
-    let mut probed = probe_all(nodes).await;
-    // By the clock when they had answered: the ledger may be waited for, and a head does not age by that.
-    let asked_s = unix_now_s();
+    let asked = runtime.block_on(join_all(opened.into_iter().map(Asked::ask)));
     // Opened after the nodes were waited for, and closed before they are again: while it is
     // open no other process can own it.
-    let ledger = tokio::task::block_in_place(|| {
-        FoundLedger::read(plan, environment, &wanted, |chains| chain(plan, chains, &probed))
-    })?;
-    for node in &mut probed {
-        node.sample.incidents = ledger.incidents_of(&node.sample.node);
+    let read = asked.into_iter().map(|chain| chain.read(environment));
+    let read = read.collect::<Result<Vec<_>, _>>()?;
+    Ok(runtime.block_on(join_all(read.into_iter().map(Read::judged))))
+}
+
+/// A chain whose nodes have answered, or will not.
+struct Asked<'a> {
+    plan: &'a HealthPlan,
+    wanted: Vec<Filter>,
+    probed: Vec<Probed>,
+    /// By the clock when they had answered: others and the ledger may be waited for, and a head does not age
+    /// by that.
+    asked_s: u64,
+}
+
+impl<'a> Asked<'a> {
+    async fn ask(Opened { plan, wanted, nodes }: Opened<'a>) -> Self {
+        let probed = probe_all(nodes).await;
+        Self { plan, wanted, probed, asked_s: unix_now_s() }
     }
-    let profile = profile(plan, ledger.chain);
-    let mut sample = ChainSample {
-        stall_ms: plan.stall.map(milliseconds),
-        deadline_ms: milliseconds(plan.deadline),
-        ledger: ledger.state,
-        ..ChainSample::new(profile, asked_s, samples(&probed))
-    };
-    ask_hashes(&mut probed, &heights_to_compare(&sample)).await;
-    sample.nodes = samples(&probed);
-    Ok(HealthReport::new(plan, &sample, judge(&sample)))
+
+    /// Looks at the ledger. Not on a runtime: it may have to ask its owner.
+    fn read(self, environment: &Environment) -> Result<Read<'a>, CommandError> {
+        let Self { plan, wanted, mut probed, asked_s } = self;
+        let ledger =
+            FoundLedger::read(plan, environment, &wanted, |chains| chain(plan, chains, &probed))?;
+        for node in &mut probed {
+            node.sample.incidents = ledger.incidents_of(&node.sample.node);
+        }
+        let profile = profile(plan, ledger.chain);
+        let sample = ChainSample {
+            stall_ms: plan.stall.map(milliseconds),
+            deadline_ms: milliseconds(plan.deadline),
+            ledger: ledger.state,
+            ..ChainSample::new(profile, asked_s, samples(&probed))
+        };
+        Ok(Read { plan, probed, sample })
+    }
+}
+
+/// A chain of which it is known, too, what the ledger holds.
+struct Read<'a> {
+    plan: &'a HealthPlan,
+    probed: Vec<Probed>,
+    sample: ChainSample,
+}
+
+impl Read<'_> {
+    async fn judged(mut self) -> HealthReport {
+        ask_hashes(&mut self.probed, &heights_to_compare(&self.sample)).await;
+        self.sample.nodes = samples(&self.probed);
+        HealthReport::new(self.plan, &self.sample, judge(&self.sample))
+    }
 }
 
 fn samples(probed: &[Probed]) -> Vec<health::NodeSample> {

@@ -109,6 +109,14 @@ struct Call {
     part: Part,
     ask: Ask,
     attempts: u32,
+    /// When it was sent last, in milliseconds.
+    sent_ms: u64,
+}
+
+impl Call {
+    const fn new(chunk: u64, part: Part, ask: Ask) -> Self {
+        Self { chunk, part, ask, attempts: 0, sent_ms: 0 }
+    }
 }
 
 /// Reads ranges through one node. Step with [`Self::next`], feed with [`Self::on_answer`].
@@ -214,12 +222,12 @@ impl Backfill {
         let has_room = self.waiting.len() < asks_max;
         if has_room {
             if let Some(call) = self.due_retry(now_ms) {
-                return self.send(call);
+                return self.send(call, now_ms);
             }
             // While so many wait for another try, the node is in trouble: no more is asked.
             let is_in_trouble = self.retries.len() >= asks_max;
             if !is_in_trouble && let Some(call) = self.ready.pop_front() {
-                return self.send(call);
+                return self.send(call, now_ms);
             }
             if !is_in_trouble
                 && self.chunks.len() < self.chunks_max()
@@ -227,7 +235,7 @@ impl Backfill {
                 && self.open_chunk()
                 && let Some(call) = self.ready.pop_front()
             {
-                return self.send(call);
+                return self.send(call, now_ms);
             }
         }
         // Without room only an answer helps: a moment that has passed would be waited for again and
@@ -356,8 +364,8 @@ impl Backfill {
         (entry.key().0 <= now_ms).then(|| entry.remove())
     }
 
-    fn send(&mut self, call: Call) -> Action {
-        let call = self.cut(call);
+    fn send(&mut self, call: Call, now_ms: u64) -> Action {
+        let call = Call { sent_ms: now_ms, ..self.cut(call) };
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
         let ask = call.ask.clone();
@@ -365,25 +373,15 @@ impl Backfill {
         Action::Ask(ticket, ask)
     }
 
-    /// Cuts a question for more headers than the node gives at once just now; the rest is asked after it.
+    /// Cuts a question for more blocks than the node gives at once just now; the rest is asked after it.
     fn cut(&mut self, call: Call) -> Call {
-        let Part::Headers(range) = call.part else { return call };
-        let first = BlockRange::of_width(range.first(), self.segment.blocks());
-        let rest = first.last().checked_add(1).and_then(|next| BlockRange::new(next, range.last()));
-        let (Some(rest), Some(chunk)) = (rest, self.chunks.get_mut(&call.chunk)) else {
+        let Some([(part, ask), rest]) = cut_in_two(&call, self.segment.blocks()) else {
             return call;
         };
+        let Some(chunk) = self.chunks.get_mut(&call.chunk) else { return call };
         chunk.wait_for_one_more();
-        let of = |range| Call {
-            part: Part::Headers(range),
-            ask: Ask::Headers { range },
-            attempts: 0,
-            ..call
-        };
-        // Before those of later chunks, so that one after the other is whole: the run may be stopped.
-        let later = self.ready.iter().position(|other| other.chunk >= call.chunk);
-        self.ready.insert(later.unwrap_or(self.ready.len()), of(rest));
-        of(first)
+        self.enqueue(call.chunk, vec![rest]);
+        Call::new(call.chunk, part, ask)
     }
 
     fn open_chunk(&mut self) -> bool {
@@ -411,9 +409,15 @@ impl Backfill {
         self.enqueue(id, asks);
     }
 
+    /// Has questions asked before those of later chunks, so that one after the other is whole: the run may be
+    /// stopped.
     fn enqueue(&mut self, chunk: u64, asks: Vec<(Part, Ask)>) {
-        let calls = asks.into_iter().map(|(part, ask)| Call { chunk, part, ask, attempts: 0 });
-        self.ready.extend(calls);
+        let later = self.ready.iter().position(|other| other.chunk > chunk);
+        let mut at = later.unwrap_or(self.ready.len());
+        for (part, ask) in asks {
+            self.ready.insert(at, Call::new(chunk, part, ask));
+            at += 1;
+        }
     }
 
     /// Takes the answer to a ticket. One that is no longer waited for is dropped.
@@ -447,7 +451,7 @@ impl Backfill {
             self.lost_parts = 0;
         }
         if let Part::Headers(range) = &call.part {
-            self.segment.on_answer(range.count());
+            self.segment.on_answer(range.count(), now_ms.saturating_sub(call.sent_ms));
         }
         if let (Part::Logs, Answer::Logs(logs)) = (&call.part, &answer) {
             let (count, bytes) = (logs.logs.len() as u64, logs.bytes);
@@ -561,7 +565,8 @@ impl Backfill {
         let step = chunk.on_some_headers(given, again.len(), &self.context);
         for range in again {
             let (part, ask) = (Part::Headers(range), Ask::Headers { range });
-            self.retry_at(now_ms + backoff_ms(0), Call { chunk: id, part, ask, attempts: 1 });
+            let call = Call { attempts: 1, ..Call::new(id, part, ask) };
+            self.retry_at(now_ms + backoff_ms(0), call);
         }
         self.take(id, step, now_ms);
     }
@@ -654,7 +659,7 @@ impl Backfill {
             let asks = chunk.start(&self.context);
             self.chunks.insert(id, chunk);
             for (part, ask) in asks {
-                self.retry_at(due_ms, Call { chunk: id, part, ask, attempts: 0 });
+                self.retry_at(due_ms, Call::new(id, part, ask));
             }
             return;
         }
@@ -830,6 +835,25 @@ fn cut_to(ask: &Ask, whole: &Part, part: &Part) -> Ask {
         }
         (_, _, Part::Headers(range)) => Ask::Headers { range: *range },
         _ => ask.clone(),
+    }
+}
+
+/// Returns a question for more than so many blocks as one for so many, and one for the rest. `None` for any other.
+fn cut_in_two(call: &Call, blocks: u64) -> Option<[(Part, Ask); 2]> {
+    match (&call.part, &call.ask) {
+        (Part::Headers(range), _) => {
+            let first = BlockRange::of_width(range.first(), blocks);
+            let rest = BlockRange::new(first.last().checked_add(1)?, range.last())?;
+            Some([first, rest].map(|range| (Part::Headers(range), Ask::Headers { range })))
+        }
+        (Part::Receipts(places), Ask::ReceiptsOf { blocks: asked }) => {
+            let at = usize::try_from(blocks).ok().filter(|at| *at < places.len())?;
+            let all: Vec<(u32, BlockNumHash)> =
+                places.iter().copied().zip(asked.iter().copied()).collect();
+            let (first, rest) = all.split_at_checked(at)?;
+            Some([receipts_of(first), receipts_of(rest)])
+        }
+        _ => None,
     }
 }
 

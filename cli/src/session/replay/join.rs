@@ -1,10 +1,15 @@
 //! As a client: reports go to the process that owns the ledger, and its word is what is told.
 
 use super::{Joined, Miss, Part, Run};
-use crate::session::{
-    access::{Away, as_contracts},
-    inputs,
-    lanes::Hosted,
+use crate::{
+    command_error::CommandError,
+    session::{
+        Look,
+        access::{Away, as_contracts},
+        inputs,
+        lanes::Hosted,
+        list_plugins,
+    },
 };
 use event::{Evidence, LedgerError};
 use pipeline::{LaneReport, OwnerHandle, ReplayError, ReplayOutcome, Waits};
@@ -15,7 +20,7 @@ use std::sync::Arc;
 pub(super) struct Read {
     pub(super) outcome: ReplayOutcome,
     pub(super) evidence: Option<Evidence>,
-    /// Of plugins that the owner does not run: no other is this process's to tell of.
+    /// Of plugins that the owner does not run, or that stand there.
     pub(super) lane_reports: Vec<LaneReport>,
 }
 
@@ -38,14 +43,8 @@ pub(super) async fn run(
     let taken = joined.join(joining).await?;
     tracing::info!(pid, "the ledger is in use: what is read goes through its owner");
     let names = plugins.iter().map(|(plugin, _)| plugin.descriptor().name.clone());
-    let not_run = names.filter(|name| !taken.plugins.contains(name));
-    let lane_reports = not_run.map(|plugin| LaneReport {
-        plugin,
-        chain: run.profile.chain,
-        waits: Some(Waits::Owner(pid)),
-        ..LaneReport::default()
-    });
-    let lane_reports: Vec<LaneReport> = lane_reports.collect();
+    let (running, not_run): (Vec<String>, Vec<String>) =
+        names.partition(|name| taken.plugins.contains(name));
     hand_over_again(run, joined).await?;
     // What the owner would not count as covered need not be read.
     let verify = match plan.chain.verify.is_as_strict_as(&taken.verify) {
@@ -63,7 +62,41 @@ pub(super) async fn run(
     };
     run.look_again(&owner, verify, &mut outcome).await.map_err(missed)?;
     run.settle(&owner, part.range, verify, &mut outcome).await.map_err(missed)?;
+    let not_run = not_run.into_iter().map(|plugin| LaneReport {
+        plugin,
+        chain: run.profile.chain,
+        waits: Some(Waits::Owner(pid)),
+        ..LaneReport::default()
+    });
+    let mut lane_reports = standing(run, running).await?;
+    lane_reports.extend(not_run);
     Ok(Read { outcome, evidence, lane_reports })
+}
+
+/// Returns which of the plugins that the owner runs are handed nothing there just now, and why.
+async fn standing(run: &Run<'_>, running: Vec<String>) -> Result<Vec<LaneReport>, Miss> {
+    if running.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (path, environment) = (run.plan.ledger.path.clone(), run.environment.clone());
+    let look = move || list_plugins(&mut Look::open(&path, &environment)?, None);
+    let listed = tokio::task::spawn_blocking(look).await.map_err(CommandError::bug)??;
+    let chain = run.profile.chain;
+    let lanes = listed.plugins.into_iter();
+    let lanes = lanes.filter(|lane| lane.chain == Some(chain.0) && running.contains(&lane.plugin));
+    let reports = lanes.map(|lane| LaneReport {
+        plugin: lane.plugin,
+        chain,
+        next_block: lane.next_block.unwrap_or_default(),
+        halted: lane.halted,
+        held: lane.held,
+        waits: lane.failing.map(Waits::Again),
+        ..LaneReport::default()
+    });
+    let stands = |report: &LaneReport| {
+        report.halted.is_some() || report.held.is_some() || report.waits.is_some()
+    };
+    Ok(reports.filter(stands).collect())
 }
 
 /// Hands over what the owner before this one has not acknowledged.

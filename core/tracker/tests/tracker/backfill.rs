@@ -247,8 +247,9 @@ fn what_was_read_of_a_range_is_reported_as_far_as_it_is_shown_when_the_run_is_st
     // Logs come first, then headers in growing parts; without all of these nothing is known.
     assert_eq!(read(0, Verify::Bloom), []);
     assert_eq!(read(1, Verify::Bloom), []);
-    assert_eq!(read(2, Verify::Bloom), [(range(1, 50), 1)]);
-    assert_eq!(read(3, Verify::Bloom), [(range(1, 100), 2)]);
+    assert_eq!(read(2, Verify::Bloom), [(range(1, 10), 1)]);
+    let [(more, 2)] = read(9, Verify::Bloom)[..] else { panic!("one range, with two logs") };
+    assert!(more.first() == 1 && (60..210).contains(&more.last()), "{more}");
     // Receipts are demanded from block 10 on, and were not given yet.
     assert_eq!(read(2, Verify::Prove), [(range(1, 9), 0)]);
     let all = read(1_000, Verify::Prove);
@@ -594,8 +595,12 @@ fn f49_a_node_that_gives_no_header_at_all_is_left_to_the_next_one() {
         assert!(run.reports.is_empty());
         let left: u64 = run.surrendered.iter().map(|left| left.range.count()).sum();
         assert_eq!(left, 5_000);
-        // Three tries each of the first ranges' headers.
-        assert!(run.asked.len() < 350, "{} questions", run.asked.len());
+        // Three tries each of the first headers of some ranges, a few at once.
+        let headers = run.asked.iter().map(|ask| match ask {
+            Ask::Headers { range } => range.count(),
+            _ => 0,
+        });
+        assert!(headers.sum::<u64>() < 6_000 && run.asked.len() < 600, "{}", run.asked.len());
     }
 }
 
