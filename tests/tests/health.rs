@@ -358,7 +358,7 @@ fn health_with_coverage_open_past_the_deadline_is_exit_1() {
 }
 
 #[test]
-fn health_beside_the_owner_of_the_ledger_judges_the_nodes_and_says_so() {
+fn health_of_a_ledger_that_another_program_holds_judges_the_nodes_and_is_exit_3() {
     let scene = scene!("health, owned");
     let node = scene.node();
     scene.replay(10);
@@ -366,7 +366,9 @@ fn health_beside_the_owner_of_the_ledger_judges_the_nodes_and_says_so() {
     lock.lock().unwrap();
     // What is tested is the ledger; how old the head gets meanwhile is a matter of the machine.
     let more = ["--ledger", "l.duckdb", "--deadline", "1m", "--stall", "900000h"];
-    let report = scene.report(&[&node.url()], &more, 0);
+    let report = scene.report(&[&node.url()], &more, 3);
+    assert_eq!(report["reason"], "ledger-unread", "{report}");
+    assert_eq!(report["nodes"][0]["state"], "ok", "{report}");
     assert_eq!(report["ledger"]["verdict"], "unread", "{report}");
     assert!(report["ledger"]["sentence"].as_str().unwrap().contains("in use"), "{report}");
     assert_eq!(report["nodes"][0]["incidents"], Value::Null, "not read is not none: {report}");
@@ -421,9 +423,10 @@ fn health_of_a_configuration_looks_at_all_its_chains_and_ends_as_the_worst() {
         Bent::Result(if call.method == "eth_chainId" { json!("0x7") } else { truth })
     });
     let dead = nobody().replace("dead=", "");
+    scene.replay(scene.chain.head());
     let config = |first: &str, second: &str| {
         let text = format!(
-            "[chain.one]\nid = 31337\n[[chain.one.node]]\nname = \"a\"\nurl = \"{first}\"\n\
+            "ledger = \"l.duckdb\"\n[chain.one]\nid = 31337\n[[chain.one.node]]\nname = \"a\"\nurl = \"{first}\"\n\
              [chain.two]\nid = 7\n[[chain.two.node]]\nname = \"b\"\nurl = \"{second}\"\n"
         );
         std::fs::write(scene.folder.path().join("headcount.toml"), text).unwrap();
@@ -458,6 +461,8 @@ fn health_of_a_configuration_looks_at_all_its_chains_and_ends_as_the_worst() {
     assert!(said.stderr.contains("chain two: "), "{}", said.stderr);
     assert!(!said.stdout.contains("chain 31337"), "{}", said.stdout);
     scene.health(&[], &["--chain", "one"]).expect_success();
+    // The ledger is looked at when all were asked: in between, a run could wait for ever.
+    (0..3).for_each(|_| assert_eq!(reports(3), told("ok", "undecided")));
 
     // What is wrong beats what is not decided, wherever it stands.
     config(&two.url(), &dead);

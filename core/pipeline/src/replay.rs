@@ -648,7 +648,7 @@ pub(crate) fn tell_elsewhere(
 }
 
 /// How long what was read before a run was stopped may take to be confirmed and handed over.
-pub(crate) const STOP_GRACE_MS: u64 = 2_000;
+pub(crate) const STOP_GRACE_MS: u64 = 4_000;
 
 /// Blocks of a report, and the last fault on the way to it.
 pub(crate) type About = (BlockRange, Option<String>);
