@@ -177,7 +177,7 @@ fn a_running_owner_tries_again_at_once() {
     let mended: String = (["stopped", "bad", "good"].iter())
         .map(|name| counting.plugin(name, "count", ""))
         .collect();
-    counting.scene.write("headcount.toml", mended);
+    counting.scene.write("headcount.toml", mended.clone());
     // A watch on a node that does not answer holds the ledger until it is ended.
     let contract = format!("token={}", counting.scene.token);
     let ledger = counting.scene.ledger().display().to_string();
@@ -205,6 +205,9 @@ fn a_running_owner_tries_again_at_once() {
     };
     until("a third plugin", &has_table);
     until("all of it", &|| count("good") > count("bad"));
+    // Whoever reads for the owner is told what stands there.
+    let beside = counting.replay(&mended).expect_code(75);
+    assert!(beside.stderr.contains("plugin stopped is halted"), "{}", beside.stderr);
     let retried = counting.run(&["plugin", "dead", "retry", "--all"]).expect_success().stdout;
     counting.run(&["plugin", "resume", "stopped"]).expect_success();
     let is_mended = || {
