@@ -32,7 +32,7 @@ use std::{
 use tokio::{task::JoinSet, time::timeout};
 
 /// Time that a drill may take beyond its blocks before it is given up.
-const GIVE_UP_AFTER: Duration = Duration::from_secs(30);
+const GIVE_UP_AFTER: Duration = Duration::from_secs(120);
 /// The same for the cursors, which run beside it.
 const CURSORS_GIVE_UP_AFTER: Duration = Duration::from_secs(10);
 /// SQL schema of the followed tokens.

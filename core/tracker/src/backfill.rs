@@ -380,7 +380,10 @@ impl Backfill {
         };
         let Some(chunk) = self.chunks.get_mut(&call.chunk) else { return call };
         chunk.wait_for_one_more();
-        self.enqueue(call.chunk, vec![rest]);
+        // Before those that were to come after it: what is read of a range is read from its beginning on.
+        let next = self.ready.iter().position(|other| other.chunk >= call.chunk);
+        let rest = Call::new(call.chunk, rest.0, rest.1);
+        self.ready.insert(next.unwrap_or(self.ready.len()), rest);
         Call::new(call.chunk, part, ask)
     }
 
