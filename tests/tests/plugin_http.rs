@@ -285,7 +285,7 @@ fn a_granted_name_that_leads_to_this_machine_halts_the_plugin_and_recording_goes
     untouched.set_nonblocking(true).unwrap();
     let url = format!("http://localhost:{}", untouched.local_addr().unwrap().port());
     write_config(&scene, &labels, &url, &format!("http = [\"{url}\"]"));
-    let ended = scene.program.run(replay(&scene, &[])).expect_success();
+    let ended = scene.program.run(replay(&scene, &[])).expect_code(75);
     let why = "localhost is granted, but it leads to ";
     assert!(ended.stderr.contains(why), "{}", ended.stderr);
     assert!(untouched.accept().is_err(), "somebody called");

@@ -169,7 +169,7 @@ pub(super) async fn run(
         let (changes, receiver) = mpsc::channel(CHANGES_MAX);
         let mut request = request(plan, &chain, state);
         request.changes = Some(receiver);
-        demand_at_first(plan, &chain, &owner, &*timer);
+        demand_at_first(plan, &chain, &owner, &timer);
         requests.push(request);
         running.chains.push(RunningChain {
             setup: lane_setup(plan, &chain, state, schemas.clone()),

@@ -416,10 +416,9 @@ impl Backfill {
     /// stopped.
     fn enqueue(&mut self, chunk: u64, asks: Vec<(Part, Ask)>) {
         let later = self.ready.iter().position(|other| other.chunk > chunk);
-        let mut at = later.unwrap_or(self.ready.len());
-        for (part, ask) in asks {
-            self.ready.insert(at, Call::new(chunk, part, ask));
-            at += 1;
+        let first = later.unwrap_or(self.ready.len());
+        for (place, (part, ask)) in (first..).zip(asks) {
+            self.ready.insert(place, Call::new(chunk, part, ask));
         }
     }
 
