@@ -2,7 +2,7 @@
 
 use crate::watch::{chain_lines, check};
 use headcount_tests::{
-    Anvil, Contracts, FaultProxy, Program, Rpc, Traffic, Watching, call_data, skip, stored_lines,
+    Anvil, Contracts, FaultProxy, Program, Rpc, Traffic, Watching, call_data, stored_lines,
 };
 use serde_json::{Value, json};
 use std::{
@@ -79,6 +79,17 @@ impl Scene {
     }
 }
 
+/// A scene, or a SKIP of the test with what is not installed.
+macro_rules! scene {
+    ($seed:literal, $test:literal) => {
+        match $crate::watch_end::Scene::new($seed) {
+            Ok(scene) => scene,
+            Err(missing) => headcount_tests::skip!("{}: {missing}", $test),
+        }
+    };
+}
+pub(crate) use scene;
+
 /// Waits for the end of a process and returns its exit code.
 fn ended(child: &mut Child, within: Duration) -> Option<i32> {
     let begun = Instant::now();
@@ -100,10 +111,7 @@ pub(crate) fn is_whole(count: usize) -> impl Fn(&[Value]) -> bool {
 
 #[test]
 fn a_reader_that_closes_the_pipe_ends_the_watch_with_exit_code_0() {
-    let mut scene = match Scene::new(61) {
-        Ok(scene) => scene,
-        Err(missing) => skip!("watch_closed_pipe: {missing}"),
-    };
+    let mut scene = scene!(61, "watch_closed_pipe");
     let url = scene.anvil.url();
     let mut child = scene.program.start_heard(scene.watch(&[&url], &["--quiet"]));
     let mut first = String::new();
@@ -117,10 +125,7 @@ fn a_reader_that_closes_the_pipe_ends_the_watch_with_exit_code_0() {
 
 #[test]
 fn a_reader_that_never_reads_delays_nothing_and_is_told_what_it_missed() {
-    let mut scene = match Scene::new(62) {
-        Ok(scene) => scene,
-        Err(missing) => skip!("watch_slow_pipe: {missing}"),
-    };
+    let mut scene = scene!(62, "watch_slow_pipe");
     // A contract that logs what it is called with.
     let emitter = scene.traffic.deploy("67365f5f37365fa0005f5260086018f3", &[]).unwrap();
     let from = scene.traffic.accounts()[0];
@@ -175,10 +180,7 @@ fn a_reader_that_never_reads_delays_nothing_and_is_told_what_it_missed() {
 
 #[test]
 fn a_watch_ends_after_its_time_with_exit_code_0_and_on_ctrl_c_with_130() {
-    let scene = match Scene::new(63) {
-        Ok(scene) => scene,
-        Err(missing) => skip!("watch_max_time: {missing}"),
-    };
+    let scene = scene!(63, "watch_max_time");
     let url = scene.anvil.url();
     let end = Watching::start(&scene.program, scene.watch(&[&url], &["--max-time", "4s"])).join();
     assert_eq!(end.code, Some(0), "{}", end.stderr);
@@ -197,10 +199,7 @@ fn a_watch_ends_after_its_time_with_exit_code_0_and_on_ctrl_c_with_130() {
 
 #[test]
 fn a_watch_up_to_a_block_owes_nothing_of_those_above_it() {
-    let mut scene = match Scene::new(66) {
-        Ok(scene) => scene,
-        Err(missing) => skip!("watch_up_to: {missing}"),
-    };
+    let mut scene = scene!(66, "watch_up_to");
     scene.mint(5);
     let head = scene.rpc().call("eth_blockNumber", json!([])).unwrap();
     let head = u64::from_str_radix(head.as_str().unwrap().trim_start_matches("0x"), 16).unwrap();
@@ -213,10 +212,7 @@ fn a_watch_up_to_a_block_owes_nothing_of_those_above_it() {
 
 #[test]
 fn a_watch_whose_nodes_all_stand_still_ends_when_it_is_told_to() {
-    let mut scene = match Scene::new(64) {
-        Ok(scene) => scene,
-        Err(missing) => skip!("watch_frozen: {missing}"),
-    };
+    let mut scene = scene!(64, "watch_frozen");
     let proxies = [1, 2].map(|seed| FaultProxy::start(scene.anvil.address(), seed));
     let nodes = [format!("a={}", proxies[0].url()), format!("b={}", proxies[1].url())];
     let nodes = [nodes[0].as_str(), nodes[1].as_str()];
@@ -244,10 +240,7 @@ fn a_watch_whose_nodes_all_stand_still_ends_when_it_is_told_to() {
 
 #[test]
 fn a_watch_in_the_middle_of_a_long_gap_ends_when_it_is_told_to() {
-    let scene = match Scene::new(65) {
-        Ok(scene) => scene,
-        Err(missing) => skip!("watch_long_gap: {missing}"),
-    };
+    let scene = scene!(65, "watch_long_gap");
     let (token, from) = (scene.gold.parse().unwrap(), scene.traffic.accounts()[0]);
     let data = call_data("mint(address,uint256)", &[from.into_word().0, from.into_word().0]);
     scene.rpc().call("anvil_mine", json!(["0x5dc"])).unwrap();
@@ -268,10 +261,7 @@ fn a_watch_in_the_middle_of_a_long_gap_ends_when_it_is_told_to() {
 
 #[test]
 fn a_watch_that_starts_while_its_nodes_are_away_waits_for_them_where_the_ledger_knows_the_chain() {
-    let mut scene = match Scene::new(67) {
-        Ok(scene) => scene,
-        Err(missing) => skip!("watch_nodes_away: {missing}"),
-    };
+    let mut scene = scene!(67, "watch_nodes_away");
     let proxy = FaultProxy::start(scene.anvil.address(), 7);
     let url = proxy.url();
     proxy.go_away(true);

@@ -2,7 +2,7 @@
 
 use crate::{
     watch::{chain_lines, check, head_of},
-    watch_end::{Scene, is_whole},
+    watch_end::{Scene, is_whole, scene},
 };
 use headcount_tests::{Anvil, FaultProxy, Watching, skip, stored_lines};
 use std::time::{Duration, Instant};
@@ -29,10 +29,7 @@ fn from_anywhere(mut arguments: Vec<String>) -> Vec<String> {
 
 #[test]
 fn a_node_that_is_frozen_at_the_start_delays_nobody_and_the_head_known_first_is_the_first_block() {
-    let mut scene = match Scene::new(71) {
-        Ok(scene) => scene,
-        Err(missing) => skip!("watch_frozen_start: {missing}"),
-    };
+    let mut scene = scene!(71, "watch_frozen_start");
     let proxy = FaultProxy::start(scene.anvil.address(), 7);
     proxy.freeze(true);
     let (frozen, good) = (format!("frozen={}", proxy.url()), format!("good={}", scene.anvil.url()));
@@ -56,10 +53,7 @@ fn a_node_that_is_frozen_at_the_start_delays_nobody_and_the_head_known_first_is_
 
 #[test]
 fn what_a_watch_was_asked_for_is_owed_after_a_kill_whoever_goes_on_and_whatever_its_flags() {
-    let mut scene = match Scene::new(73) {
-        Ok(scene) => scene,
-        Err(missing) => skip!("watch_owed: {missing}"),
-    };
+    let mut scene = scene!(73, "watch_owed");
     let proxy = FaultProxy::start(scene.anvil.address(), 7);
     proxy.go_away(true);
     let (away, good) = (format!("away={}", proxy.url()), format!("good={}", scene.anvil.url()));
@@ -95,10 +89,7 @@ fn what_a_watch_was_asked_for_is_owed_after_a_kill_whoever_goes_on_and_whatever_
 
 #[test]
 fn where_a_watch_was_asked_to_begin_is_owed_also_if_no_node_ever_answered_it() {
-    let mut scene = match Scene::new(74) {
-        Ok(scene) => scene,
-        Err(missing) => skip!("watch_owed_unanswered: {missing}"),
-    };
+    let mut scene = scene!(74, "watch_owed_unanswered");
     let proxy = FaultProxy::start(scene.anvil.address(), 7);
     let url = proxy.url();
     let from_now = |scene: &Scene| from_anywhere(scene.watch(&[&url], &[]));
@@ -125,10 +116,7 @@ fn where_a_watch_was_asked_to_begin_is_owed_also_if_no_node_ever_answered_it() {
 
 #[test]
 fn f12_a_node_of_another_chain_is_said_and_used_for_nothing_unless_it_is_the_only_one() {
-    let scene = match Scene::new(79) {
-        Ok(scene) => scene,
-        Err(missing) => skip!("watch_other_chain: {missing}"),
-    };
+    let scene = scene!(79, "watch_other_chain");
     let Some(other) = Anvil::start_with(&["--chain-id", "777"]) else {
         skip!("watch_other_chain: anvil is not installed (make tools)")
     };

@@ -503,7 +503,19 @@ pub(crate) mod tests {
         let remove = Request::Remedy(Remedy::Remove("p".into()));
         let reload = Request::Reload { config: "/c".into() };
         let operator = [remedy, decide, remove, reload, Request::Plugins];
-        for request in last.into_iter().chain([export, snapshot]).chain(operator) {
+        let join = Request::Join(Box::new(Joining {
+            profile: ChainProfile::ethereum(ChainId(1)),
+            verify: Verify::Bloom,
+            anchor: AnchorPolicy::OneNode,
+            nodes: 2,
+            contracts: vec![Contract {
+                schema: "s".into(),
+                addresses: AnyOf::Any,
+                chains: BTreeMap::new(),
+                events: vec![EventDeclaration::Signature("E()".into())],
+            }],
+        }));
+        for request in last.into_iter().chain([export, snapshot, join]).chain(operator) {
             wire.extend(Encoded::new(&request).unwrap().frame(1));
         }
         // Another digest is another PROTOCOL: an old and a new program must not take each other's
@@ -511,7 +523,7 @@ pub(crate) mod tests {
         let digest = keccak256(&wire).to_string();
         assert_eq!(
             (digest.as_str(), crate::PROTOCOL),
-            ("0xccd7367e0f3cb26b604cae7141bb8eb1e9a9f39ced4241ff6458e94b992f93f3", 9)
+            ("0x7651eed7a8c77222d56d93d1915640a6dc0e24a5816781685323023342d3e335", 9)
         );
     }
 

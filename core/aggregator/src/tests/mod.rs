@@ -354,7 +354,7 @@ impl World {
         outcome
     }
 
-    /// What a store gives of a range; all events of these tests match the filter.
+    /// What a store gives of a range and filter.
     fn stored(&self, filter: &Filter, range: BlockRange) -> crate::Stored {
         let mut page = EventPage::default();
         for (id, number) in &self.events {
