@@ -591,6 +591,7 @@ impl Drive<'_> {
                 () = stop => {
                     self.outcome.stopped = true;
                     backfill.stop();
+                    answers.clear();
                     grace.set(self.timer.sleep_until(self.timer.now_ms() + STOP_GRACE_MS).fuse());
                 }
                 () = grace => break,

@@ -146,6 +146,7 @@ impl Spread<'_> {
                     self.outcome.stopped = true;
                     queue.clear();
                     seats.iter_mut().for_each(|seat| seat.backfill.stop());
+                    answers.clear();
                     grace.set(self.timer.sleep_until(self.timer.now_ms() + STOP_GRACE_MS).fuse());
                 }
                 () = grace => break,

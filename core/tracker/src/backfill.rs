@@ -4,8 +4,9 @@ use crate::{
     backoff::{ATTEMPTS_MAX, backoff_ms, is_of_one_block, is_of_the_range, is_tried_again},
     chunk::{Chunk, Context, Part, Step, receipts_of},
     confirm::Confirm,
-    segment::{REFUSALS_MIN, Segment},
+    segment::{REFUSALS_MIN, SEGMENT_MAX, Segment},
     width::{FIRST_WIDTH, WIDTH_MAX, Width},
+    window::{Kind, Sent, Window},
 };
 use event::{
     Answer, Ask, BlockAnswer, BlockNumHash, BlockRange, BlockRanges, ChainProfile, Fault,
@@ -109,13 +110,31 @@ struct Call {
     part: Part,
     ask: Ask,
     attempts: u32,
-    /// When it was sent last, in milliseconds.
-    sent_ms: u64,
+    /// When it was sent last.
+    sent: Sent,
 }
 
 impl Call {
-    const fn new(chunk: u64, part: Part, ask: Ask) -> Self {
-        Self { chunk, part, ask, attempts: 0, sent_ms: 0 }
+    fn new(chunk: u64, part: Part, ask: Ask) -> Self {
+        Self { chunk, part, ask, attempts: 0, sent: Sent::default() }
+    }
+
+    /// What it asks for, where it takes longer for more blocks.
+    const fn kind(&self) -> Option<Kind> {
+        match &self.part {
+            Part::Headers(_) => Some(Kind::Headers),
+            Part::Receipts(_) => Some(Kind::Receipts),
+            _ => None,
+        }
+    }
+
+    /// Blocks that it asks for, one after the other.
+    const fn blocks(&self) -> u64 {
+        match &self.part {
+            Part::Headers(range) => range.count(),
+            Part::Receipts(places) => places.len() as u64,
+            _ => 1,
+        }
     }
 }
 
@@ -126,6 +145,7 @@ pub struct Backfill {
     width_max: u64,
     widths: BTreeMap<Arc<Filter>, Width>,
     segment: Segment,
+    window: Window,
     work: VecDeque<(Arc<Filter>, BlockRange)>,
     chunks: BTreeMap<u64, Chunk>,
     next_chunk: u64,
@@ -183,6 +203,7 @@ impl Backfill {
             width_max: width_max.unwrap_or(WIDTH_MAX),
             widths: BTreeMap::new(),
             segment: Segment::new(),
+            window: Window::new(asks_max(concurrency.max(1)) as u64 * SEGMENT_MAX),
             work: work.into_iter().collect(),
             chunks: BTreeMap::new(),
             next_chunk: 0,
@@ -218,8 +239,8 @@ impl Backfill {
         if chain_due_ms.is_some_and(|due_ms| due_ms <= now_ms) {
             return self.ask_chain();
         }
-        let asks_max = self.concurrency * ASKS_PER_CHUNK;
-        let has_room = self.waiting.len() < asks_max;
+        let asks_max = asks_max(self.concurrency);
+        let has_room = self.waiting.len() < asks_max && self.window.has_room(self.under_way());
         if has_room {
             if let Some(call) = self.due_retry(now_ms) {
                 return self.send(call, now_ms);
@@ -262,7 +283,7 @@ impl Backfill {
             && self.unconfirmed.len() < self.concurrency
             && self.ready.is_empty()
             && self.chunks.len() < self.chunks_max()
-            && self.retries.len() < self.concurrency * ASKS_PER_CHUNK
+            && self.retries.len() < asks_max(self.concurrency)
             && now_ms >= self.paused_until
     }
 
@@ -348,9 +369,12 @@ impl Backfill {
     }
 
     /// Takes up nothing more and asks for nothing more of a range: what was read of each so far, from its first
-    /// block on and as it is demanded, is still reported.
+    /// block on and as it is demanded, is still reported. No question that is under way is waited for.
     pub fn stop(&mut self) {
         self.work.clear();
+        if self.chain_asked.take().is_some() {
+            self.confirm.on_loss();
+        }
         let ids: Vec<u64> = self.chunks.keys().copied().collect();
         for chunk in ids.into_iter().filter_map(|id| self.forget(id)).collect::<Vec<_>>() {
             if let Some(report) = chunk.so_far(&self.context) {
@@ -359,13 +383,19 @@ impl Backfill {
         }
     }
 
+    /// Blocks that are asked for.
+    fn under_way(&self) -> u64 {
+        self.waiting.values().map(Call::blocks).sum()
+    }
+
     fn due_retry(&mut self, now_ms: u64) -> Option<Call> {
         let entry = self.retries.first_entry()?;
         (entry.key().0 <= now_ms).then(|| entry.remove())
     }
 
     fn send(&mut self, call: Call, now_ms: u64) -> Action {
-        let call = Call { sent_ms: now_ms, ..self.cut(call) };
+        let sent = Sent { at_ms: now_ms, is_alone: self.waiting.is_empty() };
+        let call = Call { sent, ..self.cut(call) };
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
         let ask = call.ask.clone();
@@ -375,9 +405,8 @@ impl Backfill {
 
     /// Cuts a question for more blocks than the node gives at once just now; the rest is asked after it.
     fn cut(&mut self, call: Call) -> Call {
-        let Some([(part, ask), rest]) = cut_in_two(&call, self.segment.blocks()) else {
-            return call;
-        };
+        let blocks = self.segment.blocks().min(self.window.question(asks_max(self.concurrency)));
+        let Some([(part, ask), rest]) = cut_in_two(&call, blocks) else { return call };
         let Some(chunk) = self.chunks.get_mut(&call.chunk) else { return call };
         chunk.wait_for_one_more();
         // Before those that were to come after it: what is read of a range is read from its beginning on.
@@ -428,7 +457,17 @@ impl Backfill {
             self.chain_asked = None;
             return self.on_chain(answer, now_ms);
         }
+        let under_way = self.under_way();
         let Some(call) = self.waiting.remove(&ticket) else { return };
+        match (&answer, call.kind()) {
+            (Ok(_), Some(kind)) => {
+                self.window.on_answer((kind, call.blocks()), under_way, call.sent, now_ms);
+            }
+            (Err(fault), _) if fault.class == FaultClass::TimedOut => {
+                self.window.shrink(call.sent, now_ms);
+            }
+            _ => {}
+        }
         if !self.chunks.contains_key(&call.chunk) {
             return;
         }
@@ -453,7 +492,7 @@ impl Backfill {
             self.lost_parts = 0;
         }
         if let Part::Headers(range) = &call.part {
-            self.segment.on_answer(range.count(), now_ms.saturating_sub(call.sent_ms));
+            self.segment.on_answer(range.count());
         }
         if let (Part::Logs, Answer::Logs(logs)) = (&call.part, &answer) {
             let (count, bytes) = (logs.logs.len() as u64, logs.bytes);
@@ -504,7 +543,7 @@ impl Backfill {
         }
         let id = call.chunk;
         if is_refused {
-            self.narrow(id);
+            self.on_partly_refused(id, given.len(), places.len());
         }
         let Some(chunk) = self.chunks.get_mut(&id) else { return };
         let is_wanted = |(place, _): &(u32, BlockNumHash)| {
@@ -558,7 +597,7 @@ impl Backfill {
         }
         let id = call.chunk;
         if is_refused {
-            self.narrow(id);
+            self.on_partly_refused(id, given.len(), range.count() as usize);
         }
         let Some(chunk) = self.chunks.get_mut(&id) else { return };
         let again = alone.into_iter().chain(paced.iter());
@@ -571,6 +610,15 @@ impl Backfill {
             self.retry_at(now_ms + backoff_ms(0), call);
         }
         self.take(id, step, now_ms);
+    }
+
+    /// Some of what was asked for was refused for its number. Where most was given, the rest of the range is
+    /// no further away than another chunk would be.
+    fn on_partly_refused(&mut self, id: u64, given: usize, asked: usize) {
+        self.strain = STRAIN;
+        if given < asked - given {
+            self.narrow(id);
+        }
     }
 
     /// Leaves the second half of a chunk to another one: the node lets few calls through.
@@ -857,6 +905,11 @@ fn cut_in_two(call: &Call, blocks: u64) -> Option<[(Part, Ask); 2]> {
         }
         _ => None,
     }
+}
+
+/// Calls under way at once, of so many chunks.
+const fn asks_max(concurrency: usize) -> usize {
+    concurrency.saturating_mul(ASKS_PER_CHUNK)
 }
 
 /// Whether a block may not have got its receipts only because others were asked for with it.

@@ -15,6 +15,7 @@ mod council;
 mod follow;
 mod segment;
 mod width;
+mod window;
 
 pub use backfill::{Action, Backfill, BackfillConfig, NodeStatus, Surrender, Ticket};
 pub use chain_plan::{Planned, second_look};
