@@ -28,7 +28,7 @@ impl LedgerPath {
             .or_else(|| environment.path("HEADCOUNT_LEDGER"))
             .or_else(|| configured.map(Path::to_owned));
         match named {
-            Some(path) => Self { path, is_explicit: true },
+            Some(path) => Self { path: followed(path), is_explicit: true },
             None => Self { path: environment.resolve(Path::new(DEFAULT_FILE)), is_explicit: false },
         }
     }
@@ -67,6 +67,15 @@ impl LedgerPath {
     }
 }
 
+/// Returns the file that a link leads to: lock and socket lie beside that, so that whoever takes another way to the
+/// same ledger meets its owner.
+fn followed(path: PathBuf) -> PathBuf {
+    match path.is_symlink() {
+        true => path.canonicalize().unwrap_or(path),
+        false => path,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -101,6 +110,10 @@ mod tests {
         let error = nowhere.check_may_create(&environment).unwrap_err().to_string();
         assert!(error.contains("there is no folder"), "{error}");
         std::fs::write(&ledger.path, "").unwrap();
+        let link = dir.path().join("link.duckdb");
+        std::os::unix::fs::symlink(&ledger.path, &link).unwrap();
+        let linked = LedgerPath::resolve(Some(&link), None, &environment);
+        assert_eq!(linked.path, ledger.path.canonicalize().unwrap());
         assert!(ledger.check_may_create(&environment).is_ok());
     }
 }

@@ -5,6 +5,7 @@ use headcount_tests::{Outcome, Program, skip, workspace};
 use serde_json::{Value, json};
 use std::{
     path::PathBuf,
+    process::Child,
     time::{Duration, Instant},
 };
 
@@ -48,6 +49,23 @@ impl Counting {
     fn run(&self, arguments: &[&str]) -> Outcome {
         let ledger = self.scene.ledger().display().to_string();
         self.scene.program.run(arguments.iter().copied().chain(["--ledger", &ledger]))
+    }
+
+    /// Starts a watch on a node that does not answer: it owns the ledger until it is ended.
+    fn owner(&self, plugins: &str) -> (Child, Instant) {
+        self.scene.write("headcount.toml", plugins);
+        let contract = format!("token={}", self.scene.token);
+        let ledger = self.scene.ledger().display().to_string();
+        let transfer = "Transfer(address indexed from, address indexed to, uint256 value)";
+        let node = ["-r", "http://127.0.0.1:9", "--chain-id", "31337"];
+        let what = ["watch", "-c", &contract, "-e", transfer, "--ledger", &ledger];
+        let owner = self.scene.program.start(what.iter().chain(&node));
+        let begun = Instant::now();
+        while !PathBuf::from(format!("{ledger}.sock")).exists() {
+            assert!(begun.elapsed() < PATIENCE, "the ledger is never owned");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        (owner, begun)
     }
 
     fn query(&self, sql: &str) -> Vec<Value> {
@@ -168,6 +186,44 @@ fn a_plugin_that_is_to_halt_at_a_bad_event_does_and_goes_on_when_it_is_resumed()
 }
 
 #[test]
+fn a_run_that_is_at_its_end_calls_a_plugin_again_that_gets_on_by_that() {
+    let counting = counting!("dead_at_the_end");
+    let loops = format!("count but loop at {}", counting.bad);
+    let plugins = counting.plugin("looping", &loops, "limits = { deadline_ms = 300 }")
+        + &counting.plugin("again", "count but retry", "")
+        + &counting.plugin("good", "count", "");
+    counting.replay(&plugins).expect_success();
+    assert_eq!(counting.facts("again"), counting.facts("good"));
+    let dead = counting.dead();
+    let events = dead["events"].as_array().unwrap();
+    assert!((1..=3).contains(&events.len()), "{dead}");
+    let is_it = |event: &Value| event["class"] == "deadline" && event["block"] == counting.bad;
+    assert!(events.iter().all(is_it), "{dead}");
+    let handled = |plugin| counting.facts(plugin).as_array().unwrap().len();
+    assert_eq!(handled("looping") + events.len(), handled("good"));
+}
+
+#[test]
+fn a_replay_beside_an_owner_waits_until_its_plugins_have_handled_what_it_read() {
+    let counting = counting!("dead_beside");
+    std::fs::remove_file(counting.scene.ledger()).unwrap();
+    let panics = format!("count but panic at {}", counting.bad);
+    let plugins = counting.plugin("good", "count", "")
+        + &counting.plugin("later", "retry", "")
+        + &counting.plugin("stopped", &panics, "poison = \"halt\"");
+    let (mut owner, _) = counting.owner(&plugins);
+    let beside = counting.replay(&plugins).expect_code(75);
+    for words in ["plugin later", "later", "plugin stopped is halted"] {
+        assert!(beside.stderr.contains(words), "{words}: {}", beside.stderr);
+    }
+    let sql = "select count(*)::integer as n from good.facts";
+    let all = "select count(*)::integer as n from events_canonical";
+    assert_eq!(counting.query(sql), counting.query(all));
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+}
+
+#[test]
 fn a_running_owner_tries_again_at_once() {
     let counting = counting!("dead_owner");
     let panics = format!("count but panic at {}", counting.bad);
@@ -177,23 +233,13 @@ fn a_running_owner_tries_again_at_once() {
     let mended: String = (["stopped", "bad", "good"].iter())
         .map(|name| counting.plugin(name, "count", ""))
         .collect();
-    counting.scene.write("headcount.toml", mended.clone());
-    // A watch on a node that does not answer holds the ledger until it is ended.
-    let contract = format!("token={}", counting.scene.token);
-    let ledger = counting.scene.ledger().display().to_string();
-    let transfer = "Transfer(address indexed from, address indexed to, uint256 value)";
-    let node = ["-r", "http://127.0.0.1:9", "--chain-id", "31337"];
-    let what = ["watch", "-c", &contract, "-e", transfer, "--ledger", &ledger];
-    let mut owner = counting.scene.program.start(what.iter().chain(&node));
-    let begun = Instant::now();
+    let (mut owner, begun) = counting.owner(&mended);
     let until = |what: &str, is_so: &dyn Fn() -> bool| {
         while !is_so() {
             assert!(begun.elapsed() < PATIENCE, "never {what}");
             std::thread::sleep(Duration::from_millis(50));
         }
     };
-    let socket = PathBuf::from(format!("{ledger}.sock"));
-    until("owned", &|| socket.exists());
     let count = |plugin: &str| {
         let sql = format!("select count(*)::integer as n from {plugin}.facts");
         counting.query(&sql)[0]["n"].as_u64().unwrap()

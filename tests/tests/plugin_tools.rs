@@ -80,6 +80,8 @@ fn the_readme_of_plugins_leads_from_nothing_to_rows_in_python() {
     let (told, talk) = follow_the_readme("Python", &scene);
     assert!(talk.contains("Ran 1 test") && talk.contains("\nOK"), "{told}\n{talk}");
     assert!(talk.contains("pip: installing componentize-py into .venv"), "{talk}");
+    // Not by the configuration that lies in its folder: another component would be held.
+    assert_eq!(talk.matches("componentize-py: making the component").count(), 1, "{talk}");
 }
 
 /// Runs every command of plugins/README.md for a language, in a folder where nothing of ours is in sight
@@ -112,6 +114,13 @@ fn follow_the_readme(language: &str, scene: &Scene) -> (String, String) {
     for word in ["receiver", "up to date", "same again"] {
         assert!(told.contains(word), "`{word}` is not said:\n{told}\n{talk}");
     }
+    // What was added runs, and nothing is held.
+    let mut again = Command::new(Program::built().unwrap());
+    again.current_dir(folder.path().join("payments")).env("ETH_RPC_URL", node.url());
+    again.env("HEADCOUNT_CACHE", Program::compiled_plugins());
+    let transfer = "Transfer(address indexed from, address indexed to, uint256 value)";
+    let again = again.args(["replay", "-e", transfer, "-b", ":latest"]).output().unwrap();
+    assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
     let golden = fs::read_to_string(folder.path().join("payments/rows.ndjson")).unwrap();
     assert!(golden.lines().count() > 10, "{golden}");
     (told, talk)

@@ -3,18 +3,27 @@
 use crate::watch::{check, expected, standing};
 use headcount_tests::{Anvil, Contracts, Program, Traffic, Watching, skip};
 use serde_json::{Value, json};
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 /// What is final on this node lies so far below its head: two epochs.
 const FINAL_LAG: u64 = 8;
+/// What is safe: one epoch.
+const SAFE_LAG: u64 = 4;
 const DEPTH: u64 = 3;
 
-/// Three of one plugin: name, finality, and blocks below the head that it does not see yet.
-const PLUGINS: [(&str, &str, u64); 3] =
-    [("newest", "latest", 0), ("deep", "depth:3", DEPTH), ("final", "finalized", FINAL_LAG)];
+/// Four of one plugin: name, finality, and blocks below the head that it does not see yet.
+const PLUGINS: [(&str, &str, u64); 4] = [
+    ("newest", "latest", 0),
+    ("deep", "depth:3", DEPTH),
+    ("careful", "safe", SAFE_LAG),
+    ("final", "finalized", FINAL_LAG),
+];
 
-/// Checks that each plugin has seen what it may, and has the balances of exactly that; the one that
-/// waits goes on at `least` or higher.
+/// Checks that each plugin has seen what it may, and has the balances of exactly that; those that wait for
+/// the node's word go on at `least` or higher.
 #[track_caller]
 fn check_plugins(program: &Program, ledger: &Path, head: u64, least: u64) {
     check(program, ledger);
@@ -22,8 +31,9 @@ fn check_plugins(program: &Program, ledger: &Path, head: u64, least: u64) {
         let lane = format!("select next_block as n, generation from lanes where plugin = '{name}'");
         let lane = program.query(ledger, &lane);
         let next = lane[0]["n"].as_u64().unwrap();
-        // The final height is told with the next block after the node was asked for it.
-        let is_there = if below == FINAL_LAG { next >= least } else { next == head - below + 1 };
+        // What is safe and what is final the node is asked now and then.
+        let is_asked = [SAFE_LAG, FINAL_LAG].contains(&below);
+        let is_there = if is_asked { next >= least } else { next == head - below + 1 };
         assert!(is_there && next <= head - below + 1, "{name}: {lane:?}, head {head}");
         let seen = format!("_block < {next}");
         let wrong = format!(
@@ -111,6 +121,13 @@ fn a_plugin_that_waits_for_finality_never_has_a_row_of_a_block_that_left() {
         watching.wait_until("what makes it final", both);
         // The node is asked now and then what is final; nothing tells when it was.
         std::thread::sleep(Duration::from_secs(1));
+    }
+    // What is safe it sees before it is final.
+    let begun = Instant::now();
+    let careful = "select next_block as n from lanes where plugin = 'careful'";
+    while program.query(&ledger, careful)[0]["n"] != head() - SAFE_LAG + 1 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it does not see what is safe");
+        std::thread::sleep(Duration::from_millis(100));
     }
     let again = watching.end("TERM");
     assert_eq!(again.code, Some(0), "{}", again.stderr);

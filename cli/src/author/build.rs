@@ -27,12 +27,13 @@ pub(crate) fn build(folder: &Path) -> Result<PathBuf, CommandError> {
     }
 }
 
-/// Returns how the names of files end that a component may be made of.
+/// Returns how the names of files end that a component may be made of. A `headcount.toml` in the folder changes
+/// when the plugin is added to it, and a component that is built again is another one.
 pub(super) const fn sources(language: Language) -> &'static [&'static str] {
     match language {
         Language::Rust => &["rs", "toml", "lock", "wit", "json"],
         Language::Js => &["js", "mjs", "cjs", "json", "wit"],
-        Language::Python => &["py", "txt", "toml", "json", "wit"],
+        Language::Python => &["py", "txt", "json", "wit"],
     }
 }
 

@@ -149,6 +149,7 @@ Exit codes:
   1    something is missing, altered or made up, or an expectation failed
   2    wrong usage; no blocks; an address without code at the end of the range
   3    could not be decided: no honest evidence was had, or the range goes beyond the head
+  75   the ledger is held by a process that cannot be asked (--no-ledger leaves it out)
 
 Examples:
   What three nodes and the ledger have of ten thousand blocks:

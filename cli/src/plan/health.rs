@@ -14,7 +14,11 @@ use crate::{
     node_spec::NodeSpec,
 };
 use event::{Check, Finality, Verify};
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    time::{Duration, UNIX_EPOCH},
+};
 
 /// Longest wait for one answer, where the user says nothing: a node that takes longer is of no use.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,6 +40,9 @@ pub(crate) struct HealthPlan {
     pub(crate) nodes: Vec<NodeSpec>,
     /// What should be covered; none = what the ledger covers.
     pub(crate) contracts: Vec<ContractPlan>,
+    /// When they were written down last, in Unix seconds: none of them is owed for longer than that, as long as
+    /// no run has asked for it.
+    pub(crate) wanted_since_s: Option<u64>,
     /// Names of the plugins that count; `None` = all of the ledger.
     pub(crate) plugins: Option<BTreeSet<String>>,
     /// Ledger file.
@@ -88,6 +95,7 @@ impl HealthPlan {
                 verify: chain.and_then(|chain| chain.watch_verify.or(chain.verify)),
                 nodes,
                 contracts: contracts_on(&config, chain).into_iter().map(plan_of).collect(),
+                wanted_since_s: config.path.as_deref().and_then(written_s),
                 plugins: plugins(&config),
                 ledger: ledger.clone(),
                 deadline: deadline.unwrap_or(Duration::from_millis(health::DEADLINE_DEFAULT_MS)),
@@ -96,6 +104,11 @@ impl HealthPlan {
         };
         chains.into_iter().map(plan).collect()
     }
+}
+
+fn written_s(path: &Path) -> Option<u64> {
+    let written = path.metadata().ok()?.modified().ok()?;
+    Some(written.duration_since(UNIX_EPOCH).ok()?.as_secs())
 }
 
 /// Those of the configuration, where it has any and all have names: one that was taken out of it does not

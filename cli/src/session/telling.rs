@@ -256,7 +256,9 @@ pub(super) fn plugin_summary(
     let is_short = !stands && through.is_some_and(|through| report.next_block <= through);
     let is_patient = matches!(report.waits, Some(Waits::Finality(_)));
     let (waiting, is_behind) = match report.waits {
-        Some(waits @ (Waits::Again(_) | Waits::Owner(_))) => (Some(waits.to_string()), true),
+        Some(waits @ (Waits::Again(_) | Waits::Owner(_) | Waits::Turn(_))) => {
+            (Some(waits.to_string()), true)
+        }
         Some(Waits::Subscription) => (Some(Waits::Subscription.to_string()), false),
         Some(waits @ Waits::Finality(_)) => (is_short.then(|| waits.to_string()), false),
         None => {

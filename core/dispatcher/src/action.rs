@@ -9,6 +9,8 @@ pub struct Ready {
     pub through: Option<u64>,
     /// Highest finalized block.
     pub finalized: u64,
+    /// Highest block that nodes call safe: it may still leave. 0 where none was asked.
+    pub safe: u64,
     /// Last journal row of the chain when the other two were read.
     pub journal_seq: u64,
 }

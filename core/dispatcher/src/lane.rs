@@ -94,8 +94,8 @@ fn visible_through(visibility: Visibility, horizon: Ready) -> Option<u64> {
     let is_final = through.min(horizon.finalized);
     match visibility {
         Visibility::Latest => Some(through),
-        // The ledger keeps no safe head; final is what a cautious plugin gets.
-        Visibility::Safe | Visibility::Finalized => Some(is_final),
+        Visibility::Safe => Some(through.min(horizon.safe).max(is_final)),
+        Visibility::Finalized => Some(is_final),
         Visibility::Depth(depth) => {
             Some(through.checked_sub(depth).map_or(is_final, |deep| deep.max(is_final)))
         }

@@ -36,6 +36,7 @@ struct Store {
     chain: Chain,
     through: Option<u64>,
     finalized: u64,
+    safe: u64,
     journal: Vec<JournalRow>,
     cursor: Option<Cursor>,
     generation: u32,
@@ -60,6 +61,7 @@ impl Store {
         Ready {
             through: self.through,
             finalized: self.finalized,
+            safe: self.safe,
             journal_seq: self.journal.len() as u64,
         }
     }
@@ -377,6 +379,20 @@ fn a_plugin_for_final_blocks_sees_nothing_above_them() {
 }
 
 #[test]
+fn a_plugin_for_safe_blocks_sees_them_and_final_ones() {
+    let see = |safe, finalized| {
+        let store = Store { safe, ..ledger(&[&[1], &[2], &[3], &[4]], finalized) };
+        let mut driver = Driver::new(store, LanePolicy::default(), Visibility::Safe);
+        driver.run(&mut good);
+        driver.store.cursor.map(|cursor| cursor.next_block)
+    };
+    assert_eq!(see(0, 0), None);
+    assert_eq!(see(START + 1, 0), Some(START + 2));
+    assert_eq!(see(START + 1, START + 2), Some(START + 3));
+    assert_eq!(see(1_000, 0), Some(START + 4), "what is not covered is not seen");
+}
+
+#[test]
 fn a_plugin_for_deep_blocks_sees_those_with_enough_above_them_and_final_ones() {
     let see = |depth, finalized| {
         let store = ledger(&[&[1], &[2], &[3], &[4]], finalized);
@@ -683,11 +699,12 @@ proptest! {
     #[test]
     fn whatever_happens_rows_and_state_end_as_in_a_fresh_run(
         moves in moves(),
-        sees in 0..3_u64,
+        sees in 0..4_u64,
         group_events in 1..20_usize,
     ) {
         let visibility =
-            [Visibility::Latest, Visibility::Finalized, Visibility::Depth(2)][sees as usize];
+            [Visibility::Latest, Visibility::Finalized, Visibility::Depth(2), Visibility::Safe]
+                [sees as usize];
         let policy = LanePolicy { group_events, journal_rows: 4, ..small() };
         let mut driver = Driver::new(Store::default(), policy, visibility);
         let mut branch = 0;
@@ -697,6 +714,7 @@ proptest! {
                 Move::Extend(blocks) => extend(&mut driver.store, branch, blocks),
                 Move::Finalize(more) => {
                     driver.store.finalized = (driver.store.finalized.max(START) + more).min(through);
+                    driver.store.safe = driver.store.finalized + 2;
                 }
                 Move::Late(back, value) => {
                     let number = through.saturating_sub(back);
@@ -746,7 +764,7 @@ proptest! {
         let seen = match visibility {
             Visibility::Latest => driver.store.through,
             // A shorter branch takes nothing back from a plugin that is not on the one that left.
-            Visibility::Depth(_) => driver.lane.cursor().next_block.checked_sub(1),
+            Visibility::Depth(_) | Visibility::Safe => driver.lane.cursor().next_block.checked_sub(1),
             _ => driver.store.through.map(|t| t.min(driver.store.finalized)),
         };
         let (balances, appended) = expected(&driver.store.chain, seen);

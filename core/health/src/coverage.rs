@@ -6,7 +6,7 @@ use crate::{
     sample::{ChainSample, FilterCoverage, LedgerSample, LedgerState},
     words,
 };
-use event::BlockRange;
+use event::{BlockRange, BlockRanges};
 use std::fmt;
 
 /// A range that is final and not covered.
@@ -134,7 +134,10 @@ pub(crate) fn judge(sample: &ChainSample, view: &ChainView) -> LedgerVerdict {
     if let Some(owed) = owed {
         // A chain that stands still does not stop the clock.
         let since_ms = idle_ms(sample, ledger, view, owed);
-        let holes = filters.clone().flat_map(|filter| open_ranges(filter, owed, since_ms, view));
+        let holes = filters.clone().flat_map(|filter| {
+            let most_ms = wanted_ms(filter, sample);
+            open_ranges(filter, owed, (since_ms, most_ms), view)
+        });
         open.extend(holes);
     }
     for open in &mut open {
@@ -199,6 +202,13 @@ fn idle_ms(sample: &ChainSample, ledger: &LedgerSample, view: &ChainView, owed: 
     age_ms.saturating_sub(view.block_time_ms)
 }
 
+/// Returns how long a filter can have been wanted.
+fn wanted_ms(filter: &FilterCoverage, sample: &ChainSample) -> u64 {
+    filter
+        .wanted_since_s
+        .map_or(u64::MAX, |since_s| sample.now_s.saturating_sub(since_s).saturating_mul(1_000))
+}
+
 /// Returns what runs demanded and did not get: open since then.
 fn demanded(filter: &FilterCoverage, sample: &ChainSample) -> Vec<OpenRange> {
     let open = |(range, since_s): &(BlockRange, u64)| OpenRange {
@@ -216,14 +226,18 @@ fn sorted(filter: &FilterCoverage) -> Vec<BlockRange> {
     covered
 }
 
-/// Returns what is not covered from the block that the filter starts with through `owed`.
+/// Returns what is not covered from the block that the filter starts with through `owed`. What was never read, or is
+/// demanded and was not shown since, is open for no longer than the filter can have been wanted, however old its
+/// blocks are. Asking for it once more is no new beginning.
 fn open_ranges(
     filter: &FilterCoverage,
     owed: u64,
-    since_ms: u64,
+    (since_ms, most_ms): (u64, u64),
     view: &ChainView,
 ) -> Vec<OpenRange> {
     let covered = sorted(filter);
+    let is_new = covered.is_empty() && filter.owed.is_empty();
+    let demanded: BlockRanges = filter.owed.iter().map(|(range, _)| *range).collect();
     let first = covered.first().map(BlockRange::first);
     let mut next = filter.start.or(first).unwrap_or(owed);
     let end = BlockRange::new(owed.saturating_add(1), u64::MAX);
@@ -232,10 +246,15 @@ fn open_ranges(
         if let Some(last) = range.first().min(owed.saturating_add(1)).checked_sub(1)
             && let Some(hole) = BlockRange::new(next, last)
         {
-            let final_ms = view.blocks_ms(owed.saturating_sub(hole.first()));
-            let open_ms = final_ms.saturating_add(since_ms);
-            let filter = filter.filter.clone();
-            open.push(OpenRange { filter, range: hole, open_ms, is_late: false });
+            let known = demanded.outside(hole).into_iter().map(|range| (range, is_new));
+            let parts = demanded.within(hole).map(|range| (range, true)).chain(known);
+            for (range, is_young) in parts {
+                let final_ms = view.blocks_ms(owed.saturating_sub(range.first()));
+                let open_ms = final_ms.saturating_add(since_ms);
+                let open_ms = if is_young { open_ms.min(most_ms) } else { open_ms };
+                let filter = filter.filter.clone();
+                open.push(OpenRange { filter, range, open_ms, is_late: false });
+            }
         }
         next = next.max(range.last().saturating_add(1));
     }

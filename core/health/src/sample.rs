@@ -178,6 +178,9 @@ pub struct FilterCoverage {
     pub filter: String,
     /// Block from which on it is to be covered; `None` is its first covered one.
     pub start: Option<u64>,
+    /// Since when it is wanted, in Unix seconds, where that is known: it counts as long as nothing was covered
+    /// or demanded.
+    pub wanted_since_s: Option<u64>,
     /// What is covered as the policy demands, in any order.
     pub covered: Vec<BlockRange>,
     /// What runs demanded beyond that and did not get, with since when, in Unix seconds.

@@ -94,6 +94,7 @@ fn covered(ranges: &[(u64, u64)]) -> LedgerState {
         coverage: vec![FilterCoverage {
             filter: "usdc".into(),
             start: None,
+            wanted_since_s: None,
             covered,
             owed: vec![],
         }],
@@ -481,13 +482,40 @@ fn what_was_demanded_and_not_shown_is_open_by_the_clock_since_then() {
 }
 
 #[test]
+fn what_is_new_in_a_configuration_is_open_since_then_and_an_old_hole_not_since_it_was_asked_for_again()
+ {
+    let mut sample = chain(vec![good("a")]);
+    let asked_for_a_minute_ago = |wanted_since_s| {
+        let LedgerState::Read(mut ledger) = covered(&[(18_000_000, 18_000_009)]) else { panic!() };
+        ledger.coverage[0].wanted_since_s = Some(wanted_since_s);
+        ledger.coverage[0].owed = vec![(range(18_000_010, FINALIZED), NOW_S - 60)];
+        LedgerState::Read(ledger)
+    };
+    sample.ledger = asked_for_a_minute_ago(NOW_S - 90);
+    expect(&judge(&sample), &[OK], "ok", 0);
+    sample.ledger = asked_for_a_minute_ago(NOW_S - 1_801);
+    expect(&judge(&sample), &[OK], "coverage-late", 1);
+}
+
+#[test]
 fn f89_a_filter_that_is_owed_and_was_never_read_is_open_from_its_start() {
     let mut sample = chain(vec![good("a")]);
-    let owed = |start: Option<u64>| {
-        let coverage =
-            vec![FilterCoverage { filter: "new".into(), start, covered: vec![], owed: vec![] }];
+    let owed_since = |start: Option<u64>, wanted_since_s: Option<u64>| {
+        let coverage = vec![FilterCoverage {
+            filter: "new".into(),
+            start,
+            wanted_since_s,
+            covered: vec![],
+            owed: vec![],
+        }];
         LedgerState::Read(LedgerSample { coverage, ..LedgerSample::default() })
     };
+    let owed = |start| owed_since(start, None);
+    // Whoever wrote it down a minute ago has not waited for longer than that.
+    sample.ledger = owed_since(Some(18_000_000), Some(NOW_S - 60));
+    expect(&judge(&sample), &[OK], "ok", 0);
+    sample.ledger = owed_since(Some(18_000_000), Some(NOW_S - 1_801));
+    expect(&judge(&sample), &[OK], "coverage-late", 1);
     sample.ledger = owed(Some(18_000_000));
     let health = judge(&sample);
     expect(&health, &[OK], "coverage-late", 1);

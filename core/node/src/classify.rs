@@ -129,7 +129,7 @@ const RULES: [(Rule, &str); 21] = [
     ),
     (
         Rule::Off,
-        r"method .*not (?:found|supported|whitelisted|available|included in your current plan)|does not exist/is not available",
+        r"method .*not (?:found|supported|whitelisted|available|included in your current plan)|does not exist/is not available|unsupported method",
     ),
     (
         Rule::Busy,
@@ -389,6 +389,17 @@ mod tests {
             of_text("pruned history unavailable: requested 1, earliest available 5"),
             FaultClass::Pruned { earliest: Some(5) }
         );
+    }
+
+    #[test]
+    fn f13_a_method_that_a_node_does_not_know_is_off_whatever_its_code() {
+        let ganache = ErrorReply {
+            code: Some(-32600),
+            message: "Unsupported method: eth_getBlockReceipts",
+            data: "",
+            http_status: None,
+        };
+        assert_eq!(classify(&ganache), FaultClass::Off);
     }
 
     #[test]

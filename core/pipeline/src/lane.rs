@@ -15,7 +15,7 @@ use crate::{
 use dispatcher::{Action, Lane, LanePolicy, SubscriptionError, subscription_filters};
 use event::{
     BlockRange, ChainId, Content, DeadLetter, Decoder, Filter, LaneCommit, LaneId, LaneState,
-    LedgerError, Plugin, PluginFault, Reader, Writer,
+    LedgerError, Plugin, PluginFault, Reader, Visibility, Writer,
 };
 use std::{
     collections::BTreeSet,
@@ -29,6 +29,9 @@ use std::{
 
 /// How long a lane that asked to wait sleeps at once, so that it notices news and the end.
 const WAIT_STEP: Duration = Duration::from_millis(50);
+/// How long, over all waits since it last handled something, the end of a run waits for a plugin that is to be
+/// called again. Without that a run that comes by a clock would hand over the same first batch for ever.
+const END_WAITS: Duration = Duration::from_secs(10);
 
 /// Why a lane ended early.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +90,8 @@ pub enum Waits {
     Finality(u64),
     /// This process, which owns the ledger, to run the plugin.
     Owner(u32),
+    /// This process, which owns the ledger and runs the plugin, to be done with it.
+    Turn(u32),
 }
 
 impl std::fmt::Display for Waits {
@@ -97,6 +102,9 @@ impl std::fmt::Display for Waits {
                 f.write_str("nothing that the ledger follows matches its subscription")
             }
             Self::Finality(block) => write!(f, "block {block} is not as final as it wants it"),
+            Self::Turn(pid) => {
+                write!(f, "process {pid}, which owns the ledger, has not handed it everything yet")
+            }
             Self::Owner(pid) => write!(f, "process {pid} owns the ledger and does not run it"),
         }
     }
@@ -198,10 +206,13 @@ impl LaneRun {
         )
         .with_decoder(self.decoder.clone());
         let filters = lane.filters().to_vec();
+        if descriptor.visibility == Visibility::Safe {
+            self.owner.want_safe();
+        }
         let news = self.owner.watch(id.clone(), filters, lane.start_block(), self.content);
         let mut heard = 0;
         let mut report = LaneReport { plugin: name.clone(), chain, ..LaneReport::default() };
-        let mut is_closing = false;
+        let (mut is_closing, mut end_waited) = (false, Duration::ZERO);
         let mut learnt = BTreeSet::new();
         let mut told_halted = None;
         let mut reader = ReadAhead::new(self.owner.reader(self.reader));
@@ -253,6 +264,7 @@ impl LaneRun {
                         Ok(_) => {
                             report.events += batch.logs.len() as u64;
                             getting_on.is_well();
+                            end_waited = Duration::ZERO;
                         }
                         Err(fault) => {
                             tracing::warn!(plugin = %name, %fault, "batch failed");
@@ -278,13 +290,18 @@ impl LaneRun {
                     lane.on_reloaded(self.owner.open(&id, &writer).map_err(in_ledger)?);
                 }
                 Action::Wait { until_ms } => {
-                    // At the end of a run nobody waits for a plugin that wants to be asked later:
-                    // its cursor stays, and the next run goes on there.
-                    if is_closing {
+                    let left = Duration::from_millis(until_ms.saturating_sub(timer.now_ms()));
+                    let step = left.min(WAIT_STEP);
+                    if !is_closing {
+                        is_closing = hear(&news, Some(step), &mut heard, &mut lane);
+                        continue;
+                    }
+                    // Its cursor stays, and the next run goes on there.
+                    if end_waited + left > END_WAITS {
                         break;
                     }
-                    let left = Duration::from_millis(until_ms.saturating_sub(timer.now_ms()));
-                    is_closing = hear(&news, Some(left.min(WAIT_STEP)), &mut heard, &mut lane);
+                    end_waited += step;
+                    std::thread::sleep(step);
                 }
                 Action::Idle if is_closing => break,
                 Action::Idle => {

@@ -133,6 +133,8 @@ pub struct Owner {
     claims: Claims,
     /// Nodes that are on another chain, as was told of each.
     elsewhere: BTreeSet<(ChainId, NodeId)>,
+    /// What nodes call safe. It may leave, so the ledger says nothing of it.
+    safe: BTreeMap<ChainId, u64>,
     /// Nothing more comes: a lane is told once how far it can go, and then nothing.
     is_ending: bool,
     on_commit: Option<OnCommit>,
@@ -184,6 +186,7 @@ impl Owner {
             lanes: Vec::new(),
             claims: Claims::default(),
             elsewhere: BTreeSet::new(),
+            safe: BTreeMap::new(),
             is_ending: false,
             on_commit: None,
             decoding: Decoding::default(),
@@ -577,6 +580,15 @@ impl Owner {
             Message::NoteFailing(lane, failing) => {
                 self.flush()?;
                 self.store.note_failing(&lane, failing.as_ref())?;
+            }
+            Message::Safe(chain, block) => {
+                self.safe.insert(chain, block);
+                self.flush()?;
+                self.tell_lanes();
+            }
+            Message::BusyLanes(chain, reply) => {
+                self.flush()?;
+                let _ = reply.send(self.busy_lanes(chain));
             }
             Message::HeedLane(lane, mark) => self.heeding.push((lane, Arc::downgrade(&mark))),
             Message::WatchLane(watch) => self.watch(watch)?,

@@ -91,7 +91,8 @@ pub fn rehearse<E>(
     let mut lane = Lane::new(id, descriptor, stored, policy, filters, range.first())
         .with_decoder(request.decoder.clone());
     // Final, so that batches may hold more than one block.
-    lane.on_ready(Ready { through: Some(range.last()), finalized: range.last(), journal_seq: 0 });
+    let last = range.last();
+    lane.on_ready(Ready { through: Some(last), finalized: last, safe: last, journal_seq: 0 });
     let mut told = Rehearsed::default();
     let (mut now_ms, mut waits, mut keys) = (0, 0, BTreeSet::new());
     loop {

@@ -137,6 +137,8 @@ pub struct ReplayOutcome {
     pub differs: Vec<BlockRange>,
     /// What could not be read as it was asked for, covered or not, with why.
     pub doubts: Vec<(BlockRange, String)>,
+    /// What a node has no history of.
+    pub pruned: BlockRanges,
     /// What nodes answered about, sound or not; what is spread over several of them is not counted.
     pub heard: BlockRanges,
     /// What the second look came to, where there was one.
@@ -144,6 +146,12 @@ pub struct ReplayOutcome {
 }
 
 impl ReplayOutcome {
+    pub(crate) fn on_given_up(&mut self, range: BlockRange, fault: &Fault) {
+        if matches!(fault.class, FaultClass::Pruned { .. }) {
+            self.pruned.add(range);
+        }
+    }
+
     /// Adds what the next part of the range came to.
     fn absorb(&mut self, next: Self) {
         self.blocks_covered_before += next.blocks_covered_before;
@@ -160,6 +168,7 @@ impl ReplayOutcome {
         self.differs.extend(next.differs);
         self.doubts.extend(next.doubts);
         next.heard.iter().for_each(|range| self.heard.add(range));
+        next.pruned.iter().for_each(|range| self.pruned.add(range));
     }
 
     /// Adds what reading some of the blocks once more came to.
@@ -571,6 +580,7 @@ impl Drive<'_> {
                     Action::Surrender(Surrender { range, fault, .. }) => {
                         tracing::debug!(%fault, %range, "range given up");
                         tell_elsewhere(request, range, &fault, self.owner);
+                        self.outcome.on_given_up(range, &fault);
                         self.given_up.add(range, &fault);
                         self.reasons.insert(range.first(), (range, given_up::reason(&fault)));
                         continue;

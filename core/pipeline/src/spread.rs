@@ -9,7 +9,7 @@ use crate::{
     handed::Handed,
     replay::{STOP_GRACE_MS, Work, blocks_of, split_at_head, take_ack, tell_elsewhere},
 };
-use event::{BlockRange, Filter, Prover, Verify};
+use event::{BlockRange, FaultClass, Filter, Prover, Verify};
 use futures_util::{
     FutureExt, StreamExt, future::FusedFuture, select_biased, stream::FuturesUnordered,
 };
@@ -56,8 +56,10 @@ impl Seat {
         if is_out || !self.backfill.is_hungry(now_ms) {
             return;
         }
+        let pruned = self.backfill.pruned_through();
         let can = |(_, range): &(Arc<Filter>, BlockRange)| {
-            self.lost.iter().all(|lost| lost.intersection(range).is_none())
+            pruned.is_none_or(|through| through < range.last())
+                && self.lost.iter().all(|lost| lost.intersection(range).is_none())
         };
         let Some(at) = queue.iter().position(can) else { return };
         let Some((filter, range)) = queue.remove(at) else { return };
@@ -116,8 +118,12 @@ impl Spread<'_> {
                         Action::Surrender(Surrender { filter, range, fault }) => {
                             seat.given_up.add(range, &fault);
                             tell_elsewhere(request, range, &fault, self.owner);
-                            seat.lost_in_a_row += 1;
-                            seat.lost.push(range);
+                            // What it has no history of says nothing of the rest.
+                            if !matches!(fault.class, FaultClass::Pruned { .. }) {
+                                seat.lost_in_a_row += 1;
+                                seat.lost.push(range);
+                            }
+                            self.outcome.on_given_up(range, &fault);
                             self.reasons.insert(range.first(), (range, given_up::reason(&fault)));
                             queue.push_front((filter, range));
                             has_acted = true;

@@ -8,7 +8,7 @@ use std::fmt;
 
 /// Version of everything after the hello. Counts up with every change of a word on the wire, which
 /// a test in `words.rs` notices.
-pub const PROTOCOL: u32 = 9;
+pub const PROTOCOL: u32 = 10;
 
 /// What a process does with the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

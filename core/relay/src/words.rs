@@ -137,6 +137,8 @@ pub enum Request {
     Remedy(Remedy),
     /// Which plugins run?
     Plugins,
+    /// Which of them have not handled yet what there is for them on this chain?
+    Busy(ChainId),
     /// Read the configuration again.
     Reload {
         /// The file that was changed, by its whole path.
@@ -250,7 +252,7 @@ pub enum Reply {
     Copied(Option<B256>),
     /// To `Remedy`: how many events, messages or lanes it concerned.
     Count(u64),
-    /// To `Plugins`.
+    /// To `Plugins` and `Busy`.
     Plugins(Vec<String>),
     /// To `Reload`.
     Reloaded(Reloaded),
@@ -502,7 +504,8 @@ pub(crate) mod tests {
         let decide = Request::Remedy(Remedy::Decide("p".into(), digest, OnChange::Continue));
         let remove = Request::Remedy(Remedy::Remove("p".into()));
         let reload = Request::Reload { config: "/c".into() };
-        let operator = [remedy, decide, remove, reload, Request::Plugins];
+        let operator =
+            [remedy, decide, remove, reload, Request::Plugins, Request::Busy(ChainId(1))];
         let join = Request::Join(Box::new(Joining {
             profile: ChainProfile::ethereum(ChainId(1)),
             verify: Verify::Bloom,
@@ -523,7 +526,7 @@ pub(crate) mod tests {
         let digest = keccak256(&wire).to_string();
         assert_eq!(
             (digest.as_str(), crate::PROTOCOL),
-            ("0x7651eed7a8c77222d56d93d1915640a6dc0e24a5816781685323023342d3e335", 9)
+            ("0x676ac6e0002b8976963255e11679967ee513ec96718b0a6e6821fd097fb13f7a", 10)
         );
     }
 

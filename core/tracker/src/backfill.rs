@@ -4,8 +4,9 @@ use crate::{
     backoff::{ATTEMPTS_MAX, backoff_ms, is_of_one_block, is_of_the_range, is_tried_again},
     chunk::{Chunk, Context, Part, Step, receipts_of},
     confirm::Confirm,
+    history::History,
     segment::{REFUSALS_MIN, SEGMENT_MAX, Segment},
-    width::{FIRST_WIDTH, WIDTH_MAX, Width},
+    width::{FIRST_PROVED, FIRST_WIDTH, WIDTH_MAX, Width},
     window::{Kind, Sent, Window},
 };
 use event::{
@@ -147,6 +148,9 @@ pub struct Backfill {
     segment: Segment,
     window: Window,
     work: VecDeque<(Arc<Filter>, BlockRange)>,
+    history: History,
+    /// The chunk of one block that is to tell where the node's history begins.
+    probe: Option<u64>,
     chunks: BTreeMap<u64, Chunk>,
     next_chunk: u64,
     ready: VecDeque<Call>,
@@ -205,6 +209,8 @@ impl Backfill {
             segment: Segment::new(),
             window: Window::new(asks_max(concurrency.max(1)) as u64 * SEGMENT_MAX),
             work: work.into_iter().collect(),
+            history: History::default(),
+            probe: None,
             chunks: BTreeMap::new(),
             next_chunk: 0,
             ready: VecDeque::new(),
@@ -258,6 +264,10 @@ impl Backfill {
             {
                 return self.send(call, now_ms);
             }
+        }
+        // What was given up while looking for work.
+        if let Some(action) = self.out.pop_front() {
+            return action;
         }
         // Without room only an answer helps: a moment that has passed would be waited for again and
         // again.
@@ -388,6 +398,11 @@ impl Backfill {
         self.waiting.values().map(Call::blocks).sum()
     }
 
+    /// Returns up to which block the node has no history, where it said so.
+    pub fn pruned_through(&self) -> Option<u64> {
+        self.history.gone_through()
+    }
+
     fn due_retry(&mut self, now_ms: u64) -> Option<Call> {
         let entry = self.retries.first_entry()?;
         (entry.key().0 <= now_ms).then(|| entry.remove())
@@ -417,22 +432,43 @@ impl Backfill {
     }
 
     fn open_chunk(&mut self) -> bool {
-        let Some((filter, range)) = self.work.pop_front() else { return false };
-        let width = self.width(&filter).blocks();
-        let taken =
-            BlockRange::of_width(range.first(), width).intersection(&range).unwrap_or(range);
-        if let Some(rest) = BlockRange::new(taken.last().saturating_add(1), range.last()) {
-            self.work.push_front((filter.clone(), rest));
-        }
+        let Some((filter, taken)) = self.next_work() else { return false };
         let chunk = Chunk::new(filter, taken, &self.context);
         self.start(self.next_chunk, chunk);
         self.next_chunk += 1;
         true
     }
 
+    /// Returns the next range to read through, no wider than the node gives it. What it has no history of is
+    /// given up unasked; while it is not known where that begins, one block after the other is asked for.
+    fn next_work(&mut self) -> Option<(Arc<Filter>, BlockRange)> {
+        for (filter, range, fault) in self.history.take_gone(&mut self.work) {
+            self.out.push_back(Action::Surrender(Surrender { filter, range, fault }));
+        }
+        let is_probing = |chunk: &u64| self.chunks.get(chunk).is_some_and(Chunk::waits_for_logs);
+        if self.probe.as_ref().is_some_and(is_probing) {
+            return None;
+        }
+        self.probe = None;
+        if let Some(probe) = self.history.take_probe(&mut self.work) {
+            self.probe = Some(self.next_chunk);
+            return Some(probe);
+        }
+        let (filter, range) = self.work.pop_front()?;
+        let width = self.width(&filter).blocks();
+        let taken =
+            BlockRange::of_width(range.first(), width).intersection(&range).unwrap_or(range);
+        if let Some(rest) = BlockRange::new(taken.last().saturating_add(1), range.last()) {
+            self.work.push_front((filter.clone(), rest));
+        }
+        Some((filter, taken))
+    }
+
     fn width(&mut self, filter: &Arc<Filter>) -> &mut Width {
         let width_max = self.width_max;
-        self.widths.entry(filter.clone()).or_insert_with(|| Width::new(FIRST_WIDTH, width_max))
+        // With receipts so many blocks take long, and a run may have seconds only.
+        let first = if self.context.verify == Verify::Prove { FIRST_PROVED } else { FIRST_WIDTH };
+        self.widths.entry(filter.clone()).or_insert_with(|| Width::new(first, width_max))
     }
 
     fn start(&mut self, id: u64, mut chunk: Chunk) {
@@ -498,6 +534,7 @@ impl Backfill {
             let (count, bytes) = (logs.logs.len() as u64, logs.bytes);
             if let Ask::Logs { filter, range } = &call.ask {
                 self.width(filter).on_answer(range.count(), bytes);
+                self.history.on_given(*range);
             }
             // Remembered before this answer is judged only when it is not round itself.
             self.caps_refuted = self.caps_refuted.max(count.saturating_sub(1));
@@ -765,6 +802,18 @@ impl Backfill {
         if is_logs && (fault.class.is_splittable() || fault.class == FaultClass::Filter) {
             return self.on_refusal(call.chunk, fault, now_ms);
         }
+        if is_logs && matches!(fault.class, FaultClass::Pruned { .. }) {
+            if call.attempts == 0 {
+                // Behind one address there may be several backends, of which one has less.
+                call.attempts = 1;
+                return self.ready.push_front(call);
+            }
+            let range = self.chunks.get(&call.chunk).map(|chunk| chunk.range);
+            if range.is_some_and(|range| range.count() > 1 && !self.history.may_begin_above(range))
+            {
+                return self.on_refusal(call.chunk, fault, now_ms);
+            }
+        }
         self.pause(&fault.class, now_ms);
         call.attempts += 1;
         if call.attempts >= REFUSALS_MIN && is_refusal(&fault.class) {
@@ -818,6 +867,11 @@ impl Backfill {
 
     /// Gives a range up, and all that is left with it when no range fares better.
     fn lose(&mut self, chunk: Chunk, fault: Fault) {
+        let is_pruned = matches!(fault.class, FaultClass::Pruned { .. });
+        if is_pruned && self.history.may_begin_above(chunk.range) {
+            self.history.on_pruned(chunk.range, fault);
+            return self.work.push_front((chunk.filter, chunk.range));
+        }
         if is_of_the_range(&fault.class) {
             return self.surrender(chunk, fault);
         }

@@ -234,6 +234,11 @@ impl Chunk {
         self.advance(context)
     }
 
+    /// Whether its logs are still to come.
+    pub(crate) const fn waits_for_logs(&self) -> bool {
+        self.logs.is_none() && !self.is_refused
+    }
+
     /// Leaves the second half to another chunk, and returns it: where a node lets few calls through, a narrow
     /// chunk is whole sooner. What was read of that half is read again.
     pub(crate) fn halve(&mut self) -> Option<BlockRange> {

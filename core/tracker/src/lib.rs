@@ -13,6 +13,7 @@ mod chunk;
 mod confirm;
 mod council;
 mod follow;
+mod history;
 mod segment;
 mod width;
 mod window;

@@ -5,6 +5,8 @@ use event::FaultClass;
 /// First width tried, in blocks. Small enough for most free plans to answer with a hint, and a
 /// prime, so that evenly filled blocks do not add up to a round result cap.
 pub(crate) const FIRST_WIDTH: u64 = 499;
+/// The same where receipts are read of every block.
+pub(crate) const FIRST_PROVED: u64 = 101;
 /// Widest range ever asked, in blocks: about two weeks of mainnet.
 pub(crate) const WIDTH_MAX: u64 = 100_000;
 /// Answers above this size are made smaller, in bytes: parsing one must not hold up the others.

@@ -1,8 +1,9 @@
-//! Counts events well, but for a block that it cannot take: `count`, or `count but panic at N`. What it
-//! writes of an event depends on all before it, so that one that is handled out of its turn shows.
+//! Counts events well, but for a block that it cannot take: `count`, `count but panic at N` or `count but loop
+//! at N`; or each batch only when it comes again: `count but retry`. What it writes of an event depends on all
+//! before it, so that one that is handled out of its turn shows.
 
 use headcount_plugin_sdk::{
-    Batch, Failure, Host, Rejection, Rows, bindings::headcount::plugin::output::ColumnData, events,
+    Batch, Failure, Host, Rejection, RetryHint, Rows, bindings::headcount::plugin::output::ColumnData, events,
 };
 
 pub(crate) fn commit(
@@ -12,7 +13,13 @@ pub(crate) fn commit(
 ) -> Result<Vec<Rejection>, Failure> {
     let bad: Option<u64> = misdeed.rsplit(' ').next().and_then(|word| word.parse().ok());
     if let Some(block) = batch.blocks.iter().find(|block| Some(block.number) == bad) {
-        panic!("block {} is too much", block.number);
+        assert!(misdeed.contains("loop"), "block {} is too much", block.number);
+        loop {
+            std::hint::black_box(());
+        }
+    }
+    if misdeed.contains("retry") && batch.attempt == 1 {
+        return Err(Failure::Retry(RetryHint { after_ms: 50, reason: "not yet".to_owned() }));
     }
     let before = host.get_many(&[vec![0]]).pop().flatten();
     let mut count = before.and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes);

@@ -271,6 +271,10 @@ impl Desk for OwnerDesk {
                 let plugins = self.running();
                 async { Ok(Reply::Plugins(plugins)) }.boxed()
             }
+            Request::Busy(chain) => {
+                let reply = owner.busy_lanes(chain);
+                async { Ok(Reply::Plugins(told(reply).await?)) }.boxed()
+            }
             Request::Reload { config } => self.reload(config),
             Request::Events(query) => self.reads.read(move |reader| {
                 let page = reader.another()?.events(&query)?;

@@ -119,6 +119,14 @@ impl Joined {
         }
     }
 
+    /// Returns the plugins that have not handled yet what there is for them.
+    pub(crate) async fn busy(&self, chain: ChainId) -> Result<Vec<String>, Miss> {
+        match self.ask(Request::Busy(chain)).await? {
+            Reply::Plugins(plugins) => Ok(plugins),
+            _ => Err(another()),
+        }
+    }
+
     /// Has the owner read a configuration file again, given by its whole path.
     pub(crate) async fn reload(&self, config: &str) -> Result<Reloaded, Miss> {
         match self.ask(Request::Reload { config: config.to_owned() }).await? {

@@ -144,7 +144,9 @@ fn coverage(
             let owed = of_filter.flat_map(|demand| {
                 demand.blocks.iter().map(|range| (range, demand.since_s)).collect::<Vec<_>>()
             });
-            FilterCoverage { filter: told(&filter), start, covered, owed: owed.collect() }
+            let wanted_since_s = plan.wanted_since_s.filter(|_| wanted.contains(&filter));
+            let owed = owed.collect();
+            FilterCoverage { filter: told(&filter), start, wanted_since_s, covered, owed }
         })
         .collect();
     (coverage, lacking)

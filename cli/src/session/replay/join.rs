@@ -2,10 +2,12 @@
 
 use super::{Joined, Miss, Part, Run};
 use crate::{
+    author::LaneLine,
     command_error::CommandError,
     session::{
         Look,
         access::{Away, as_contracts},
+        clock::stop,
         inputs,
         lanes::Hosted,
         list_plugins,
@@ -14,7 +16,10 @@ use crate::{
 use event::{Evidence, LedgerError};
 use pipeline::{LaneReport, OwnerHandle, ReplayError, ReplayOutcome, Waits};
 use relay::{AskError, Joining, Refusal, Reply};
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// What came of it.
 pub(super) struct Read {
@@ -68,35 +73,82 @@ pub(super) async fn run(
         waits: Some(Waits::Owner(pid)),
         ..LaneReport::default()
     });
-    let mut lane_reports = standing(run, running).await?;
+    let mut lane_reports = handed(run, joined, &running).await?;
     lane_reports.extend(not_run);
     Ok(Read { outcome, evidence, lane_reports })
 }
 
-/// Returns which of the plugins that the owner runs are handed nothing there just now, and why.
-async fn standing(run: &Run<'_>, running: Vec<String>) -> Result<Vec<LaneReport>, Miss> {
+/// How long a plugin that gets on no further is waited for, and one that fails: as long as at the end of a run
+/// of the owner.
+const PATIENCE: Duration = Duration::from_secs(30);
+const FAILING_PATIENCE: Duration = Duration::from_secs(10);
+/// How often the owner is asked whether its plugins are done.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Waits until the plugins that the owner runs have handled what was read; returns those that did not, and why.
+async fn handed(
+    run: &Run<'_>,
+    joined: &Joined,
+    running: &[String],
+) -> Result<Vec<LaneReport>, Miss> {
     if running.is_empty() {
         return Ok(Vec::new());
     }
+    let left = run.plan.max_time.map(|max| max.saturating_sub(run.begun.elapsed()));
+    let mut stop = std::pin::pin!(stop(run.interrupt.clone(), left));
+    let (mut was_at, mut since) = (Vec::new(), Instant::now());
+    loop {
+        let busy = joined.busy(run.profile.chain).await?;
+        let lanes = lanes(run, running).await?;
+        let at: Vec<u64> = lanes.iter().map(|lane| lane.next_block).collect();
+        if at != was_at {
+            (was_at, since) = (at, Instant::now());
+        }
+        let is_awaited = |lane: &LaneReport| {
+            let patience = if lane.waits.is_some() { FAILING_PATIENCE } else { PATIENCE };
+            let stands = lane.halted.is_some() || lane.held.is_some();
+            busy.contains(&lane.plugin) && !stands && since.elapsed() < patience
+        };
+        let is_stopped = tokio::time::timeout(LOOK, stop.as_mut()).await.is_ok();
+        if lanes.iter().any(is_awaited) && !is_stopped {
+            continue;
+        }
+        let pid = joined.owner().pid;
+        let told = lanes.into_iter().map(|mut lane| {
+            let is_busy = busy.contains(&lane.plugin) && lane.halted.is_none();
+            if is_busy && lane.held.is_none() && lane.waits.is_none() {
+                lane.waits = Some(Waits::Turn(pid));
+            }
+            lane
+        });
+        let stands = |lane: &LaneReport| {
+            lane.halted.is_some() || lane.held.is_some() || lane.waits.is_some()
+        };
+        return Ok(told.filter(stands).collect());
+    }
+}
+
+/// Returns how far the plugins that the owner runs are.
+async fn lanes(run: &Run<'_>, running: &[String]) -> Result<Vec<LaneReport>, Miss> {
     let (path, environment) = (run.plan.ledger.path.clone(), run.environment.clone());
     let look = move || list_plugins(&mut Look::open(&path, &environment)?, None);
     let listed = tokio::task::spawn_blocking(look).await.map_err(CommandError::bug)??;
     let chain = run.profile.chain;
-    let lanes = listed.plugins.into_iter();
-    let lanes = lanes.filter(|lane| lane.chain == Some(chain.0) && running.contains(&lane.plugin));
-    let reports = lanes.map(|lane| LaneReport {
-        plugin: lane.plugin,
-        chain,
-        next_block: lane.next_block.unwrap_or_default(),
-        halted: lane.halted,
-        held: lane.held,
-        waits: lane.failing.map(Waits::Again),
-        ..LaneReport::default()
-    });
-    let stands = |report: &LaneReport| {
-        report.halted.is_some() || report.held.is_some() || report.waits.is_some()
+    let report = |plugin: &String| {
+        let is_it =
+            |lane: &&LaneLine| lane.plugin == *plugin && lane.chain.is_none_or(|on| on == chain.0);
+        let lane = listed.plugins.iter().find(is_it).cloned().unwrap_or_default();
+        LaneReport {
+            plugin: plugin.clone(),
+            chain,
+            next_block: lane.next_block.unwrap_or_default(),
+            halted: lane.halted,
+            held: lane.held,
+            waits: lane.failing.map(Waits::Again),
+            ..LaneReport::default()
+        }
     };
-    Ok(reports.filter(stands).collect())
+    Ok(running.iter().map(report).collect())
 }
 
 /// Hands over what the owner before this one has not acknowledged.

@@ -194,6 +194,48 @@ fn the_chain_says_where_there_is_no_other_node_or_only_one_of_the_same_client() 
 }
 
 #[test]
+fn f34_a_second_node_that_refuses_old_blocks_is_asked_for_what_it_has_and_the_rest_waits() {
+    let gone = BlockRange::new(0, 20).unwrap();
+    let history = Methods::LOGS.and(Methods::RECEIPTS);
+    let pruned = vec![Rule::on(history, Trouble::Pruned).in_blocks(gone)];
+    // What the first one keeps back the other has, but for what it has no longer.
+    let keeps_back = |first, last| {
+        let blocks = BlockRange::new(first, last).unwrap();
+        Rule::on(Methods::RANGE_LOGS, Trouble::NoLogs).in_blocks(blocks)
+    };
+    let nodes = [
+        ("geth", Dialect::Geth, vec![keeps_back(22, 26)]),
+        ("pruned", Dialect::Reth, pruned),
+        ("reth", Dialect::Reth, vec![]),
+    ];
+    let Some(scene) = Scene::new(&nodes) else {
+        skip!("f34_a_second_node: headcount is not built (make build)")
+    };
+    let truth = scene.truth();
+    let both = ["geth", "pruned"];
+    let off = ["--verify", "off"];
+    scene.replay(&["geth"], "l.duckdb", &["-b", "1:finalized", "--verify", "off"], 0);
+    assert_ne!(scene.events("l.duckdb"), truth);
+    let told = scene.json(&both, "l.duckdb", &off, 0);
+    let look = &told["second_look"];
+    assert!(look["recovered"].as_u64().unwrap() > 0, "{told:#}");
+    assert_eq!(scene.events("l.duckdb"), truth);
+    let waits = look["without_other_node"].as_u64().unwrap();
+    assert!(waits >= 20 && look["agreed"].as_u64().unwrap() > 0, "{told:#}");
+    // It is no failure, costs next to nothing from then on, and whoever has them may come later.
+    let told = scene.json(&both, "l.duckdb", &off, 0);
+    assert_eq!(told["second_look"]["without_other_node"], waits, "{told:#}");
+    assert!(calls(&told, "eth_getLogs") <= 4 * 2, "{told:#}");
+    assert_eq!(scene.replay(&both, "l.duckdb", &["--quiet", "--verify", "off"], 0), "");
+    let told = scene.json(&["geth", "pruned", "reth"], "l.duckdb", &off, 0);
+    assert_eq!(told["second_look"]["lacks_other_node"], false, "{told:#}");
+    // Alone it gives what it has.
+    let told = scene.json(&["pruned"], "alone.duckdb", &["-b", "1:finalized"], 75);
+    assert!(told["blocks"]["fetched"].as_u64().unwrap() > 0, "{told:#}");
+    assert_eq!(told["blocks"]["open"].as_array().unwrap().len(), 1, "{told:#}");
+}
+
+#[test]
 fn an_incident_of_the_chain_is_exit_1_where_that_is_asked_for() {
     let nodes = [("geth", Dialect::Geth, vec![]), ("reth", Dialect::Reth, loses_in_ranges())];
     let Some(scene) = Scene::new(&nodes) else {

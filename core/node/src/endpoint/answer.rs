@@ -166,7 +166,8 @@ impl<E: Exchange> Endpoint<E> {
         }
         match self.receipts_of_block(block).await {
             Err(fault)
-                if fault.class == FaultClass::Off && self.single_receipts.get().is_none() =>
+                // Another question under way may have found it out meanwhile.
+                if fault.class == FaultClass::Off && self.single_receipts.get() != Some(&false) =>
             {
                 let told = self.receipts_of_transactions(block).await;
                 match &told {

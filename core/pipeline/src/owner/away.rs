@@ -116,6 +116,8 @@ pub(super) fn send(owner: &dyn AwayOwner, message: Message) {
         | Message::Outbox(_)
         | Message::Remedy(..)
         | Message::NoteFailing(..)
+        | Message::Safe(..)
+        | Message::BusyLanes(..)
         | Message::HeedLane(..)
         | Message::OpenLane { .. }
         | Message::WatchLane(_)

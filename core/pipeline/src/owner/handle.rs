@@ -16,7 +16,7 @@ use std::{
     convert::Infallible,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
         mpsc,
     },
     thread::JoinHandle,
@@ -92,6 +92,8 @@ pub(super) enum Message {
     Outbox(oneshot::Sender<Result<Vec<OutboxLine>, LedgerError>>),
     Remedy(Remedy, oneshot::Sender<Result<u64, LedgerError>>),
     NoteFailing(LaneId, Option<Failing>),
+    Safe(ChainId, u64),
+    BusyLanes(ChainId, oneshot::Sender<Vec<String>>),
     HeedLane(LaneId, Arc<AtomicBool>),
     OpenLane {
         lane: LaneId,
@@ -175,11 +177,19 @@ pub struct OwnerHandle {
     pub(super) thread: Option<JoinHandle<Result<OwnerReport, LedgerError>>>,
     /// Counts runs that claim.
     pub(super) next_run: Arc<AtomicU64>,
+    /// Whether a lane waits for what nodes call safe.
+    pub(super) wants_safe: Arc<AtomicBool>,
 }
 
 impl OwnerHandle {
     pub(super) fn over(line: Line) -> Self {
-        Self { line, recent: Recent::default(), thread: None, next_run: Arc::default() }
+        Self {
+            line,
+            recent: Recent::default(),
+            thread: None,
+            next_run: Arc::default(),
+            wants_safe: Arc::default(),
+        }
     }
 
     /// Hands over a report; the reply comes after its transaction.
@@ -298,6 +308,16 @@ impl OwnerHandle {
         self.line.send(Message::GoOn { chain });
     }
 
+    /// Whether a lane of this process waits for what nodes call safe: only then they are asked.
+    pub(crate) fn wants_safe(&self) -> bool {
+        self.wants_safe.load(Relaxed)
+    }
+
+    /// Tells lanes up to which block nodes call the chain safe.
+    pub(crate) fn note_safe(&self, chain: ChainId, block: u64) {
+        self.line.send(Message::Safe(chain, block));
+    }
+
     /// Notes that a node is on another chain, as the fault says: an incident, until a report of that
     /// node comes again. Where the owner is another process it is not noted.
     pub fn elsewhere(&self, chain: ChainId, at: BlockRange, fault: Fault) {
@@ -324,6 +344,13 @@ impl OwnerHandle {
         receiver
     }
 
+    /// Asks which plugins have not handled yet what is written for them.
+    pub fn busy_lanes(&self, chain: ChainId) -> Reply<Vec<String>> {
+        let (reply, receiver) = oneshot::channel();
+        self.line.send(Message::BusyLanes(chain, reply));
+        receiver
+    }
+
     /// Lets the lanes of one chain end once they have handled what is written; others can be
     /// started for them.
     pub fn end_lanes_of(&self, chain: ChainId) {
@@ -338,7 +365,8 @@ impl OwnerHandle {
 
     /// Returns a handle for a lane's thread.
     pub fn lane(&self) -> LaneHandle {
-        LaneHandle { line: self.line.clone(), recent: self.recent.clone() }
+        let (line, recent) = (self.line.clone(), self.recent.clone());
+        LaneHandle { line, recent, wants_safe: self.wants_safe.clone() }
     }
 
     /// Writes what was gathered, ends the thread, and returns what decoding left raw, or the
@@ -378,6 +406,7 @@ impl Ledger for OwnerHandle {
 pub struct LaneHandle {
     line: Line,
     recent: Recent,
+    wants_safe: Arc<AtomicBool>,
 }
 
 /// A commit that is under way.
@@ -433,6 +462,11 @@ impl LaneHandle {
     /// Says that the lane has handled everything up to the news of this number.
     pub fn idle(&self, lane: &LaneId, news: u64) {
         self.line.send(Message::LaneIdle(lane.clone(), news));
+    }
+
+    /// Has nodes asked what they call safe, from now on.
+    pub(crate) fn want_safe(&self) {
+        self.wants_safe.store(true, Relaxed);
     }
 
     /// Asks to be told with each transaction how far the filters are covered.

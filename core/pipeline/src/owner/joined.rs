@@ -8,7 +8,7 @@
 use super::{Message, Owner};
 use crate::recent::Ahead;
 use dispatcher::Ready;
-use event::{Content, Filter, LaneCommit, LaneId, LedgerError};
+use event::{ChainId, Content, Filter, LaneCommit, LaneId, LedgerError};
 use std::{
     collections::{BTreeSet, VecDeque},
     sync::{
@@ -84,15 +84,22 @@ impl LaneWatch {
 impl Owner {
     /// Tells every lane how far it can go now.
     pub(super) fn tell_lanes(&mut self) {
-        let (chains, journal_seq) = (&self.chains, self.journal.last());
+        let (chains, safe, journal_seq) = (&self.chains, &self.safe, self.journal.last());
         self.lanes.retain_mut(|lane| {
             let Some((_, aggregator)) = chains.get(&lane.lane.chain) else { return false };
             let through = aggregator.covered_through(&lane.filters, lane.start_block, lane.content);
             let finalized = aggregator.finalized().unwrap_or(0);
             (lane.told, lane.is_idle) = (lane.told + 1, false);
-            let ready = Ready { through, finalized, journal_seq };
+            let safe = safe.get(&lane.lane.chain).copied().unwrap_or(0);
+            let ready = Ready { through, finalized, safe, journal_seq };
             lane.ready.send(News { number: lane.told, ready }).is_ok()
         });
+    }
+
+    /// Returns the plugins that have not handled everything that they were told of.
+    pub(super) fn busy_lanes(&self, chain: ChainId) -> Vec<String> {
+        let busy = self.lanes.iter().filter(|watch| watch.lane.chain == chain && !watch.is_idle);
+        busy.map(|watch| watch.lane.plugin.clone()).collect()
     }
 
     /// Notes how much of what it was told a lane has handled; returns whether that is everything.

@@ -78,6 +78,7 @@ impl OwnerHandle {
             recent: self.recent.clone(),
             thread: None,
             next_run: self.next_run.clone(),
+            wants_safe: self.wants_safe.clone(),
         }
     }
 

@@ -44,6 +44,8 @@ pub(super) struct Window {
     again: Vec<Seen>,
     /// Could not be had, with why.
     failed: Vec<(BlockRange, String)>,
+    /// A node that was asked has no history of it: it is none that there is for these.
+    pruned: BlockRanges,
     /// Told otherwise than before.
     differing: Vec<Differing>,
     /// Told in a way that does not hold up, whatever it says.
@@ -63,6 +65,11 @@ impl Window {
             apart.add(*doubt);
             for part in &parts {
                 let Some(range) = part.range.intersection(doubt) else { continue };
+                if read.pruned.outside(range).is_empty() {
+                    self.pruned.add(range);
+                    self.ask_another(Seen { range, ..part.clone() }, name);
+                    continue;
+                }
                 let heard = read.heard.within(range);
                 let unsound = heard.map(|range| Differing {
                     range,
@@ -86,8 +93,12 @@ impl Window {
     }
 
     /// A node could not give it: one more is asked.
-    pub(super) fn fail(&mut self, mut part: Seen, name: &NodeId, why: &str) {
+    pub(super) fn fail(&mut self, part: Seen, name: &NodeId, why: &str) {
         self.failed.push((part.range, format!("{name}: {why}")));
+        self.ask_another(part, name);
+    }
+
+    fn ask_another(&mut self, mut part: Seen, name: &NodeId) {
         part.nodes.push(name.clone());
         self.again.push(part);
     }
@@ -106,7 +117,10 @@ impl Window {
             }
             match self.failed.iter().find(|(failed, _)| failed.intersection(&range).is_some()) {
                 Some((_, why)) => outcome.open.push((range, why.clone())),
-                None => outcome.without_other.extend((nodes.len() < 2).then_some(range)),
+                None => {
+                    let has_none = nodes.len() < 2 || self.pruned.outside(range).is_empty();
+                    outcome.without_other.extend(has_none.then_some(range));
+                }
             }
         }
     }

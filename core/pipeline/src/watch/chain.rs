@@ -60,6 +60,8 @@ pub(super) struct ChainRun<'a> {
     start: Option<u64>,
     /// What is wanted was noted as owed, as far as it is missing.
     is_demanded: bool,
+    /// What nodes call safe, as the owner was told.
+    safe: Option<u64>,
     /// Since when only logs that wait for a decision keep it from its end.
     ending_since_ms: Option<u64>,
     view: ChainView,
@@ -125,6 +127,7 @@ impl<'a> ChainRun<'a> {
             has_news: true,
             start: request.start_block,
             is_demanded: false,
+            safe: None,
             ending_since_ms: None,
             shown: None,
             changes: request.changes.take(),
@@ -191,14 +194,15 @@ impl<'a> ChainRun<'a> {
                     let filled = filled?;
                     self.recent_reads = None;
                     self.has_news = true;
-                    self.recent.after(&filled, self.timer.now_ms());
+                    self.recent.after(&filled, None, self.timer.now_ms());
                     self.view.events += filled.new_events;
                     self.demand_left(&filled);
                     self.view.open = filled.open;
                 }
                 filled = old => {
                     let filled = filled?;
-                    self.old.after(&filled, self.timer.now_ms());
+                    let end = self.old_range().map(|range| range.last());
+                    self.old.after(&filled, end, self.timer.now_ms());
                     self.view.events += filled.new_events;
                     self.demand_left(&filled);
                     let read = filled.window.map_or(0, |window| window.last());
@@ -240,12 +244,16 @@ impl<'a> ChainRun<'a> {
             let Some(follow) = &mut self.nodes.all[index].follow else {
                 return (self.nodes.all[index].greet_at_ms, has_decided);
             };
+            if self.owner.wants_safe() {
+                follow.ask_safe();
+            }
             match follow.next(now_ms) {
                 FollowAction::Ask(ticket, ask) => self.nodes.ask(index, ticket, ask),
                 FollowAction::Branch(branch) => {
                     let decisions = self.council.on_branch(&branch, now_ms);
                     self.start = self.start.or_else(|| self.council.head().map(|b| b.number));
                     self.decide(decisions, now_ms);
+                    self.look_at_safe();
                     has_decided = true;
                 }
                 FollowAction::Submit(report) => {
@@ -272,6 +280,7 @@ impl<'a> ChainRun<'a> {
                         self.tell_elsewhere(new);
                     }
                     self.router.on_view(&self.nodes.all[index], now_ms);
+                    self.look_at_safe();
                     has_decided |= !decisions.is_empty();
                     self.decide(decisions, now_ms);
                 }
@@ -335,6 +344,22 @@ impl<'a> ChainRun<'a> {
         };
         let branch = blocks.iter().filter(|block| block.number >= at.number).map(row).collect();
         self.owner.halt(self.request.profile.chain, branch);
+    }
+
+    /// What so many nodes call safe as must agree on what is final, plugins may see that wait for it. A block
+    /// that has left is not safe any more.
+    fn look_at_safe(&mut self) {
+        let runs = self.nodes.all.iter().filter(|run| run.view.state == NodeState::Following);
+        let runs = runs.filter(|run| !self.council.is_held(&run.view.node));
+        let claims = runs.filter_map(|run| run.view.safe);
+        let claims = claims.filter(|safe| !self.council.has_left(*safe));
+        let mut claims: Vec<u64> = claims.map(|safe| safe.number).collect();
+        claims.sort_unstable_by(|a, b| b.cmp(a));
+        let safe = claims.get(self.request.final_nodes.saturating_sub(1)).copied();
+        if safe != self.safe {
+            self.safe = safe;
+            self.owner.note_safe(self.request.profile.chain, safe.unwrap_or(0));
+        }
     }
 
     /// A halt says why by itself.
@@ -430,6 +455,10 @@ impl<'a> ChainRun<'a> {
                 BlockRange::new(range.first(), read.first().checked_sub(1)?)
             }
             _ => Some(range),
+        });
+        let range = range.and_then(|range| match self.old.past {
+            Some(past) => BlockRange::new(range.first().max(past.saturating_add(1)), range.last()),
+            None => Some(range),
         });
         self.fill(range, false)
     }

@@ -62,29 +62,46 @@ pub(super) struct Filled {
 
 pub(super) type Fill<'a> = BoxFuture<'a, Result<Filled, ReplayError>>;
 
-/// When a part of the chain is looked at next.
+/// When a part of the chain is looked at next, and from where on.
 #[derive(Debug)]
 pub(super) struct Rhythm {
     pub(super) at_ms: u64,
+    /// The next look begins above this block: what nobody gives below it keeps nothing above it waiting.
+    pub(super) past: Option<u64>,
+    has_left: bool,
     first_wait_ms: u64,
-    wait_ms: u64,
+    retry_ms: u64,
 }
 
 impl Rhythm {
     pub(super) const fn new(first_wait_ms: u64) -> Self {
-        Self { at_ms: 0, first_wait_ms, wait_ms: first_wait_ms }
+        Self { at_ms: 0, past: None, has_left: false, first_wait_ms, retry_ms: first_wait_ms }
     }
 
-    /// Goes on at once after progress, and ever later while blocks stay open.
-    pub(super) fn after(&mut self, filled: &Filled, now_ms: u64) {
-        let is_done = filled.window.is_none();
-        let progressed = filled.window.is_some() && filled.open.is_empty();
-        self.wait_ms = match (is_done, progressed) {
-            (true, _) => self.first_wait_ms,
-            (_, true) => 0,
-            _ => (self.wait_ms.max(self.first_wait_ms) * 2).min(RETRY_MS_MAX),
+    /// Goes on at once as long as there is something above, to `end`; what stayed open is looked at again after
+    /// that, ever later.
+    pub(super) fn after(&mut self, filled: &Filled, end: Option<u64>, now_ms: u64) {
+        let is_open = !filled.open.is_empty();
+        let window = filled.window.map(|window| window.last());
+        let has_more = window.zip(end).is_some_and(|(last, end)| last < end);
+        self.has_left |= is_open;
+        let wait_ms = match window {
+            Some(last) if has_more => {
+                self.past = if is_open { Some(last) } else { self.past };
+                0
+            }
+            _ if self.has_left => {
+                (self.past, self.has_left) = (None, false);
+                self.retry_ms = (self.retry_ms.max(self.first_wait_ms) * 2).min(RETRY_MS_MAX);
+                self.retry_ms
+            }
+            Some(_) => 0,
+            None => {
+                (self.past, self.retry_ms) = (None, self.first_wait_ms);
+                self.first_wait_ms
+            }
         };
-        self.at_ms = now_ms + self.wait_ms;
+        self.at_ms = now_ms + wait_ms;
     }
 }
 
@@ -194,4 +211,36 @@ pub(super) struct Unseen;
 
 impl Watcher for Unseen {
     fn on_progress(&self, _: &Progress) {}
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn what_nobody_gives_keeps_nothing_above_it_waiting_and_is_tried_again_ever_later() {
+        let mut rhythm = Rhythm::new(10);
+        let filled = |first, last, is_open: bool| {
+            let window = BlockRange::new(first, last);
+            let open = window.filter(|_| is_open).map(|window| (window, "gone".to_owned()));
+            Filled { window, open: open.into_iter().collect(), new_events: 0 }
+        };
+        let mut after = |filled: &Filled, end| {
+            rhythm.after(filled, end, 0);
+            (rhythm.past, rhythm.at_ms)
+        };
+        for wait_ms in [20, 40, 80] {
+            assert_eq!(after(&filled(1, 2_000, true), Some(5_000)), (Some(2_000), 0));
+            assert_eq!(after(&filled(2_001, 4_000, false), Some(5_000)), (Some(2_000), 0));
+            assert_eq!(after(&filled(4_001, 5_000, false), Some(5_000)), (None, wait_ms));
+        }
+        // It is given at last, and everything is.
+        assert_eq!(after(&filled(1, 2_000, false), Some(5_000)), (None, 0));
+        assert_eq!(after(&Filled::default(), Some(5_000)), (None, 10));
+        // Near the head, or at the end, it is tried again later.
+        assert_eq!(after(&filled(7, 9, true), None), (None, 20));
+        assert_eq!(after(&filled(7, 9, false), None), (None, 0));
+    }
 }

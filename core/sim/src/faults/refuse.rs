@@ -55,6 +55,17 @@ fn refused(ask: &Ask, active: &Active) -> Option<(FaultClass, &'static str)> {
         Trouble::Dropped => (FaultClass::Dropped, "connection reset by peer"),
         Trouble::Unauthorized => (FaultClass::Auth, "401 Unauthorized"),
         Trouble::MethodMissing => (FaultClass::Off, "the method does not exist/is not available"),
+        Trouble::Pruned => match ask {
+            Ask::Logs { range, .. } if (range.first()..=range.last()).any(|n| active.hits(n)) => {
+                (FaultClass::Pruned { earliest: None }, "pruned history unavailable")
+            }
+            Ask::LogsByHash { block, .. } | Ask::Receipts { block }
+                if active.hits(block.number) =>
+            {
+                (FaultClass::Pruned { earliest: None }, "pruned history unavailable")
+            }
+            _ => return None,
+        },
         Trouble::NoFinalizedTag if matches!(ask, Ask::Head(_)) => {
             (FaultClass::Tag, "finalized block not found")
         }

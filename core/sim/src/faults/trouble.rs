@@ -36,6 +36,8 @@ pub enum Trouble {
     OtherChain(ChainId),
     /// The method does not exist there (F13).
     MethodMissing,
+    /// What is asked of these blocks is refused: their history is pruned (F34).
+    Pruned,
     /// Batches of more than so many headers are refused (F14).
     BatchRefused {
         /// Most headers in one question.
@@ -167,6 +169,7 @@ impl Trouble {
             Self::Unauthorized => "unauthorized",
             Self::OtherChain(_) => "other chain",
             Self::MethodMissing => "method missing",
+            Self::Pruned => "pruned",
             Self::BatchRefused { .. } => "batch refused",
             Self::RangeRefused { .. } => "range refused",
             Self::ResultsRefused { .. } => "results refused",

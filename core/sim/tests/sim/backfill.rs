@@ -278,7 +278,7 @@ impl Bench {
             let finalized = image.finalized.get(&chain).copied().unwrap_or(0);
             (finalized, image.journal.last().map_or(0, |row| row.seq))
         });
-        Ready { through, finalized, journal_seq }
+        Ready { through, finalized, safe: 0, journal_seq }
     }
 }
 

@@ -191,14 +191,16 @@ impl Council {
     }
 
     /// Raises the finalized height; a lower one is ignored. `block` is the newest block at or below
-    /// it that the ledger knows: whatever else is chosen up to there was never shown to be final,
-    /// and is not defended.
+    /// it that the ledger knows, if it knows one: whatever else is chosen up to there was never shown to be
+    /// final, and is not defended.
     pub fn finalize(&mut self, number: u64, block: Option<BlockNumHash>) {
         if self.finalized.is_some_and(|finalized| number < finalized) {
             return;
         }
         self.finalized = Some(number);
-        let Some(block) = block else { return };
+        let Some(block) = block else {
+            return self.chosen.retain(|height, _| *height > number);
+        };
         match self.hash_at(block.number) {
             // What lies above is of the branch that is not final.
             Some(hash) if hash != block.hash => self.chosen.clear(),
@@ -299,6 +301,11 @@ impl Council {
         }
         let best = votes.into_iter().max_by_key(|(_, (count, seen_ms))| (*count, !*seen_ms));
         best.map(|(hash, (_, seen_ms))| (number, (hash, seen_ms)))
+    }
+
+    /// Whether another block is chosen at that height.
+    pub fn has_left(&self, block: BlockNumHash) -> bool {
+        self.hash_at(block.number).is_some_and(|hash| hash != block.hash)
     }
 
     /// Forgets the oldest blocks beyond the bound, but not the final one: it is what is defended.

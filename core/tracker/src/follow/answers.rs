@@ -98,6 +98,11 @@ impl Follow {
                     self.confirm.note();
                 }
             }
+            (Purpose::Safe, Answer::Head(safe)) => {
+                // One above its head is no value.
+                let head = self.context.status.head.number;
+                self.safe = Some(safe.block).filter(|safe| safe.number <= head);
+            }
             (Purpose::Announced(hash), Answer::Headers(mut blocks)) => {
                 let block = blocks.pop().filter(|block| block.hash == hash);
                 self.announced.extend(block.map(|block| (hash, block)));
@@ -160,7 +165,7 @@ impl Follow {
         let patience_ms = self.patience_ms();
         match call.purpose {
             Purpose::ChainId => self.distrust(),
-            Purpose::Latest | Purpose::Finalized | Purpose::Early(_) => {}
+            Purpose::Latest | Purpose::Finalized | Purpose::Safe | Purpose::Early(_) => {}
             Purpose::Announced(_) => self.go_on_walking(now_ms),
             Purpose::Walk | Purpose::Header(_) if is_not_ready(&fault) => {
                 let until_ms = call.since_ms.saturating_add(patience_ms);
@@ -205,6 +210,7 @@ impl Follow {
             Purpose::ChainId
             | Purpose::Latest
             | Purpose::Finalized
+            | Purpose::Safe
             | Purpose::Announced(_)
             | Purpose::Early(_) => {}
         }

@@ -5,8 +5,8 @@ use alloy_primitives::B256;
 use event::Ask;
 use std::collections::{BTreeMap, VecDeque};
 
-/// Calls on their way at once, for walking and reading. The three small ones that are asked over
-/// and over (chain, head, finalized) come on top, one of each.
+/// Calls on their way at once, for walking and reading. The small ones that are asked over and
+/// over (chain, head, finalized, safe) come on top, one of each.
 pub(crate) const ASKS_MAX: usize = 8;
 
 /// What a call is for.
@@ -15,6 +15,7 @@ pub(crate) enum Purpose {
     ChainId,
     Latest,
     Finalized,
+    Safe,
     /// A header that was announced, read while the head is asked for.
     Announced(B256),
     /// Logs of a block that was announced.

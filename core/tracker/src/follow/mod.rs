@@ -151,6 +151,9 @@ pub struct Follow {
     paused_until_ms: u64,
     head: Option<Head>,
     finalized: Finalized,
+    /// Whether it is asked what it calls safe, and what it said.
+    asks_safe: bool,
+    safe: Option<BlockNumHash>,
     highest: u64,
     announced: BTreeMap<B256, BlockAnswer>,
     early: Early,
@@ -193,6 +196,7 @@ impl Follow {
             client: status.client.clone(),
             head: None,
             finalized: status.finalized,
+            safe: None,
             state: NodeState::Connecting,
             blocks_reported: 0,
             logs_reported: 0,
@@ -213,6 +217,8 @@ impl Follow {
             paused_until_ms: 0,
             head: None,
             finalized,
+            asks_safe: false,
+            safe: None,
             highest: 0,
             announced: BTreeMap::new(),
             early: Early::default(),
@@ -268,6 +274,11 @@ impl Follow {
     pub fn set_filters(&mut self, filters: Vec<Arc<Filter>>) {
         self.filters = filters;
         self.early = Early::default();
+    }
+
+    /// Asks the node from now on what it calls safe, where it knows tags.
+    pub fn ask_safe(&mut self) {
+        self.asks_safe = self.context.profile.finality == Finality::Tag;
     }
 
     /// Returns the next thing to do. Call until it says to wait.
@@ -341,6 +352,10 @@ impl Follow {
             self.schedule.is_finalized_due = false;
             return Some(self.ask_poll(Purpose::Finalized, Ask::Head(Tag::Finalized), now_ms));
         }
+        if self.asks_safe && self.schedule.is_safe_due && !is_asked(Purpose::Safe) {
+            self.schedule.is_safe_due = false;
+            return Some(self.ask_poll(Purpose::Safe, Ask::Head(Tag::Safe), now_ms));
+        }
         None
     }
 
@@ -368,7 +383,7 @@ impl Follow {
 
     /// Notes where the node says that it stands.
     fn note_standing(&mut self) {
-        if self.telling.say((self.head, self.context.status.finalized)) {
+        if self.telling.say((self.head, self.context.status.finalized, self.safe)) {
             self.confirm.note();
         }
         if self.confirm.is_kept() {
@@ -378,7 +393,7 @@ impl Follow {
 
     fn changed_view(&mut self) -> Option<NodeView> {
         self.note_standing();
-        (self.view.head, self.view.finalized) = self.telling.told();
+        (self.view.head, self.view.finalized, self.view.safe) = self.telling.told();
         self.view.state = match (&self.trust, &self.lost) {
             (Trust::Ended, _) => NodeState::WrongChain,
             (_, Some(lost)) => NodeState::Lost { fault: lost.fault.clone() },

@@ -1,6 +1,6 @@
 //! When the small questions are due: head, finalized block, chain.
 
-/// Polls of the head for each one of the finalized block: it moves once in 32 slots.
+/// Polls of the head for each one of the finalized and of the safe block: they move once in 32 slots.
 const FINALIZED_EVERY: u64 = 4;
 /// Time between two checks that the node is still on the chain, in milliseconds.
 const CHAIN_CHECK_MS: u64 = 300_000;
@@ -19,6 +19,7 @@ pub(crate) struct Schedule {
     pub(crate) poll_due_ms: u64,
     pub(crate) check_due_ms: u64,
     pub(crate) is_finalized_due: bool,
+    pub(crate) is_safe_due: bool,
 }
 
 impl Schedule {
@@ -31,11 +32,14 @@ impl Schedule {
             poll_due_ms: 0,
             check_due_ms: 0,
             is_finalized_due: false,
+            is_safe_due: false,
         }
     }
 
     pub(crate) fn on_poll(&mut self, now_ms: u64) {
-        self.is_finalized_due |= self.polls.is_multiple_of(FINALIZED_EVERY);
+        let is_due = self.polls.is_multiple_of(FINALIZED_EVERY);
+        self.is_finalized_due |= is_due;
+        self.is_safe_due |= is_due;
         self.polls += 1;
         self.poll_due_ms = now_ms.saturating_add(self.jittered(self.poll_interval_ms));
     }

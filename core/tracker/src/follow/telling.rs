@@ -1,9 +1,9 @@
 //! Where a node says that it stands, as far as it is known to be said of its chain.
 
-use event::Head;
+use event::{BlockNumHash, Head};
 
-/// Its head and what was final before it.
-type Standing = (Option<Head>, Option<u64>);
+/// Its head, what was final before it, and what it calls safe.
+type Standing = (Option<Head>, Option<u64>, Option<BlockNumHash>);
 
 #[derive(Debug)]
 pub(crate) struct Telling {
@@ -18,13 +18,14 @@ pub(crate) struct Telling {
 impl Telling {
     /// Begins with what was final when it was greeted.
     pub(crate) const fn new(finalized: Option<u64>) -> Self {
-        let first = (0, (None, finalized));
+        let first = (0, (None, finalized, None));
         Self { said: first, asked: first, told: first }
     }
 
     /// Takes what it says; returns whether these are other blocks than before.
     pub(crate) fn say(&mut self, standing: Standing) -> bool {
-        let blocks = |(head, finalized): Standing| (head.map(|head| head.block), finalized);
+        let blocks =
+            |(head, finalized, safe): Standing| (head.map(|head| head.block), finalized, safe);
         let is_other = blocks(self.said.1) != blocks(standing);
         self.said = (self.said.0 + u64::from(is_other), standing);
         is_other
@@ -49,11 +50,12 @@ impl Telling {
 
     /// Its head is of its chain: it descends from a block that is.
     pub(crate) const fn confirm_head(&mut self) {
-        let (number, (head, _)) = self.said;
-        self.told = (number, (head, self.told.1.1));
+        let (number, (head, ..)) = self.said;
+        let (_, finalized, safe) = self.told.1;
+        self.told = (number, (head, finalized, safe));
     }
 
-    /// Returns head and finalized block.
+    /// Returns head, finalized and safe block.
     pub(crate) const fn told(&self) -> Standing {
         self.told.1
     }

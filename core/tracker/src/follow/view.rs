@@ -1,6 +1,6 @@
 //! What is shown of a follower: plain data for a terminal, a metric, a health check.
 
-use event::{Fault, Head, NodeId};
+use event::{BlockNumHash, Fault, Head, NodeId};
 use std::sync::Arc;
 
 /// How it is with a node.
@@ -30,6 +30,8 @@ pub struct NodeView {
     pub head: Option<Head>,
     /// What it calls final, or what lies so deep.
     pub finalized: Option<u64>,
+    /// What it calls safe, where it was asked.
+    pub safe: Option<BlockNumHash>,
     /// How it is.
     pub state: NodeState,
     /// Blocks reported for all filters; one that was reported on two branches, or anew after it
@@ -51,6 +53,7 @@ impl NodeView {
             client: None,
             head: None,
             finalized: None,
+            safe: None,
             state: NodeState::Connecting,
             blocks_reported: 0,
             logs_reported: 0,

@@ -520,6 +520,20 @@ fn what_is_chosen_between_the_newest_final_block_and_the_finalized_height_is_not
     assert_eq!((council.hash_at(101), council.head()), (None, Some(at('b', 112))));
 }
 
+/// Seed 4829 of the watches: a node's own branch was chosen while the others were away, and when they came back the
+/// ledger held no block up to the height that they call final.
+#[test]
+fn where_the_ledger_knows_no_block_up_to_the_finalized_height_none_is_defended() {
+    let mut council = council();
+    council.on_branch(&branch("A", at('a', 100), 'a', 106), 0);
+    council.finalize(104, None);
+    assert_eq!((council.hash_at(104), council.hash_at(105)), (None, Some(at('a', 105).hash)));
+    council.finalize(110, None);
+    let decisions = council.on_branch(&branch("A", at('a', 100), 'b', 112), 60_000);
+    assert_eq!(decisions, [follow("A")]);
+    assert_eq!((council.halted(), council.head()), (None, Some(at('b', 112))));
+}
+
 #[test]
 fn a_node_far_ahead_makes_nothing_below_its_gap_worth_defending() {
     let mut council = council();

@@ -1085,12 +1085,31 @@ fn what_a_node_calls_final_is_shown_with_the_next_head_also_where_that_is_an_old
 }
 
 #[test]
+fn what_a_node_calls_safe_is_asked_for_where_somebody_waits_for_it_and_shown_without_a_new_head() {
+    let mut bench = Setup::default().bench();
+    bench.next_block('a');
+    bench.run_for(2 * BLOCK_TIME_MS);
+    assert_eq!(bench.count(|ask| *ask == Ask::Head(Tag::Safe)), 0);
+    bench.follow.ask_safe();
+    bench.world.finalized = 1_000;
+    bench.run_for(2 * BLOCK_TIME_MS);
+    assert!(bench.count(|ask| *ask == Ask::Head(Tag::Safe)) > 0);
+    assert_eq!(bench.views.last().unwrap().safe, Some(at('a', 1_000)));
+    // A block above its head is none.
+    bench.world.finalized = 5_000;
+    bench.run_for(2 * BLOCK_TIME_MS);
+    assert_eq!(bench.views.last().unwrap().safe, None);
+}
+
+#[test]
 fn f61_a_configured_depth_is_finality_and_the_tag_is_never_asked_for() {
     let mut bench = Setup { finality: Finality::Depth(20), ..Setup::default() }.bench();
+    bench.follow.ask_safe();
     bench.next_block('a');
     assert_eq!(bench.follow.finalized(), Some(981));
     assert_eq!(bench.reports[0].finalized, Some(981));
-    assert_eq!(bench.count(|ask| *ask == Ask::Head(Tag::Finalized)), 0);
+    let is_tag = |ask: &Ask| [Tag::Finalized, Tag::Safe].map(Ask::Head).contains(ask);
+    assert_eq!(bench.count(is_tag), 0);
 }
 
 #[test]
