@@ -3,7 +3,8 @@
 //! before it, so that one that is handled out of its turn shows.
 
 use headcount_plugin_sdk::{
-    Batch, Failure, Host, Rejection, RetryHint, Rows, bindings::headcount::plugin::output::ColumnData, events,
+    Batch, Failure, Host, Rejection, RetryHint, Rows,
+    bindings::headcount::plugin::output::ColumnData, events,
 };
 
 pub(crate) fn commit(
