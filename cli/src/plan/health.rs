@@ -40,8 +40,8 @@ pub(crate) struct HealthPlan {
     pub(crate) nodes: Vec<NodeSpec>,
     /// What should be covered; none = what the ledger covers.
     pub(crate) contracts: Vec<ContractPlan>,
-    /// When they were written down last, in Unix seconds: none of them is owed for longer than that, as long as
-    /// no run has asked for it.
+    /// When they were written down last, in Unix seconds: what of them was never read, or was asked for and not
+    /// shown, is owed for no longer than that.
     pub(crate) wanted_since_s: Option<u64>,
     /// Names of the plugins that count; `None` = all of the ledger.
     pub(crate) plugins: Option<BTreeSet<String>>,

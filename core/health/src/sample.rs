@@ -178,8 +178,8 @@ pub struct FilterCoverage {
     pub filter: String,
     /// Block from which on it is to be covered; `None` is its first covered one.
     pub start: Option<u64>,
-    /// Since when it is wanted, in Unix seconds, where that is known: it counts as long as nothing was covered
-    /// or demanded.
+    /// Since when it is wanted at most, in Unix seconds, where that is known. It bounds the age of what was never
+    /// read, and of what was demanded and not shown.
     pub wanted_since_s: Option<u64>,
     /// What is covered as the policy demands, in any order.
     pub covered: Vec<BlockRange>,

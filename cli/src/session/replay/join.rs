@@ -109,8 +109,8 @@ async fn handed(
             let stands = lane.halted.is_some() || lane.held.is_some();
             busy.contains(&lane.plugin) && !stands && since.elapsed() < patience
         };
-        let is_stopped = tokio::time::timeout(LOOK, stop.as_mut()).await.is_ok();
-        if lanes.iter().any(is_awaited) && !is_stopped {
+        if lanes.iter().any(is_awaited) && tokio::time::timeout(LOOK, stop.as_mut()).await.is_err()
+        {
             continue;
         }
         let pid = joined.owner().pid;
